@@ -1,0 +1,9 @@
+//! pgdeck: a terminal cockpit for operating fleets of Postgres clusters.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")
+)]
+
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
