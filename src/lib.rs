@@ -5,5 +5,9 @@
     allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")
 )]
 
+pub mod fault;
+pub mod fleet;
+pub mod metric;
+
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

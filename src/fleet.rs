@@ -1,0 +1,4 @@
+//! The clusters we know.
+
+pub mod id;
+pub mod known;

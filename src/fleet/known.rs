@@ -1,0 +1,97 @@
+//! A value together with how we know it: seen when, lost why, or never asked for.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::fault::Fault;
+
+/// Why there is no value at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing asked for it: no visible row or open view wants it.
+    NotSampled,
+    /// It was asked for, and nothing has answered yet.
+    Waiting,
+    /// It does not exist in this kind of thing (a standby has no slots' WAL position, a host no CR).
+    NotApplicable,
+}
+
+impl Why {
+    /// How the reason reads in a cell.
+    pub fn word(self) -> &'static str {
+        match self {
+            Why::NotSampled => "not sampled",
+            Why::Waiting => "waiting",
+            Why::NotApplicable => "n/a",
+        }
+    }
+}
+
+/// What is known of a value. Unknown is never zero, and stale is never fresh.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known<T> {
+    /// Seen at that time.
+    Seen { value: T, at: Timestamp },
+    /// Its source answers with a fault; the last value, if any, keeps its own time.
+    Lost { last: Option<(T, Timestamp)>, why: Fault, at: Timestamp },
+    /// Never seen.
+    Never(Why),
+}
+
+impl<T> Known<T> {
+    /// The newest value, fresh or not, with the time it was seen.
+    pub fn last(&self) -> Option<(&T, Timestamp)> {
+        match self {
+            Known::Seen { value, at } => Some((value, *at)),
+            Known::Lost { last: Some((value, at)), .. } => Some((value, *at)),
+            Known::Lost { last: None, .. } | Known::Never(_) => None,
+        }
+    }
+
+    /// The value, only if its source still answers.
+    pub fn fresh(&self) -> Option<&T> {
+        match self {
+            Known::Seen { value, .. } => Some(value),
+            Known::Lost { .. } | Known::Never(_) => None,
+        }
+    }
+
+    /// The age of the newest value.
+    pub fn age(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.last().map(|(_, at)| now.duration_since(at))
+    }
+
+    /// The fault that the source answers with now.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Known::Lost { why, .. } => Some(why),
+            Known::Seen { .. } | Known::Never(_) => None,
+        }
+    }
+
+    /// Takes in a new answer, keeping the last good value through faults.
+    pub fn take(&mut self, answer: Result<T, Fault>, at: Timestamp) {
+        let before = std::mem::replace(self, Known::Never(Why::Waiting));
+        *self = match (answer, before) {
+            (Ok(value), _) => Known::Seen { value, at },
+            (Err(why), Known::Seen { value, at: seen }) => Known::Lost { last: Some((value, seen)), why, at },
+            (Err(why), Known::Lost { last, .. }) => Known::Lost { last, why, at },
+            (Err(why), Known::Never(_)) => Known::Lost { last: None, why, at },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_keeps_the_last_value_and_its_time() {
+        let mut known = Known::Never(Why::Waiting);
+        known.take(Ok(7), Timestamp::UNIX_EPOCH);
+        known.take(Err(Fault::Cancelled), Timestamp::from_second(5).unwrap());
+
+        assert_eq!(known.last(), Some((&7, Timestamp::UNIX_EPOCH)));
+        assert_eq!(known.fresh(), None);
+        assert_eq!(known.age(Timestamp::from_second(9).unwrap()), Some(SignedDuration::from_secs(9)));
+    }
+}

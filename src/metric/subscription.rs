@@ -1,0 +1,72 @@
+//! The receiving side of logical replication: subscriptions, their workers, and replication origins.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::lsn::Lsn;
+use super::{Asked, Metric, Reading, Survey, SurveyId, Unit};
+use crate::fleet::id::{DbName, Text};
+
+/// One row of `pg_replication_origin_status`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Origin {
+    pub name: Option<Text>,
+    /// Replayed up to there, by the publisher's count.
+    pub remote: Lsn,
+    pub local: Lsn,
+}
+
+/// One subscription with its apply worker, from `pg_stat_subscription`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Subscription {
+    pub name: Text,
+    pub database: Option<DbName>,
+    pub enabled: Option<bool>,
+    /// The apply worker's pid; none when it does not run.
+    pub pid: Option<i32>,
+    pub received: Option<Lsn>,
+    pub latest_end: Option<Lsn>,
+    pub last_message: Option<Timestamp>,
+    /// Table synchronisation workers running beside the apply worker.
+    pub n_syncing: u32,
+    /// Errors while applying, since the counters were reset (15+).
+    pub apply_errors: Option<i64>,
+    pub sync_errors: Option<i64>,
+}
+
+pub(super) const ORIGINS: Survey = Survey {
+    id: SurveyId::Origins,
+    doc: "replication origins: how far each remote stream has been applied",
+    every: Duration::from_secs(2),
+    asked: Asked::OnPrimary,
+    needs: "GRANT EXECUTE ON FUNCTION pg_show_replication_origin_status() TO the monitoring role",
+    sql: &[],
+};
+
+pub(super) const SUBSCRIPTIONS: Survey = Survey {
+    id: SurveyId::Subscriptions,
+    doc: "subscriptions and their workers: received position, last message, errors",
+    every: Duration::from_secs(2),
+    asked: Asked::OnPrimary,
+    needs: "pg_monitor",
+    sql: &[],
+};
+
+pub(super) const METRICS: &[Metric] = &[Metric {
+    id: "subscription_errors",
+    unit: Unit::Count,
+    survey: SurveyId::Subscriptions,
+    doc: "apply and table synchronisation errors of a subscription since its counters were reset (15+)",
+}];
+
+pub(super) fn read(subscriptions: &[Subscription]) -> Vec<Reading> {
+    subscriptions
+        .iter()
+        .filter_map(|subscription| {
+            let errors = subscription.apply_errors? + subscription.sync_errors.unwrap_or(0);
+            Some(Reading { metric: "subscription_errors", label: subscription.name.clone(), value: errors as f64 })
+        })
+        .collect()
+}
