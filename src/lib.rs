@@ -7,7 +7,10 @@
 
 pub mod fault;
 pub mod fleet;
+pub mod id;
 pub mod metric;
+pub mod plane;
+pub mod work;
 
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

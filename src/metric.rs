@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::fleet::id::Text;
+use crate::id::Text;
 use activity::{Backend, Progress};
 use archiver::Archiver;
 use replication::WalSender;

@@ -41,8 +41,7 @@ impl<T> Known<T> {
     /// The newest value, fresh or not, with the time it was seen.
     pub fn last(&self) -> Option<(&T, Timestamp)> {
         match self {
-            Known::Seen { value, at } => Some((value, *at)),
-            Known::Lost { last: Some((value, at)), .. } => Some((value, *at)),
+            Known::Seen { value, at } | Known::Lost { last: Some((value, at)), .. } => Some((value, *at)),
             Known::Lost { last: None, .. } | Known::Never(_) => None,
         }
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Asked, Survey, SurveyId};
-use crate::fleet::id::{DbName, Text};
+use crate::id::{DbName, Text};
 
 /// One row of `pg_stat_activity`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

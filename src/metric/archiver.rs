@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Asked, Metric, Reading, Survey, SurveyId, Unit};
-use crate::fleet::id::Text;
+use crate::id::Text;
 
 /// The archiver of one server.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::lsn::{Bytes, Lsn};
 use super::{Asked, Metric, Reading, Survey, SurveyId, Unit};
-use crate::fleet::id::{DbName, Text};
+use crate::id::{DbName, Text};
 
 /// One row of `pg_replication_slots`.
 #[derive(Debug, Clone, PartialEq, Serialize)]

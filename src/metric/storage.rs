@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::lsn::Bytes;
 use super::{Asked, Metric, Reading, Survey, SurveyId, Unit};
-use crate::fleet::id::{DbName, Text};
+use crate::id::{DbName, Text};
 
 /// What one server stores.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,7 +28,7 @@ impl Storage {
 pub(super) const SURVEY: Survey = Survey {
     id: SurveyId::Storage,
     doc: "sizes of the databases and of the WAL directory",
-    every: Duration::from_mins(5),
+    every: Duration::from_secs(300),
     asked: Asked::OnPrimary,
     needs: "pg_monitor",
     sql: &[],

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::lsn::{Bytes, Lsn};
 use super::{Asked, Metric, Reading, Survey, SurveyId, Unit};
-use crate::fleet::id::Text;
+use crate::id::Text;
 
 /// One server at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,0 +1,400 @@
+//! One cluster as its plane reports it: what was asked for, what exists, and what Patroni says.
+//!
+//! Everything here is observed, nothing judged: verdicts are `fleet::health`'s, and SQL truth lives beside it in
+//! [`super::instance`]. A plane sends a whole [`Cluster`] whenever any of its parts changed; the latest one wins.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::id::{ClusterId, Text};
+use crate::metric::lsn::{Bytes, Lsn};
+
+/// One cluster, as the objects of its plane show it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cluster {
+    pub id: ClusterId,
+    /// The CR's uid, or the system identifier of plain hosts.
+    pub uid: Option<Text>,
+    pub origin: Origin,
+    pub created: Option<Timestamp>,
+    pub spec: Spec,
+    /// The operator's status word, as it stands; it is not the truth.
+    pub status: Option<Text>,
+    pub workload: Option<Workload>,
+    pub dcs: Option<Dcs>,
+    /// Sorted by name, numbers in order.
+    pub members: Vec<Member>,
+    /// The newest Warning event about the CR, if any.
+    pub warning: Option<Warning>,
+    /// What in its objects could not be read; shown, never fatal.
+    pub unreadable: Vec<Unreadable>,
+    /// Present only while a view of the cluster is open.
+    pub surroundings: Option<Box<Surroundings>>,
+}
+
+/// Where a cluster comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// It has a CR.
+    Resource,
+    /// Pods carry its name, but no CR does: being deleted, or orphaned.
+    Orphan,
+    /// Plain Postgres hosts.
+    Hosts,
+}
+
+/// What was asked for: the part of the CR that rows and verdicts read.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Spec {
+    pub team: Option<Text>,
+    /// The wanted major version, as written.
+    pub version: Option<Text>,
+    pub instances: Option<u32>,
+    pub volume: Option<Bytes>,
+    pub synchronous: bool,
+    pub synchronous_strict: bool,
+    /// `spec.postgresql.parameters`.
+    pub parameters: BTreeMap<Text, Text>,
+    /// The managed part of `spec.patroni` that can be compared with Patroni's configuration.
+    pub patroni: PatroniSpec,
+    pub logical_backup: bool,
+    pub pooler: bool,
+    pub replica_pooler: bool,
+    /// Environment variables that decide WAL archiving, by name (zalando.md §2.2), as `spec.env` writes them.
+    pub archive_env: BTreeMap<Text, Text>,
+    pub standby: bool,
+    pub docker_image: Option<Text>,
+    /// When the spec last changed, from managedFields; none where they do not tell.
+    pub changed: Option<Timestamp>,
+}
+
+/// `spec.patroni`, where set.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct PatroniSpec {
+    pub ttl: Option<u32>,
+    pub loop_wait: Option<u32>,
+    pub retry_timeout: Option<u32>,
+    pub maximum_lag_on_failover: Option<Bytes>,
+    pub failsafe: Option<bool>,
+    /// Names of the permanent slots.
+    pub slots: Vec<Text>,
+}
+
+/// The StatefulSet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Workload {
+    pub uid: Text,
+    pub replicas: u32,
+    pub ready: u32,
+    pub image: Option<Text>,
+    pub update_revision: Option<Text>,
+    pub archive_env: BTreeMap<Text, Text>,
+}
+
+/// Patroni's own state, from its Kubernetes objects (or its REST interface).
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Dcs {
+    pub leader: Option<Text>,
+    pub lease: Option<Lease>,
+    /// The leader's WAL position when it last renewed its lease.
+    pub optime: Option<Lsn>,
+    /// Slot positions that Patroni keeps, in bytes.
+    pub slots: BTreeMap<Text, Lsn>,
+    /// Failsafe mode keeps the leader while the store cannot be reached.
+    pub failsafe_active: bool,
+    pub config: Option<DcsConfig>,
+    pub system: Option<Text>,
+    /// Oldest first.
+    pub history: Vec<HistoryEntry>,
+    /// Members that Patroni counts as synchronous.
+    pub sync_standbys: Vec<Text>,
+    pub sync_leader: Option<Text>,
+    pub switchover: Option<Switchover>,
+}
+
+/// The leader's lease. Whether it is overdue is judged by when `renewed` was *seen to change*.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lease {
+    pub renewed: Option<Timestamp>,
+    pub acquired: Option<Timestamp>,
+    /// Seconds.
+    pub ttl: u32,
+    pub transitions: Option<u32>,
+    /// When this pgdeck saw `renewed` change, by its own clock.
+    pub seen: Timestamp,
+    /// At first sight: how old `renewed` was by the API server's clock, in seconds.
+    pub age_at_first_sight: Option<i64>,
+}
+
+/// Patroni's dynamic configuration, the part that rows and verdicts read.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct DcsConfig {
+    pub pause: bool,
+    pub synchronous: bool,
+    pub synchronous_strict: bool,
+    pub ttl: Option<u32>,
+    pub loop_wait: Option<u32>,
+    pub maximum_lag_on_failover: Option<Bytes>,
+    pub failsafe: Option<bool>,
+    pub standby_cluster: bool,
+    pub slots: Vec<Text>,
+    /// `postgresql.parameters`.
+    pub parameters: BTreeMap<Text, Text>,
+}
+
+/// One change of timeline.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HistoryEntry {
+    pub timeline: u32,
+    pub lsn: Lsn,
+    pub reason: Text,
+    pub at: Option<Timestamp>,
+    pub new_leader: Option<Text>,
+}
+
+/// A switchover that was scheduled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Switchover {
+    pub from: Option<Text>,
+    pub to: Option<Text>,
+    pub at: Option<Text>,
+}
+
+/// One member: a pod with a container `postgres`, or a plain host.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Member {
+    pub name: Text,
+    pub uid: Option<Text>,
+    pub pod: Option<Pod>,
+    /// The member's own `status` annotation.
+    pub patroni: Option<PatroniMember>,
+    /// The role in its label (`master`, `primary`, `replica`), or in the hosts' answer.
+    pub label_role: Role,
+    /// `host:port` of a plain host, or the pod's address.
+    pub address: Option<Text>,
+    /// Found in `pg_stat_replication`, not listed in the hosts file.
+    pub discovered: bool,
+}
+
+/// A member's part in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Primary,
+    Standby,
+    Unknown,
+}
+
+/// What the kubelet says of a pod.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pod {
+    pub phase: Text,
+    pub ready: bool,
+    pub restarts: u32,
+    /// When a container last ended, from `lastState.terminated`.
+    pub last_ended: Option<Timestamp>,
+    /// Why a container (or the scheduler) waits: `ImagePullBackOff`, `CrashLoopBackOff`, `Unschedulable`, …
+    pub waiting: Option<Waiting>,
+    pub node: Option<Text>,
+    pub image: Option<Text>,
+    pub created: Option<Timestamp>,
+    pub deleting: bool,
+    /// `controller-revision-hash`.
+    pub revision: Option<Text>,
+    /// The operator's flag: it will recreate this pod.
+    pub rolling_update: bool,
+    pub archive_env: BTreeMap<Text, Text>,
+    /// Names of all containers, `postgres` first; for logs.
+    pub containers: Vec<Text>,
+}
+
+/// A container that does not run, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    pub container: Text,
+    pub reason: Text,
+    pub message: Option<Text>,
+}
+
+/// Patroni's annotation `status` on a pod.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PatroniMember {
+    /// `running`, `streaming`, `starting`, `creating replica`, `crashed`, …
+    pub state: Text,
+    pub role: Role,
+    pub version: Option<Text>,
+    pub timeline: Option<u32>,
+    pub position: Option<Lsn>,
+    pub received: Option<Lsn>,
+    pub replayed: Option<Lsn>,
+    pub replication_state: Option<Text>,
+    pub pending_restart: bool,
+    /// Parameter → (old, new), from Patroni 4.
+    pub pending_reason: BTreeMap<Text, (Text, Text)>,
+    pub pause: bool,
+    pub tags: BTreeMap<Text, Text>,
+}
+
+/// A Warning event about the CR.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    pub reason: Text,
+    pub message: Text,
+    pub at: Option<Timestamp>,
+}
+
+/// A part of an object that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// `postgresql production/acid-shop`, `pod …`.
+    pub object: Text,
+    /// JSON path within it.
+    pub place: Text,
+    pub why: Text,
+}
+
+/// What stands around a cluster: fetched only while its view is open.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Surroundings {
+    pub services: Vec<Service>,
+    pub volumes: Vec<Volume>,
+    pub budgets: Vec<Budget>,
+    pub poolers: Vec<Pooler>,
+    pub backups: Vec<BackupJob>,
+    /// Kinds that could not be read, with the right that would bring them.
+    pub missing: Vec<(Text, crate::fault::Fault)>,
+}
+
+/// A Service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Service {
+    pub name: Text,
+    pub kind: Text,
+    pub address: Option<Text>,
+    pub ports: Vec<u16>,
+    pub role: Option<Text>,
+}
+
+/// A PersistentVolumeClaim.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Volume {
+    pub name: Text,
+    pub phase: Text,
+    pub capacity: Option<Bytes>,
+    pub storage_class: Option<Text>,
+    /// Its ordinal is beyond the StatefulSet: it stayed behind a scale-down.
+    pub left_over: bool,
+}
+
+/// A `PodDisruptionBudget`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Budget {
+    pub name: Text,
+    pub rule: Text,
+    pub allowed: Option<i32>,
+}
+
+/// A connection pooler's Deployment, by its pods.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pooler {
+    pub name: Text,
+    pub ready: u32,
+    pub desired: Option<u32>,
+}
+
+/// A logical backup's `CronJob`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BackupJob {
+    pub name: Text,
+    pub schedule: Text,
+    pub suspended: bool,
+    pub last_scheduled: Option<Timestamp>,
+    pub last_successful: Option<Timestamp>,
+}
+
+impl Cluster {
+    /// A cluster of which nothing but its name is known.
+    pub fn named(id: ClusterId, origin: Origin) -> Self {
+        Cluster {
+            id,
+            uid: None,
+            origin,
+            created: None,
+            spec: Spec::default(),
+            status: None,
+            workload: None,
+            dcs: None,
+            members: Vec::new(),
+            warning: None,
+            unreadable: Vec::new(),
+            surroundings: None,
+        }
+    }
+
+    /// Members that the kubelet calls ready; for plain hosts see the samples.
+    pub fn n_ready(&self) -> usize {
+        self.members.iter().filter(|member| member.pod.as_ref().is_some_and(|pod| pod.ready && !pod.deleting)).count()
+    }
+
+    /// How many members there should be, by the CR; for plain hosts, how many are known.
+    pub fn n_desired(&self) -> Option<usize> {
+        match self.origin {
+            Origin::Resource => self.spec.instances.and_then(|n| usize::try_from(n).ok()),
+            Origin::Orphan => Some(0),
+            Origin::Hosts => Some(self.members.len()),
+        }
+    }
+
+    /// The member of that name.
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| &*member.name == name)
+    }
+
+    /// Whether two reports differ only in the leader's lease and position: a heartbeat, which changes no verdict by itself.
+    pub fn is_heartbeat_after(&self, before: &Cluster) -> bool {
+        let (Some(now), Some(then)) = (&self.dcs, &before.dcs) else { return false };
+        if now.lease.as_ref().map(|lease| lease.seen) == then.lease.as_ref().map(|lease| lease.seen) {
+            return false;
+        }
+        let mut quiet = before.clone();
+        if let Some(dcs) = &mut quiet.dcs {
+            dcs.lease.clone_from(&now.lease);
+            dcs.optime = now.optime;
+        }
+        quiet == *self
+    }
+}
+
+impl Member {
+    /// The role by Patroni's word, else by the label.
+    pub fn role(&self) -> Role {
+        self.patroni
+            .as_ref()
+            .map(|patroni| patroni.role)
+            .filter(|role| *role != Role::Unknown)
+            .unwrap_or(self.label_role)
+    }
+}
+
+impl Role {
+    /// Reads every spelling in use: `master`, `primary`, `standby_leader`; `replica`, `sync_standby`, `standby`.
+    pub fn from_word(word: &str) -> Role {
+        match word {
+            "master" | "primary" | "leader" | "standby_leader" => Role::Primary,
+            "replica" | "standby" | "sync_standby" | "quorum_standby" => Role::Standby,
+            _ => Role::Unknown,
+        }
+    }
+
+    /// As in JSON and on screen.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Primary => "primary",
+            Role::Standby => "standby",
+            Role::Unknown => "unknown",
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The verdict table: what is wrong with a cluster, with evidence and since when. One row per verdict.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Entry;
+use crate::id::Text;
+
+/// How bad it is; the greater needs you first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    Ok,
+    Unknown,
+    Warning,
+    Critical,
+}
+
+impl Severity {
+    /// As in JSON and on screen.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Ok => "ok",
+            Severity::Unknown => "unknown",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
+}
+
+/// One row of the table: how a problem is named, how bad it is, and how it is found.
+#[derive(Debug)]
+pub struct Rule {
+    pub id: &'static str,
+    pub severity: Severity,
+    /// For README and help: when it holds, and what to do.
+    pub doc: &'static str,
+    pub needs: Needs,
+    pub judge: fn(&Scene<'_>) -> Judged,
+}
+
+/// What a rule needs to be able to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Needs {
+    /// Objects of the plane suffice.
+    Objects,
+    /// Without samples it reads `not sampled`, never ok.
+    Sql,
+}
+
+/// What a rule looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    pub entry: &'a Entry,
+    pub now: Timestamp,
+    /// Whether every source of the cluster's plane has answered within three of its own intervals, and which has not.
+    pub silent: Option<&'a str>,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judged {
+    /// It does not hold.
+    Fine,
+    /// It may hold from that time on unless something changes.
+    FineUntil(Timestamp),
+    /// It holds; each evidence is one sentence. `since` where something older than this pgdeck tells.
+    Holds { evidence: Vec<String>, since: Option<Timestamp> },
+    /// Nothing was sampled that could tell.
+    NotSampled,
+}
+
+/// A verdict that holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    pub id: &'static str,
+    pub severity: Severity,
+    pub evidence: Vec<String>,
+    /// When it began; first seen by this pgdeck where nothing older tells.
+    pub since: Timestamp,
+    /// `since` is only when this pgdeck first saw it.
+    pub since_first_seen: bool,
+}
+
+/// The verdict on a cluster.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Health {
+    pub severity: Severity,
+    /// Worst first.
+    pub verdicts: Vec<Verdict>,
+    /// Rules that could not tell because nothing was sampled.
+    pub not_sampled: Vec<&'static str>,
+    /// When a rule may change its mind without anything being seen.
+    #[serde(skip)]
+    pub recheck: Option<Timestamp>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Health { severity: Severity::Unknown, verdicts: Vec::new(), not_sampled: Vec::new(), recheck: None }
+    }
+}
+
+/// All rules, worst first.
+pub static RULES: &[Rule] = &[];
+
+/// Judges a cluster by every rule. `before` keeps "since" of verdicts that held already.
+pub fn judge(scene: &Scene<'_>, before: &Health) -> Health {
+    let mut health = Health { severity: Severity::Ok, verdicts: Vec::new(), not_sampled: Vec::new(), recheck: None };
+    for rule in RULES {
+        match (rule.judge)(scene) {
+            Judged::Fine => {}
+            Judged::FineUntil(at) => {
+                health.recheck = Some(health.recheck.map_or(at, |earlier| earlier.min(at)));
+            }
+            Judged::NotSampled => health.not_sampled.push(rule.id),
+            Judged::Holds { evidence, since } => {
+                let first_seen = before.verdicts.iter().find(|verdict| verdict.id == rule.id).map(|held| held.since);
+                health.severity = health.severity.max(rule.severity);
+                health.verdicts.push(Verdict {
+                    id: rule.id,
+                    severity: rule.severity,
+                    evidence,
+                    since: since.or(first_seen).unwrap_or(scene.now),
+                    since_first_seen: since.is_none(),
+                });
+            }
+        }
+    }
+    health
+}
+
+/// A verdict's short reason for one line: its first evidence.
+pub fn reason(verdict: &Verdict) -> Text {
+    verdict.evidence.first().map_or_else(|| Text::from(verdict.id), |first| Text::from(first.as_str()))
+}

@@ -1,0 +1,113 @@
+//! What SQL says of one instance: the latest rows of each survey, each with its own age, and short histories of figures.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::known::{Known, Why};
+use super::series::Series;
+use crate::fault::Fault;
+use crate::id::Text;
+use crate::metric::activity::{Backend, Progress};
+use crate::metric::archiver::Archiver;
+use crate::metric::replication::WalSender;
+use crate::metric::slots::Slot;
+use crate::metric::storage::Storage;
+use crate::metric::subscription::{Origin, Subscription};
+use crate::metric::vitals::Vitals;
+use crate::metric::{self, Rows, SurveyId};
+
+/// Everything sampled from one instance.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub vitals: Known<Box<Vitals>>,
+    pub replication: Known<Vec<WalSender>>,
+    pub slots: Known<Vec<Slot>>,
+    pub origins: Known<Vec<Origin>>,
+    pub subscriptions: Known<Vec<Subscription>>,
+    pub archiver: Known<Archiver>,
+    pub activity: Known<Vec<Backend>>,
+    pub progress: Known<Vec<Progress>>,
+    pub storage: Known<Storage>,
+    /// By metric and label; figures of the last minutes, gaps included.
+    pub series: BTreeMap<(&'static str, Text), Series>,
+    /// How long the last sample took, in milliseconds.
+    pub took_ms: Option<u32>,
+}
+
+impl Default for Instance {
+    fn default() -> Self {
+        let never = Why::NotSampled;
+        Instance {
+            vitals: Known::Never(never),
+            replication: Known::Never(never),
+            slots: Known::Never(never),
+            origins: Known::Never(never),
+            subscriptions: Known::Never(never),
+            archiver: Known::Never(never),
+            activity: Known::Never(never),
+            progress: Known::Never(never),
+            storage: Known::Never(never),
+            series: BTreeMap::new(),
+            took_ms: None,
+        }
+    }
+}
+
+impl Instance {
+    /// Takes in one answer; a fault leaves a gap in the histories of its survey.
+    pub fn take(&mut self, survey: SurveyId, at: Timestamp, answer: Result<Rows, Fault>) {
+        match &answer {
+            Ok(rows) => self.record(rows, at),
+            Err(_) => self.mark_gap(survey, at),
+        }
+        match answer {
+            Ok(Rows::Vitals(rows)) => self.vitals.take(Ok(rows), at),
+            Ok(Rows::Replication(rows)) => self.replication.take(Ok(rows), at),
+            Ok(Rows::Slots(rows)) => self.slots.take(Ok(rows), at),
+            Ok(Rows::Origins(rows)) => self.origins.take(Ok(rows), at),
+            Ok(Rows::Subscriptions(rows)) => self.subscriptions.take(Ok(rows), at),
+            Ok(Rows::Archiver(rows)) => self.archiver.take(Ok(rows), at),
+            Ok(Rows::Activity(rows)) => self.activity.take(Ok(rows), at),
+            Ok(Rows::Progress(rows)) => self.progress.take(Ok(rows), at),
+            Ok(Rows::Storage(rows)) => self.storage.take(Ok(rows), at),
+            Err(why) => self.lose(survey, at, why),
+        }
+    }
+
+    fn lose(&mut self, survey: SurveyId, at: Timestamp, why: Fault) {
+        match survey {
+            SurveyId::Vitals => self.vitals.take(Err(why), at),
+            SurveyId::Replication => self.replication.take(Err(why), at),
+            SurveyId::Slots => self.slots.take(Err(why), at),
+            SurveyId::Origins => self.origins.take(Err(why), at),
+            SurveyId::Subscriptions => self.subscriptions.take(Err(why), at),
+            SurveyId::Archiver => self.archiver.take(Err(why), at),
+            SurveyId::Activity => self.activity.take(Err(why), at),
+            SurveyId::Progress => self.progress.take(Err(why), at),
+            SurveyId::Storage => self.storage.take(Err(why), at),
+        }
+    }
+
+    fn record(&mut self, rows: &Rows, at: Timestamp) {
+        for reading in metric::read(rows) {
+            self.series.entry((reading.metric, reading.label)).or_default().push(at, reading.value);
+        }
+    }
+
+    fn mark_gap(&mut self, survey: SurveyId, at: Timestamp) {
+        let of_survey = |name: &str| {
+            metric::METRICS.iter().copied().flatten().any(|metric| metric.survey == survey && metric.id == name)
+        };
+        for ((name, _), series) in &mut self.series {
+            if of_survey(name) {
+                series.mark_gap(at);
+            }
+        }
+    }
+
+    /// The history of one figure.
+    pub fn series(&self, metric: &'static str, label: &str) -> Option<&Series> {
+        self.series.get(&(metric, Text::from(label)))
+    }
+}

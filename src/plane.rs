@@ -1,0 +1,51 @@
+//! The door to where clusters live: a Kubernetes context, or a file of plain hosts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use crate::fault::Fault;
+use crate::fleet::seen::Seen;
+use crate::id::PlaneId;
+use crate::work::probe::{Answer, Probe};
+use crate::work::want::Want;
+
+/// Tells the time; given by the runtime, so that whatever is seen is stamped by one clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Where what is seen goes. Never blocks.
+#[derive(Clone)]
+pub struct Sink(Arc<dyn Fn(Seen) + Send + Sync>);
+
+impl Sink {
+    /// A sink that hands everything to `take`, which must not block.
+    pub fn new(take: impl Fn(Seen) + Send + Sync + 'static) -> Self {
+        Sink(Arc::new(take))
+    }
+
+    /// Hands over one thing seen.
+    pub fn send(&self, seen: Seen) {
+        (self.0)(seen);
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
+/// One place where clusters live.
+pub trait Plane: fmt::Debug + Send + Sync {
+    /// Its name.
+    fn id(&self) -> PlaneId;
+
+    /// Streams what `want` asks for into `sink` until the future is dropped; never ends by itself but for wants that this
+    /// plane cannot serve, which it answers with a fault once.
+    fn stream(&self, want: Want, sink: Sink) -> BoxFuture<'static, ()>;
+
+    /// Answers one question, once, within its own deadline.
+    fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>>;
+}
