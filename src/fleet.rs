@@ -112,6 +112,11 @@ impl Fleet {
         self.generation != before
     }
 
+    /// When [`Fleet::tick`] is due next.
+    pub fn next_recheck(&self) -> Option<Timestamp> {
+        self.rechecks.first().map(|(at, _)| *at)
+    }
+
     /// All clusters, in order of their ids.
     pub fn clusters(&self) -> impl Iterator<Item = (&ClusterId, &Entry)> {
         self.clusters.iter()

@@ -5,11 +5,19 @@
     allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")
 )]
 
+pub mod action;
+pub mod app;
 pub mod fault;
 pub mod fleet;
 pub mod id;
+pub mod keymap;
 pub mod metric;
 pub mod plane;
+pub mod present;
+pub mod screen;
+pub mod state;
+pub mod theme;
+pub mod view;
 pub mod work;
 
 #[cfg(feature = "sandbox")]

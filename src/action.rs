@@ -1,0 +1,216 @@
+//! Everything a key, the palette or a command line can do. One row per action; help, hints and the palette derive from it.
+
+/// The views, by name. `view::VIEWS` has a row for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ViewId {
+    Fleet,
+    Cluster,
+    Instance,
+    Activity,
+    Logs,
+    Events,
+    Manifest,
+    Sources,
+    Notices,
+    Help,
+}
+
+/// What can be done.
+#[derive(Debug)]
+pub struct Action {
+    pub id: &'static str,
+    /// As the palette and the hints show it.
+    pub title: &'static str,
+    /// One sentence for the help.
+    pub doc: &'static str,
+    /// Default keys, each a chord or a sequence of chords parted by spaces.
+    pub keys: &'static [&'static str],
+    pub on: Scope,
+    pub does: Deed,
+}
+
+/// Where an action applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    Everywhere,
+    /// Any view with rows.
+    Rows,
+    /// One view alone.
+    View(ViewId),
+}
+
+/// What an action does. None of these changes anything but the screen; orders come with the acting layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Move(Motion),
+    /// Opens what the cursor is on: a cluster, an instance.
+    Enter,
+    /// Opens a view on the subject under the cursor.
+    Open(ViewId),
+    Back,
+    Quit,
+    Palette,
+    Filter,
+    ClearFilter,
+    /// Sorts by the next column, or turns the order around.
+    SortNext,
+    SortReverse,
+    /// Shows only what needs somebody.
+    ProblemsOnly,
+    /// Copies the cursor's row as a kubectl or psql command.
+    Copy,
+    /// Scrolls columns sideways.
+    ColumnsLeft,
+    ColumnsRight,
+    /// Keeps the newest line in sight (logs, events).
+    Follow,
+    /// Wraps long lines.
+    Wrap,
+    /// Next kind of the view's content (logs of one or all members, YAML of CR or pod).
+    Cycle,
+    Redraw,
+    Suspend,
+}
+
+/// A movement of the cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Motion {
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    HalfUp,
+    HalfDown,
+    Top,
+    Bottom,
+}
+
+const fn row(
+    id: &'static str,
+    title: &'static str,
+    doc: &'static str,
+    keys: &'static [&'static str],
+    on: Scope,
+    does: Deed,
+) -> Action {
+    Action { id, title, doc, keys, on, does }
+}
+
+use Deed::{Move, Open};
+use Scope::{Everywhere, Rows};
+
+/// All actions, in the order the help lists them.
+pub static ACTIONS: &[Action] = &[
+    row("up", "up", "Moves the cursor up.", &["up", "k"], Rows, Move(Motion::Up)),
+    row("down", "down", "Moves the cursor down.", &["down", "j"], Rows, Move(Motion::Down)),
+    row("page-up", "page up", "Moves a page up.", &["pageup", "ctrl-b"], Rows, Move(Motion::PageUp)),
+    row("page-down", "page down", "Moves a page down.", &["pagedown", "ctrl-f"], Rows, Move(Motion::PageDown)),
+    row("half-up", "half page up", "Moves half a page up.", &["ctrl-u"], Rows, Move(Motion::HalfUp)),
+    row("half-down", "half page down", "Moves half a page down.", &["ctrl-d"], Rows, Move(Motion::HalfDown)),
+    row("top", "top", "Moves to the first row.", &["home", "g g"], Rows, Move(Motion::Top)),
+    row("bottom", "bottom", "Moves to the last row.", &["end", "G"], Rows, Move(Motion::Bottom)),
+    row("columns-left", "columns left", "Scrolls the columns to the left.", &["left", "h"], Rows, Deed::ColumnsLeft),
+    row(
+        "columns-right",
+        "columns right",
+        "Scrolls the columns to the right.",
+        &["right", "l"],
+        Rows,
+        Deed::ColumnsRight,
+    ),
+    row("enter", "open", "Opens what the cursor is on.", &["enter"], Rows, Deed::Enter),
+    row(
+        "filter",
+        "filter",
+        "Filters rows: text, column:value, and ! before either to exclude.",
+        &["/"],
+        Rows,
+        Deed::Filter,
+    ),
+    row("sort", "sort by next column", "Sorts by the next column.", &["s"], Rows, Deed::SortNext),
+    row("sort-reverse", "reverse order", "Turns the sort order around.", &["S"], Rows, Deed::SortReverse),
+    row("problems", "problems only", "Shows only rows that need somebody.", &["!"], Rows, Deed::ProblemsOnly),
+    row("copy", "copy as command", "Copies the row as a kubectl or psql command.", &["c"], Rows, Deed::Copy),
+    row(
+        "cluster",
+        "cluster",
+        "Opens the cluster: topology, pods, verdicts, history.",
+        &["d"],
+        Rows,
+        Open(ViewId::Cluster),
+    ),
+    row(
+        "instance",
+        "instance",
+        "Opens the instance: everything sampled, with ages.",
+        &["i"],
+        Rows,
+        Open(ViewId::Instance),
+    ),
+    row(
+        "activity",
+        "activity",
+        "Opens the activity of the instance: running, waiting, blockers.",
+        &["a"],
+        Rows,
+        Open(ViewId::Activity),
+    ),
+    row("logs", "logs", "Follows the logs of the member, or of all members.", &["L"], Rows, Open(ViewId::Logs)),
+    row(
+        "events",
+        "events",
+        "Opens events, status moves and failovers as one timeline.",
+        &["e"],
+        Rows,
+        Open(ViewId::Events),
+    ),
+    row("yaml", "YAML", "Shows the cluster's or pod's object as YAML.", &["y"], Rows, Open(ViewId::Manifest)),
+    row(
+        "sources",
+        "sources",
+        "Shows every source of data, how it stands, and what to do.",
+        &["o"],
+        Everywhere,
+        Open(ViewId::Sources),
+    ),
+    row("follow", "follow", "Keeps the newest line in sight.", &["f"], Scope::View(ViewId::Logs), Deed::Follow),
+    row("wrap", "wrap", "Wraps long lines.", &["w"], Rows, Deed::Wrap),
+    row("cycle", "next kind", "Goes on to the next kind of content of this view.", &["tab"], Rows, Deed::Cycle),
+    row("palette", "palette", "Opens the command palette.", &[":", "ctrl-p"], Everywhere, Deed::Palette),
+    row("notices", "notices", "Shows all notices of this session.", &["N"], Everywhere, Open(ViewId::Notices)),
+    row("help", "help", "Lists keys, columns and verdicts.", &["?"], Everywhere, Open(ViewId::Help)),
+    row("back", "back", "Goes back; clears a filter first.", &["esc", "backspace"], Everywhere, Deed::Back),
+    row("redraw", "redraw", "Draws the whole screen again.", &["ctrl-l"], Everywhere, Deed::Redraw),
+    row(
+        "suspend",
+        "suspend",
+        "Puts pgdeck in the background (fg brings it back).",
+        &["ctrl-z"],
+        Everywhere,
+        Deed::Suspend,
+    ),
+    row("quit", "quit", "Leaves pgdeck; in an inner view, q goes back.", &["q"], Everywhere, Deed::Quit),
+    row("quit-now", "quit now", "Leaves pgdeck at once.", &["ctrl-c"], Everywhere, Deed::Quit),
+];
+
+/// The action of that id.
+pub fn action(id: &str) -> Option<&'static Action> {
+    ACTIONS.iter().find(|action| action.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_action_has_one_id_a_sentence_and_a_key() {
+        let ids: BTreeSet<_> = ACTIONS.iter().map(|action| action.id).collect();
+        assert_eq!(ids.len(), ACTIONS.len());
+        for action in ACTIONS {
+            assert!(action.doc.ends_with('.') && !action.title.is_empty(), "{}", action.id);
+            assert!(!action.keys.is_empty(), "{}", action.id);
+        }
+    }
+}

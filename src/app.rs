@@ -1,0 +1,117 @@
+//! The brain: messages in, effects out. No I/O, no clock, no terminal.
+
+mod draw;
+mod update;
+mod wants;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::action::ViewId;
+use crate::fleet::seen::Seen;
+use crate::keymap::chord::Chord;
+use crate::keymap::{Keymap, KeymapError};
+use crate::screen::Screen;
+use crate::state::{Settings, State};
+use crate::theme::Theme;
+use crate::view::fleet::FleetView;
+
+pub use draw::draw;
+pub use update::update;
+pub use wants::wants;
+
+/// Everything there is to know and show.
+#[derive(Debug)]
+pub struct Model {
+    pub state: State,
+    pub screen: Screen,
+    pub keymap: Keymap,
+    pub theme: Theme,
+    /// Grows when a key, a resize or a stream may have changed a cell; data changes grow the fleet's own generation.
+    pub strokes: u64,
+}
+
+/// The terminal's size in cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub columns: u16,
+    pub rows: u16,
+}
+
+/// What happens.
+#[derive(Debug, Clone)]
+pub enum Msg {
+    Key(Chord),
+    Paste(String),
+    Resized(Size),
+    Seen(Box<Seen>),
+    /// Time passed: a wake-up that [`Model::next_wake`] asked for.
+    Tick,
+    /// The terminal is gone, or a signal asks us to end.
+    Interrupt,
+    /// Back from the background, or somebody else wrote on the screen.
+    Redraw,
+    /// Something to tell that is no fact about the fleet.
+    Say(crate::state::notice::Weight, String),
+}
+
+/// What the world should do for us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Put this on the clipboard.
+    Yank(String),
+    /// Clear and draw everything anew.
+    Repaint,
+    /// Stop ourselves (ctrl-z) and come back by `fg`.
+    Suspend,
+    /// Leave.
+    Exit(Outcome),
+}
+
+/// How the console ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The user left.
+    Left,
+    /// A signal, or the terminal went away.
+    Interrupted,
+}
+
+impl Model {
+    /// The first screen.
+    pub fn new(
+        settings: Settings,
+        theme: Theme,
+        keys: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Self, Vec<KeymapError>> {
+        Ok(Model {
+            state: State { settings, ..State::default() },
+            screen: Screen::new(Box::new(FleetView::default())),
+            keymap: Keymap::new(keys)?,
+            theme,
+            strokes: 0,
+        })
+    }
+
+    /// Changes whenever a cell may have changed; the same stamp means the same picture, ages aside.
+    pub fn stamp(&self) -> (u64, u64) {
+        (self.strokes, self.state.fleet.generation())
+    }
+
+    /// When a [`Msg::Tick`] is due though nothing happens: an age on screen, a notice that fades, a verdict by time.
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
+        let look = self.look(now);
+        let view = self.screen.views.last().and_then(|view| view.next_change(&look));
+        [view, self.state.notices.fades(now), self.state.fleet.next_recheck()].into_iter().flatten().min()
+    }
+
+    /// The view on top.
+    pub fn top(&self) -> ViewId {
+        self.screen.views.last().map_or(ViewId::Fleet, |view| view.id())
+    }
+
+    fn look(&self, now: Timestamp) -> crate::view::Look<'_> {
+        crate::view::Look { state: &self.state, now, theme: &self.theme }
+    }
+}

@@ -1,0 +1,99 @@
+//! How a fact reads, before colour: cells, tones, and the one gate that outside text passes on its way to the screen.
+
+pub mod format;
+
+use std::borrow::Cow;
+
+/// What a piece of text means; themes turn it into a style. A tone never carries meaning alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Tone {
+    Normal,
+    /// Stale, secondary, or decoration.
+    Dim,
+    Good,
+    Warn,
+    Bad,
+    Unknown,
+    /// Names and what the cursor is on.
+    Accent,
+    Title,
+    /// A key in a hint.
+    Key,
+    /// A frame around something.
+    Border,
+}
+
+/// Which side a column holds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    Right,
+}
+
+/// One cell of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// Already cleaned.
+    pub text: Cow<'static, str>,
+    pub tone: Tone,
+}
+
+impl Cell {
+    /// Our own text in that tone.
+    pub fn new(text: &'static str, tone: Tone) -> Self {
+        Cell { text: Cow::Borrowed(text), tone }
+    }
+
+    /// Text made of numbers and our own words.
+    pub fn own(text: String, tone: Tone) -> Self {
+        Cell { text: Cow::Owned(text), tone }
+    }
+
+    /// Text from outside, cleaned.
+    pub fn outside(text: &str, tone: Tone) -> Self {
+        Cell { text: Cow::Owned(clean(text).into_owned()), tone }
+    }
+
+    /// Nothing is known: `–`.
+    pub fn unknown() -> Self {
+        Cell::new("–", Tone::Unknown)
+    }
+}
+
+/// Makes text from outside fit for a terminal: control characters (C0, DEL, C1), line and paragraph separators, and
+/// bidirectional overrides become `·`; tabs become a space. Everything from outside passes here before it is drawn or printed.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unfit) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(
+        text.chars()
+            .map(|c| {
+                if c == '\t' {
+                    ' '
+                } else if is_unfit(c) {
+                    '·'
+                } else {
+                    c
+                }
+            })
+            .collect(),
+    )
+}
+
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_control_character_passes() {
+        let hostile = "a\u{1b}]52;c;aGk=\u{7}b\u{9b}31mc\r\nd\te\u{202e}f";
+        assert_eq!(clean(hostile), "a·]52;c;aGk=·b·31mc··d e·f");
+        assert!(matches!(clean("acid-shop ü 数"), Cow::Borrowed(_)));
+    }
+}

@@ -1,0 +1,131 @@
+//! What the screen shows: each view is a projection of the state with a cursor of its own.
+
+pub mod fleet;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::action::{Deed, ViewId};
+use crate::fleet::seen::Seen;
+use crate::id::{ClusterId, InstanceId};
+use crate::state::State;
+use crate::theme::Theme;
+use crate::work::want::Want;
+
+/// What the cursor is on: the thing an action would be about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Nothing,
+    Cluster(ClusterId),
+    Instance(InstanceId),
+    Backend(InstanceId, i32),
+}
+
+impl Subject {
+    /// The cluster it is or belongs to.
+    pub fn cluster(&self) -> Option<&ClusterId> {
+        match self {
+            Subject::Nothing => None,
+            Subject::Cluster(cluster) => Some(cluster),
+            Subject::Instance(instance) | Subject::Backend(instance, _) => Some(&instance.cluster),
+        }
+    }
+
+    /// The instance, if it is or belongs to one.
+    pub fn instance(&self) -> Option<&InstanceId> {
+        match self {
+            Subject::Nothing | Subject::Cluster(_) => None,
+            Subject::Instance(instance) | Subject::Backend(instance, _) => Some(instance),
+        }
+    }
+}
+
+/// What a view answers to a deed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Done.
+    Done,
+    /// Not this view's business; the screen decides.
+    NotMine,
+    /// Open that view on that subject.
+    Open(ViewId, Subject),
+    /// Copy this text.
+    Copy(String),
+    /// Say this.
+    Say(String),
+}
+
+/// What a view needs to look at the world.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a> {
+    pub state: &'a State,
+    pub now: Timestamp,
+    pub theme: &'a Theme,
+}
+
+/// One view. It holds a cursor and what it needs to draw fast, never facts of its own, except streams it asked for
+/// (logs, manifests), which [`View::take`] gives it.
+pub trait View: fmt::Debug + Send {
+    fn id(&self) -> ViewId;
+
+    /// Its part of the breadcrumb, cleaned.
+    fn title(&self, look: &Look<'_>) -> String;
+
+    /// What the cursor is on.
+    fn subject(&self) -> Subject;
+
+    /// Carries out a deed on its rows.
+    fn perform(&mut self, look: &Look<'_>, deed: Deed) -> Reply;
+
+    /// The filter in force, as typed; empty if none or where a view has no filter.
+    fn filter(&self) -> &str;
+
+    /// Sets the filter. An error says what in it cannot be read; the old filter stays.
+    fn set_filter(&mut self, _look: &Look<'_>, _filter: &str) -> Result<(), String> {
+        Err("this view has no filter".into())
+    }
+
+    /// What it needs from the world while it is on top.
+    fn wants(&self, state: &State) -> Vec<Want>;
+
+    /// Takes in streams that it asked for. True if a visible cell changed.
+    fn take(&mut self, _seen: &Seen) -> bool {
+        false
+    }
+
+    /// Catches up with the state before drawing into `area`; the only place where rows are sorted, filtered and windowed.
+    fn refresh(&mut self, look: &Look<'_>, area: Rect);
+
+    /// Draws; whatever is outside `area` is not its business.
+    fn draw(&self, look: &Look<'_>, area: Rect, buffer: &mut Buffer);
+
+    /// When a visible cell will change though nothing is seen (an age, say).
+    fn next_change(&self, _look: &Look<'_>) -> Option<Timestamp> {
+        None
+    }
+
+    /// The actions worth a hint at the bottom, by id, most useful first.
+    fn hints(&self) -> &'static [&'static str];
+}
+
+/// One row of the registry: a view, what it is for, and how it is opened.
+#[derive(Debug)]
+pub struct Row {
+    pub id: ViewId,
+    pub name: &'static str,
+    /// One sentence for help and README.
+    pub doc: &'static str,
+    /// None if the view cannot show that subject.
+    pub open: fn(&Subject) -> Option<Box<dyn View>>,
+}
+
+/// All views.
+pub static VIEWS: &[Row] = &[Row {
+    id: ViewId::Fleet,
+    name: "fleet",
+    doc: "One row per cluster over all contexts and hosts, what needs you first.",
+    open: |_| Some(Box::new(fleet::FleetView::default())),
+}];
