@@ -18,6 +18,7 @@ pub mod screen;
 pub mod state;
 pub mod theme;
 pub mod view;
+pub mod widget;
 pub mod work;
 
 #[cfg(feature = "sandbox")]

@@ -1,6 +1,7 @@
 //! How a fact reads, before colour: cells, tones, and the one gate that outside text passes on its way to the screen.
 
 pub mod format;
+pub mod page;
 
 use std::borrow::Cow;
 
