@@ -1,7 +1,11 @@
 //! How a fact reads, before colour: cells, tones, and the one gate that outside text passes on its way to the screen.
 
+pub mod activity;
 pub mod format;
+pub mod instance;
+pub mod known;
 pub mod page;
+pub mod spark;
 
 use std::borrow::Cow;
 

@@ -1,6 +1,9 @@
 //! What the screen shows: each view is a projection of the state with a cursor of its own.
 
+pub mod activity;
+pub mod filter;
 pub mod fleet;
+pub mod instance;
 
 use std::fmt;
 
@@ -10,7 +13,8 @@ use ratatui::layout::Rect;
 
 use crate::action::{Deed, ViewId};
 use crate::fleet::seen::Seen;
-use crate::id::{ClusterId, InstanceId};
+use crate::id::{ClusterId, InstanceId, PlaneId};
+use crate::metric::{self, SurveyId};
 use crate::state::State;
 use crate::theme::Theme;
 use crate::work::want::Want;
@@ -123,9 +127,59 @@ pub struct Row {
 }
 
 /// All views.
-pub static VIEWS: &[Row] = &[Row {
-    id: ViewId::Fleet,
-    name: "fleet",
-    doc: "One row per cluster over all contexts and hosts, what needs you first.",
-    open: |_| Some(Box::new(fleet::FleetView::default())),
-}];
+pub static VIEWS: &[Row] = &[
+    Row {
+        id: ViewId::Fleet,
+        name: "fleet",
+        doc: "One row per cluster over all contexts and hosts, what needs you first.",
+        open: |_| Some(Box::new(fleet::FleetView::default())),
+    },
+    Row {
+        id: ViewId::Instance,
+        name: "instance",
+        doc: "Everything sampled from one server: role, WAL, replication, slots, archiving, sizes, each with its age.",
+        open: instance::open,
+    },
+    Row {
+        id: ViewId::Activity,
+        name: "activity",
+        doc: "What runs on one server: blockers with their waiters, open transactions, progress of long commands.",
+        open: activity::open,
+    },
+];
+
+/// Wishes for surveys of one instance, each on its own period.
+pub fn survey_wants(instance: &InstanceId, surveys: impl IntoIterator<Item = SurveyId>) -> Vec<Want> {
+    let want = |survey| Want::Survey { instance: instance.clone(), survey, every: metric::survey(survey).every };
+    surveys.into_iter().map(want).collect()
+}
+
+/// A command that opens psql there, without any password.
+pub fn psql(state: &State, instance: &InstanceId) -> String {
+    let entry = state.fleet.get(&instance.cluster);
+    let address = entry.and_then(|entry| entry.cluster.member(&instance.member)?.address.clone());
+    match &instance.cluster.plane {
+        PlaneId::Kubernetes(context) => format!(
+            "kubectl --context {} -n {} exec -it {} -c postgres -- psql -U postgres",
+            quoted(context),
+            quoted(&instance.cluster.namespace),
+            quoted(&instance.member)
+        ),
+        PlaneId::Hosts => {
+            let address = address.unwrap_or_else(|| instance.member.clone());
+            let (host, port) = address.rsplit_once(':').unwrap_or((&address, "5432"));
+            format!("psql -h {} -p {}", quoted(host), quoted(port))
+        }
+    }
+}
+
+/// The text as one word of a POSIX shell, without control characters.
+pub fn quoted(text: &str) -> String {
+    let text = crate::present::clean(text);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}

@@ -220,7 +220,7 @@ fn to_ascii(text: &str) -> std::borrow::Cow<'_, str> {
         return text.into();
     }
     let swap = |c: char| match c {
-        '├' | '└' | '┌' => '+',
+        '├' | '└' | '┌' | '▅' | '▆' => '+',
         '─' | '–' => '-',
         '│' => '|',
         '…' => '~',
@@ -228,12 +228,10 @@ fn to_ascii(text: &str) -> std::borrow::Cow<'_, str> {
         '○' => 'o',
         '▲' => '^',
         '▼' => 'v',
-        '▁' | '▂' => '.',
+        '▁' | '▂' | '·' => '.',
         '▃' | '▄' => ':',
-        '▅' | '▆' => '+',
         '▇' | '█' => '#',
         '→' => '>',
-        '·' => '.',
         other => other,
     };
     text.chars().map(swap).collect::<String>().into()
