@@ -6,6 +6,7 @@ pub mod instance;
 pub mod known;
 pub mod page;
 pub mod spark;
+pub mod yaml;
 
 use std::borrow::Cow;
 

@@ -4,6 +4,8 @@ pub mod activity;
 pub mod filter;
 pub mod fleet;
 pub mod instance;
+pub mod logs;
+pub mod manifest;
 
 use std::fmt;
 
@@ -145,6 +147,18 @@ pub static VIEWS: &[Row] = &[
         name: "activity",
         doc: "What runs on one server: blockers with their waiters, open transactions, progress of long commands.",
         open: activity::open,
+    },
+    Row {
+        id: ViewId::Logs,
+        name: "logs",
+        doc: "Container logs of one or all members, followed across restarts; `/` includes and excludes.",
+        open: logs::open,
+    },
+    Row {
+        id: ViewId::Manifest,
+        name: "yaml",
+        doc: "The cluster's object or one of its pods as YAML.",
+        open: manifest::open,
     },
 ];
 

@@ -22,6 +22,12 @@ impl Filter {
         Ok(Filter { text: text.trim().to_owned(), terms: terms.into_iter().flatten().collect() })
     }
 
+    /// Reads a filter for lines of text: only `column:` of those columns is special, any other colon is text.
+    pub fn parse_text(text: &str, columns: &[&str]) -> Self {
+        let one = |word: &str| term(word, columns).or_else(|_| term(word, &[])).ok().flatten();
+        Filter { text: text.trim().to_owned(), terms: text.split_whitespace().filter_map(one).collect() }
+    }
+
     /// As it was typed.
     pub fn text(&self) -> &str {
         &self.text
