@@ -14,6 +14,7 @@ pub mod keymap;
 pub mod metric;
 pub mod plane;
 pub mod present;
+pub mod runtime;
 pub mod screen;
 pub mod state;
 pub mod theme;
