@@ -6,6 +6,7 @@ pub mod instance;
 pub mod known;
 pub mod seen;
 pub mod series;
+pub mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

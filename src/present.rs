@@ -1,11 +1,14 @@
 //! How a fact reads, before colour: cells, tones, and the one gate that outside text passes on its way to the screen.
 
 pub mod activity;
+pub mod cluster;
 pub mod format;
 pub mod instance;
 pub mod known;
 pub mod page;
 pub mod spark;
+pub mod timeline;
+pub mod topology;
 pub mod yaml;
 
 use std::borrow::Cow;

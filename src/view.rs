@@ -1,6 +1,8 @@
 //! What the screen shows: each view is a projection of the state with a cursor of its own.
 
 pub mod activity;
+pub mod cluster;
+pub mod events;
 pub mod filter;
 pub mod fleet;
 pub mod instance;
@@ -137,6 +139,12 @@ pub static VIEWS: &[Row] = &[
         open: |_| Some(Box::new(fleet::FleetView::default())),
     },
     Row {
+        id: ViewId::Cluster,
+        name: "cluster",
+        doc: "One cluster: verdicts with evidence, topology, pods, failovers, backups, services, volumes.",
+        open: cluster::open,
+    },
+    Row {
         id: ViewId::Instance,
         name: "instance",
         doc: "Everything sampled from one server: role, WAL, replication, slots, archiving, sizes, each with its age.",
@@ -153,6 +161,12 @@ pub static VIEWS: &[Row] = &[
         name: "logs",
         doc: "Container logs of one or all members, followed across restarts; `/` includes and excludes.",
         open: logs::open,
+    },
+    Row {
+        id: ViewId::Events,
+        name: "events",
+        doc: "One timeline of a cluster: Kubernetes events, the operator's status words, failovers, verdicts.",
+        open: events::open,
     },
     Row {
         id: ViewId::Manifest,

@@ -15,7 +15,7 @@ use crate::metric::subscription::{Origin, Subscription};
 use crate::metric::vitals::{Receiver, Replay, Vitals};
 
 /// Width of the labels.
-const LABEL: usize = 22;
+const LABEL: usize = 24;
 /// Width of the sparklines.
 const SPARK: usize = 40;
 
@@ -86,7 +86,7 @@ fn standby(vitals: &Vitals, now: Timestamp) -> Vec<Line<()>> {
         fact("  replay", LABEL, replay),
         fact("  WAL received", LABEL, lsn(vitals.received)),
         fact("  WAL replayed", LABEL, lsn(vitals.replayed)),
-        fact("  received, not replayed", LABEL + 2, backlog),
+        fact("  received, not replayed", LABEL, backlog),
         fact("  last replayed commit", LABEL, since(vitals.replayed_commit, now)),
     ];
     lines.push(match &vitals.receiver {

@@ -37,7 +37,10 @@ impl<K: Clone + PartialEq> Page<K> {
     pub fn set(&mut self, lines: Vec<Line<K>>, height: u16) {
         self.lines = lines;
         self.height = usize::from(height).max(1);
-        let same = self.key.as_ref().and_then(|key| self.lines.iter().position(|line| line.key.as_ref() == Some(key)));
+        let same = self.key.as_ref().and_then(|key| {
+            let keyed = (0..self.lines.len()).filter(|idx| self.lines[*idx].key.as_ref() == Some(key));
+            keyed.min_by_key(|idx| idx.abs_diff(self.at))
+        });
         let near = || nearest(&self.lines, self.at);
         if let Some(idx) = same.or_else(near) {
             self.at = idx;
@@ -271,6 +274,15 @@ mod tests {
         assert_eq!(page.selected(), Some(&3));
         page.set(Vec::new(), 3);
         assert_eq!(page.selected(), None);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_keeps_the_cursor_where_it_was() {
+        let keys = [Some(1), Some(2), None, Some(1), Some(2)];
+        let mut page = page(&keys, 5);
+        (0..3).for_each(|_| page.motion(Motion::Down));
+        page.set(lines(&keys), 5);
+        assert_eq!((page.selected(), page.at), (Some(&2), 4));
     }
 
     #[test]
