@@ -7,6 +7,8 @@
 
 pub mod action;
 pub mod app;
+pub mod cli;
+pub mod config;
 pub mod fault;
 pub mod fleet;
 pub mod id;
