@@ -1,4 +1,67 @@
 //! pgdeck: a terminal cockpit for operating fleets of Postgres clusters.
+//!
+//! ```text
+//!    keys ──┐                                            ┌─ Yank · Suspend · Exit
+//!    Seen ──┤ [Msg]    ╭──────────╮  Vec<Effect>  ╭──────┴──╮
+//!    tick ──┴─────────▶│  update  │──────────────▶│ perform │
+//!      ▲               ╰────┬─────╯               ╰─────────╯
+//!      │                    │ &mut Model
+//!      │   wants(&Model)    ├──────────────▶ reconcile: running streams → wanted streams
+//!      │                    │ &Model                         │
+//!      └──── mailbox ◀──────┼────────────────── plane · pg ◀─╯
+//!                           ├─────────┬──────────────╮
+//!                       head::tui  head::headless  head::doctor
+//! ```
+//!
+//! The core is pure: [`app::update`] and [`app::wants`] are the whole brain, without I/O, clock, terminal or lock. The world is
+//! reached by [`work::want::Want`] (keep telling me), [`work::probe::Probe`] (one exact answer) and, with the acting layer, by
+//! orders (one change: journaled, previewed, refused when read-only, proved). Samples feed charts and colours; gates and
+//! preflights ask probes only.
+//!
+//! # Code map
+//!
+//! Nouns, pure:
+//! - [`fault`]: what the world says instead of an answer
+//! - [`id`]: names of planes, clusters, instances
+//! - [`metric`]: what is asked of Postgres (surveys) and what the answers mean
+//! - [`fleet`]: the clusters we know, what was seen of them, how healthy they are
+//! - [`work`]: wants and probes, the requests to the world
+//!
+//! Machines, pure:
+//! - [`state`]: all that is known: the fleet and what there is to tell
+//! - [`action`]: everything a key or the palette can do, one row each
+//! - [`keymap`]: keys to actions, overrides, clashes
+//!
+//! Faces, pure:
+//! - [`present`]: how a fact reads before colour; the one gate for outside text
+//! - [`theme`]: tones to styles
+//! - [`widget`]: tables, pages, sparklines: they know cells and tones, never the fleet
+//! - [`view`]: what the screen shows, one file a view
+//! - [`screen`]: the stack of views, the dialog on top, keys typed so far
+//! - [`app`]: model, messages, effects
+//!
+//! The world:
+//! - [`plane`]: where clusters live: Kubernetes contexts, plain hosts
+//! - [`sandbox`]: a small real fleet on this machine, for the demo and the tests
+//!
+//! Edges:
+//! - [`cli`]: what can be typed after `pgdeck`
+//! - [`config`]: file, environment and flags; problems come back as a list
+//! - [`runtime`]: the clock, the mailbox, streams that follow what is wanted
+//!
+//! # Invariants
+//!
+//! 1. Nothing in nouns, machines and faces awaits, reads a clock, or does I/O. Time is an argument.
+//! 2. Every change to the world is an order, goes through one place, is journaled before it is sent and refused there when
+//!    read-only. (This version has no orders: it only looks.)
+//! 3. No gate or preflight reads a sample.
+//! 4. An order's success is proved by probes of its effect, never by the call returning.
+//! 5. An action carries the identity captured when the key was pressed.
+//! 6. Samples never share a connection with probes or orders.
+//! 7. Every observed value has an age. Unknown is `–` with a reason, never `0`.
+//! 8. Losing an API server or a database never ends the program; it is shown, with the age of what is still on screen.
+//! 9. Text from outside reaches the terminal only through [`present`], which strips control characters.
+//! 10. No secret reaches argv, the environment of a child that others can read, a log or the screen.
 
 #![cfg_attr(
     test,

@@ -1,0 +1,5 @@
+//! The integration tests: one binary, real parts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
+
+mod tidy;
