@@ -50,6 +50,8 @@ pub enum Msg {
     Tick,
     /// The terminal is gone, or a signal asks us to end.
     Interrupt,
+    /// The system asks us to stop, as ctrl-z does.
+    Suspend,
     /// Back from the background, or somebody else wrote on the screen.
     Redraw,
     /// Something to tell that is no fact about the fleet.

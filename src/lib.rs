@@ -42,11 +42,13 @@
 //!
 //! The world:
 //! - [`plane`]: where clusters live: Kubernetes contexts, plain hosts
+//! - [`term`]: the terminal, taken and given back whatever happens
 //! - [`sandbox`]: a small real fleet on this machine, for the demo and the tests
 //!
 //! Edges:
 //! - [`cli`]: what can be typed after `pgdeck`
 //! - [`config`]: file, environment and flags; problems come back as a list
+//! - [`head`]: the console, and the commands that print and end
 //! - [`runtime`]: the clock, the mailbox, streams that follow what is wanted
 //!
 //! # Invariants
@@ -74,6 +76,7 @@ pub mod cli;
 pub mod config;
 pub mod fault;
 pub mod fleet;
+pub mod head;
 pub mod id;
 pub mod keymap;
 pub mod metric;
@@ -82,6 +85,7 @@ pub mod present;
 pub mod runtime;
 pub mod screen;
 pub mod state;
+pub mod term;
 pub mod theme;
 pub mod view;
 pub mod widget;

@@ -2,4 +2,186 @@
 
 pub mod clock;
 pub mod mailbox;
+pub mod perform;
+pub mod planes;
 pub mod reconcile;
+pub mod sampling;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+use crate::app::Msg;
+use crate::id::{InstanceId, PlaneId};
+use crate::plane::Plane;
+use crate::state::notice::Weight;
+use crate::work::want::Want;
+use mailbox::Mailbox;
+use reconcile::{Change, Stream, Streams, Surveys, due, reconcile};
+
+/// Where clusters live, by name.
+pub type Planes = BTreeMap<PlaneId, Arc<dyn Plane>>;
+
+/// How long tasks may take to end at the end.
+const FAREWELL: Duration = Duration::from_millis(300);
+
+/// The world's side of pgdeck: two worker threads beside the loop, and everything that runs on them.
+#[derive(Debug)]
+pub struct Runtime {
+    tokio: tokio::runtime::Runtime,
+    planes: Arc<Planes>,
+    mailbox: Mailbox,
+    /// Dropped at the end: the supervisor's named event.
+    wants: watch::Sender<BTreeSet<Want>>,
+    /// The head's own tasks; they end with the runtime.
+    tasks: JoinSet<()>,
+}
+
+impl Runtime {
+    /// Starts the threads; nothing is asked of any plane before something is wanted. At most `at_once` instances are
+    /// sampled at the same time.
+    pub fn start(planes: Planes, at_once: usize) -> io::Result<Self> {
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("pgdeck-io")
+            .enable_all()
+            .build()?;
+        let (planes, mailbox) = (Arc::new(planes), Mailbox::default());
+        let (wants, wanted) = watch::channel(BTreeSet::new());
+        let mut tasks = JoinSet::new();
+        let supervisor = Supervisor {
+            planes: planes.clone(),
+            mailbox: mailbox.clone(),
+            at_once,
+            streams: Streams::default(),
+            running: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        };
+        tasks.spawn_on(supervisor.run(wanted), tokio.handle());
+        Ok(Runtime { tokio, planes, mailbox, wants, tasks })
+    }
+
+    /// Says what is wanted from now on.
+    pub fn want(&self, wanted: BTreeSet<Want>) {
+        self.wants.send_replace(wanted);
+    }
+
+    /// Where everything arrives.
+    pub fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Runs a task of the head until it ends or the runtime does.
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(task, self.tokio.handle());
+    }
+
+    /// The planes' names.
+    pub fn planes(&self) -> impl Iterator<Item = &PlaneId> {
+        self.planes.keys()
+    }
+
+    /// Ends everything.
+    pub fn stop(self) {
+        drop(self.wants);
+        drop(self.tasks);
+        self.tokio.shutdown_timeout(FAREWELL);
+    }
+}
+
+/// Opens and closes streams until nothing can be wanted any more.
+struct Supervisor {
+    planes: Arc<Planes>,
+    mailbox: Mailbox,
+    at_once: usize,
+    streams: Streams,
+    running: BTreeMap<Stream, Vec<AbortHandle>>,
+    /// What each sampled instance is asked; its sampler watches.
+    asked: BTreeMap<InstanceId, watch::Sender<Surveys>>,
+    tasks: JoinSet<()>,
+}
+
+impl Supervisor {
+    async fn run(mut self, mut wants: watch::Receiver<BTreeSet<Want>>) {
+        loop {
+            let now = clock::now();
+            let changes = reconcile(&self.streams, &wants.borrow_and_update(), self.at_once, now);
+            for change in changes {
+                self.streams.apply(&change, now);
+                self.carry_out(change);
+            }
+            let wait = due(&self.streams, self.at_once)
+                .map(|at| Duration::try_from(at.duration_since(clock::now())).unwrap_or(Duration::ZERO));
+            // All three are cancel-safe: a watch, a timer, and JoinSet::join_next.
+            tokio::select! {
+                changed = wants.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+                () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
+                Some(ended) = self.tasks.join_next() => self.note_end(ended),
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+
+    fn carry_out(&mut self, change: Change) {
+        match change {
+            Change::Open(stream) => self.open(stream),
+            Change::Close(stream) => self.close(&stream),
+            Change::Yield(instance) => self.close(&Stream::Samples(instance)),
+            Change::Ask(instance, surveys) => {
+                if let Some(asked) = self.asked.get(&instance) {
+                    asked.send_replace(surveys);
+                }
+            }
+            Change::Await(_) | Change::Forget(_) | Change::Idle(_) | Change::Resume(_) => {}
+        }
+    }
+
+    fn open(&mut self, stream: Stream) {
+        let sink = self.mailbox.sink();
+        let futures = match &stream {
+            Stream::Samples(instance) => {
+                let (asked, surveys) = watch::channel(self.streams.surveys(instance));
+                self.asked.insert(instance.clone(), asked);
+                let plane = self.planes.get(&instance.cluster.plane);
+                plane.map(|plane| sampling::sample(plane, instance, surveys, sink)).into_iter().collect()
+            }
+            Stream::Plane(want) => {
+                self.serving(want).map(|plane| plane.stream(want.clone(), sink.clone())).collect::<Vec<_>>()
+            }
+        };
+        let handles = futures.into_iter().map(|future| self.tasks.spawn(future)).collect();
+        self.running.insert(stream, handles);
+    }
+
+    /// The planes that a want is for.
+    fn serving(&self, want: &Want) -> impl Iterator<Item = &Arc<dyn Plane>> {
+        let of = want.plane().cloned();
+        self.planes.iter().filter(move |(id, _)| of.as_ref().is_none_or(|of| of == *id)).map(|(_, plane)| plane)
+    }
+
+    fn close(&mut self, stream: &Stream) {
+        self.running.remove(stream).into_iter().flatten().for_each(|handle| handle.abort());
+        if let Stream::Samples(instance) = stream {
+            self.asked.remove(instance);
+        }
+    }
+
+    /// A stream that breaks takes nothing else with it, and is told.
+    fn note_end(&self, ended: Result<(), JoinError>) {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            let text = "a background task of pgdeck broke; what it watched is not up to date any more: see pgdeck.log";
+            self.mailbox.urge(Msg::Say(Weight::Error, text.into()));
+        }
+    }
+}

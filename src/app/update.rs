@@ -51,6 +51,7 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
             model.state.notices.say(now, weight, text);
         }
         Msg::Interrupt => effects.push(Effect::Exit(Outcome::Interrupted)),
+        Msg::Suspend => effects.push(Effect::Suspend),
         Msg::Redraw => {
             model.strokes += 1;
             effects.push(Effect::Repaint);

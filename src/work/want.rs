@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::id::{ClusterId, InstanceId, Text};
+use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use crate::metric::SurveyId;
 
 /// A stream that the screen needs now. The set of wants is derived from the model; the runtime opens and closes to match.
@@ -26,6 +26,15 @@ impl Want {
         match self {
             Want::Survey { instance, .. } => Some(instance),
             Want::Fleet | Want::Surroundings(_) | Want::Logs { .. } | Want::Manifest { .. } => None,
+        }
+    }
+
+    /// The plane that serves this wish; all of them, if none.
+    pub fn plane(&self) -> Option<&PlaneId> {
+        match self {
+            Want::Fleet => None,
+            Want::Surroundings(cluster) | Want::Manifest { cluster, .. } => Some(&cluster.plane),
+            Want::Survey { instance, .. } | Want::Logs { instance, .. } => Some(&instance.cluster.plane),
         }
     }
 }

@@ -2,4 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
 
+mod console;
 mod tidy;
+mod tty;

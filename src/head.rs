@@ -1,0 +1,134 @@
+//! The faces of one brain: the console, and the commands that print and end.
+
+mod log;
+pub mod tui;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::app::{Model, Outcome};
+use crate::cli::{Cli, Command, ConfigCommand, Globals};
+use crate::config::{self, Config, Problem, Surroundings};
+use crate::runtime::Runtime;
+use crate::runtime::planes;
+use crate::state::Settings;
+use crate::theme::Theme;
+
+/// How a command ends, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, proved, or the condition held.
+    Done = 0,
+    /// An error of pgdeck itself.
+    Broken = 1,
+    /// Usage, configuration or plan file.
+    Usage = 2,
+    /// Forbidden, or not authenticated.
+    Forbidden = 4,
+    /// Failed.
+    Failed = 5,
+    /// Interrupted.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub fn code(self) -> i32 {
+        self as i32
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Carries out what was typed, but for the sandbox's commands.
+pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
+    let around = Surroundings::look();
+    if let Some(Command::Completions { shell }) = command {
+        clap_complete::generate(*shell, &mut Cli::command(), "pgdeck", &mut io::stdout());
+        return Exit::Done;
+    }
+    let config = match config::load(globals, &around) {
+        Ok(config) => config,
+        Err(problems) => return refuse(&problems),
+    };
+    if let Some(Command::Config { command: ConfigCommand::Check }) = command {
+        return say(&format!(
+            "{}: nothing is wrong with it",
+            globals.config.as_ref().unwrap_or(&around.config).display()
+        ));
+    }
+    let _log = log::start(&around.state);
+    let started =
+        config::check_anything_to_watch(&config).map_err(|problem| vec![problem]).and_then(|()| planes::open(&config));
+    let planes = match started {
+        Ok(planes) => planes,
+        Err(problems) => return refuse(&problems),
+    };
+    let runtime = match Runtime::start(planes, config.tunnels) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return fail(&format!("pgdeck cannot start its threads: {error}; are there limits on processes?"));
+        }
+    };
+    console(&config, runtime)
+}
+
+/// Opens the console.
+fn console(config: &Config, mut runtime: Runtime) -> Exit {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return usage("the console needs a terminal for its keys and its picture; use `pgdeck status` in scripts");
+    }
+    let settings = Settings { ascii: config.ascii, protected: config.protected.clone(), ..Settings::default() };
+    let mut theme = Theme::default();
+    theme.ascii = config.ascii;
+    let model = match Model::new(settings, theme, &config.keys) {
+        Ok(model) => model,
+        Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+    };
+    let colors = if config.no_color { tui::Colors::Stripped } else { tui::Colors::Shown };
+    let left = tui::run(model, &mut runtime, colors);
+    runtime.stop();
+    match left {
+        Ok(Outcome::Left) => Exit::Done,
+        Ok(Outcome::Interrupted) => Exit::Interrupted,
+        Err(error) => fail(&format!("the terminal cannot be used: {error}; was it closed?")),
+    }
+}
+
+fn refuse(problems: &[Problem]) -> Exit {
+    for problem in problems {
+        complain(&format!("pgdeck: {problem}"));
+    }
+    Exit::Usage
+}
+
+fn usage(message: &str) -> Exit {
+    complain(&format!("pgdeck: {message}"));
+    Exit::Usage
+}
+
+fn fail(message: &str) -> Exit {
+    complain(&format!("pgdeck: {message}"));
+    Exit::Broken
+}
+
+/// Writes to stderr; if that is closed, nobody wants to hear it.
+fn complain(message: &str) {
+    drop(writeln!(io::stderr(), "{message}"));
+}
+
+/// Writes to stdout; a reader that has enough (`| head`) is no error.
+fn say(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => Exit::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => fail(&format!("stdout cannot be written: {error}")),
+    }
+}

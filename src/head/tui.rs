@@ -1,0 +1,170 @@
+//! The console: one loop that takes what happened, lets the brain think, and paints what changed.
+
+mod glass;
+mod input;
+
+use std::io::{self, Stdout};
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+
+use crate::app::{self, Effect, Model, Msg, Outcome, Size};
+use crate::runtime::Runtime;
+use crate::runtime::clock;
+use crate::runtime::mailbox::{Mailbox, Patience};
+use crate::state::notice::Weight;
+use crate::term::{self, Term};
+pub use glass::Colors;
+use glass::Glass;
+
+/// Data is painted at most this often; a key always at once.
+const FRAME: Duration = Duration::from_millis(33);
+/// Time alone changes the picture at most this often.
+const COARSE: Duration = Duration::from_millis(200);
+/// At most this much data between two looks at the keys.
+const DATA_AT_ONCE: usize = 200;
+/// An end that was asked for from outside comes within this, even if the terminal takes no output.
+const LAST_CALL: Duration = Duration::from_millis(700);
+
+/// Runs the console until the user leaves or the terminal goes.
+pub fn run(model: Model, runtime: &mut Runtime, colors: Colors) -> io::Result<Outcome> {
+    // crossterm's own NO_COLOR writes a reset for every color and loses bold with it; the glass leaves colors out instead.
+    crossterm::style::force_color_output(true);
+    let mailbox = runtime.mailbox().clone();
+    // Signals are watched before the terminal is taken, so that it is given back whenever one comes.
+    runtime.spawn(input::watch_signals(mailbox.clone()));
+    let term = Term::take()?;
+    runtime.spawn(input::read_terminal(mailbox.clone()));
+    let _hangup = input::HangupWatch::start(mailbox)?;
+    let glass = Glass::new(io::stdout(), size()?, colors);
+    Console { model, glass, term, hidden: false, painted_at: None, painted: None, wanted: None }.run(runtime)
+}
+
+struct Console {
+    model: Model,
+    glass: Glass<Stdout>,
+    term: Term,
+    /// The terminal is not ours now: we are stopped, or about to be.
+    hidden: bool,
+    painted_at: Option<Instant>,
+    painted: Option<(u64, u64)>,
+    wanted: Option<std::collections::BTreeSet<crate::work::want::Want>>,
+}
+
+impl Console {
+    fn run(mut self, runtime: &Runtime) -> io::Result<Outcome> {
+        let mailbox = runtime.mailbox();
+        self.paint()?;
+        self.want(runtime);
+        let mut data_from = clock::instant();
+        loop {
+            let patience = Patience { data_from, until: Some(self.wake()), most: DATA_AT_ONCE };
+            let batch = mailbox.take(patience);
+            let (is_urgent, n_data) = (!batch.urgent.is_empty(), batch.data.len());
+            if let Some(outcome) = self.think(batch.urgent, batch.data, mailbox)? {
+                return Ok(outcome);
+            }
+            let now = clock::instant();
+            let has_more = n_data == DATA_AT_ONCE;
+            let is_due = self.painted_at.is_none_or(|at| now >= at + FRAME);
+            if (is_urgent || is_due || !has_more) && self.painted != Some(self.model.stamp()) {
+                self.paint()?;
+                self.want(runtime);
+            }
+            data_from = if has_more {
+                now
+            } else if n_data > 0 {
+                now + FRAME
+            } else {
+                data_from
+            };
+        }
+    }
+
+    /// One step of the brain, and what it asks of the terminal.
+    fn think(&mut self, urgent: Vec<Msg>, data: Vec<Msg>, mailbox: &Mailbox) -> io::Result<Option<Outcome>> {
+        let sizes = urgent.iter().filter_map(|msg| if let Msg::Resized(size) = msg { Some(*size) } else { None });
+        if let Some(size) = sizes.last() {
+            self.glass.resize(size);
+        }
+        if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {
+            end_by_force_soon()?;
+        }
+        let mut batch = urgent;
+        batch.extend(data);
+        if batch.is_empty() {
+            batch.push(Msg::Tick);
+        }
+        for effect in app::update(&mut self.model, clock::now(), batch) {
+            match effect {
+                Effect::Yank(text) => {
+                    let in_tmux = std::env::var_os("TMUX").is_some();
+                    if let Err(long) = self.glass.yank(&text, in_tmux)? {
+                        let text =
+                            format!("{} bytes are too long for a terminal's clipboard: nothing was copied", long.bytes);
+                        mailbox.urge(Msg::Say(Weight::Warning, text));
+                    }
+                }
+                Effect::Repaint => {
+                    self.term.retake()?;
+                    self.hidden = false;
+                    self.glass.resize(size()?);
+                    self.painted = None;
+                }
+                Effect::Suspend => {
+                    self.hidden = true;
+                    self.term.suspend()?;
+                }
+                Effect::Exit(outcome) => return Ok(Some(outcome)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn paint(&mut self) -> io::Result<()> {
+        if self.hidden {
+            return Ok(());
+        }
+        let now = clock::now();
+        self.glass.paint(|area, buffer| app::draw(&mut self.model, now, area, buffer))?;
+        self.painted = Some(self.model.stamp());
+        self.painted_at = Some(clock::instant());
+        Ok(())
+    }
+
+    /// Tells the runtime what the picture needs, if that changed.
+    fn want(&mut self, runtime: &Runtime) {
+        let wanted = app::wants(&self.model);
+        if self.wanted.as_ref() != Some(&wanted) {
+            runtime.want(wanted.clone());
+            self.wanted = Some(wanted);
+        }
+    }
+
+    /// When to come back though nothing happens; far away if nothing on screen depends on time.
+    fn wake(&self) -> Instant {
+        const FAR: Duration = Duration::from_secs(3600);
+        let now = clock::now();
+        let until =
+            |at| Duration::try_from(now.until(at).map_or(SignedDuration::ZERO, duration)).unwrap_or(Duration::ZERO);
+        clock::instant() + self.model.next_wake(now).map_or(FAR, until).clamp(COARSE, FAR)
+    }
+}
+
+fn duration(span: jiff::Span) -> SignedDuration {
+    SignedDuration::try_from(span).unwrap_or(SignedDuration::ZERO)
+}
+
+fn size() -> io::Result<Size> {
+    crossterm::terminal::size().map(|(columns, rows)| Size { columns, rows })
+}
+
+/// Ends the process shortly whatever happens: a terminal that takes no output would hold us for ever.
+fn end_by_force_soon() -> io::Result<()> {
+    let last_call = || {
+        std::thread::sleep(LAST_CALL);
+        term::give_back_modes();
+        std::process::exit(super::Exit::Interrupted.code());
+    };
+    std::thread::Builder::new().name("last-call".into()).spawn(last_call).map(drop)
+}

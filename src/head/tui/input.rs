@@ -1,0 +1,141 @@
+//! What the terminal and the system tell: keys, pastes, sizes, signals, and that nobody is there any more.
+
+use std::io::{self, PipeWriter};
+use std::thread;
+
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use futures::StreamExt;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{Msg, Size};
+use crate::keymap::chord::{Chord, Code};
+use crate::runtime::mailbox::Mailbox;
+
+/// Hands over keys, pastes and sizes until the terminal ends.
+pub async fn read_terminal(mailbox: Mailbox) {
+    let mut events = EventStream::new();
+    while let Some(Ok(event)) = events.next().await {
+        if let Some(msg) = read(event) {
+            mailbox.urge(msg);
+        }
+    }
+    mailbox.urge(Msg::Interrupt);
+}
+
+/// Watches for the terminal's hang-up, which the event stream does not tell. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct HangupWatch {
+    _ends: PipeWriter,
+}
+
+impl HangupWatch {
+    /// Starts a thread that sleeps until the terminal hangs up; keys do not wake it.
+    pub fn start(mailbox: Mailbox) -> io::Result<Self> {
+        let (end, _ends) = io::pipe()?;
+        let watch = move || {
+            let terminal = io::stdin();
+            let mut watched = [PollFd::new(&terminal, PollFlags::empty()), PollFd::new(&end, PollFlags::IN)];
+            loop {
+                match poll(&mut watched, None) {
+                    Ok(_) if !watched[1].revents().is_empty() => return,
+                    Ok(_) if !watched[0].revents().is_empty() => break,
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "a hang-up of the terminal will be noticed by SIGHUP alone");
+                        return;
+                    }
+                }
+            }
+            mailbox.urge(Msg::Interrupt);
+        };
+        thread::Builder::new().name("hang-up".into()).spawn(watch)?;
+        Ok(HangupWatch { _ends })
+    }
+}
+
+/// Turns signals into messages, for as long as it is polled.
+pub async fn watch_signals(mailbox: Mailbox) {
+    let told = [
+        (SignalKind::terminate(), Msg::Interrupt),
+        (SignalKind::hangup(), Msg::Interrupt),
+        (SignalKind::interrupt(), Msg::Interrupt),
+        (SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()), Msg::Suspend),
+        (SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()), Msg::Redraw),
+    ];
+    let watches = told.into_iter().map(|(kind, msg)| {
+        let mailbox = mailbox.clone();
+        async move {
+            match signal(kind) {
+                Ok(mut signals) => {
+                    while signals.recv().await.is_some() {
+                        mailbox.urge(msg.clone());
+                    }
+                }
+                Err(error) => tracing::warn!(%error, ?kind, "a signal cannot be watched"),
+            }
+        }
+    });
+    futures::future::join_all(watches).await;
+}
+
+fn read(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => chord(key).map(Msg::Key),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(columns, rows) => Some(Msg::Resized(Size { columns, rows })),
+        Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+    }
+}
+
+fn chord(key: KeyEvent) -> Option<Chord> {
+    let code = match key.code {
+        KeyCode::Char(c) => Code::Char(c),
+        KeyCode::Null => Code::Char(' '),
+        KeyCode::Enter => Code::Enter,
+        KeyCode::Esc => Code::Esc,
+        KeyCode::Tab | KeyCode::BackTab => Code::Tab,
+        KeyCode::Backspace => Code::Backspace,
+        KeyCode::Delete => Code::Delete,
+        KeyCode::Insert => Code::Insert,
+        KeyCode::Up => Code::Up,
+        KeyCode::Down => Code::Down,
+        KeyCode::Left => Code::Left,
+        KeyCode::Right => Code::Right,
+        KeyCode::Home => Code::Home,
+        KeyCode::End => Code::End,
+        KeyCode::PageUp => Code::PageUp,
+        KeyCode::PageDown => Code::PageDown,
+        KeyCode::F(n) => Code::F(n),
+        _ => return None,
+    };
+    let held = |modifier| key.modifiers.contains(modifier);
+    let is_char = matches!(code, Code::Char(_));
+    Some(Chord {
+        code,
+        ctrl: held(KeyModifiers::CONTROL) || key.code == KeyCode::Null,
+        alt: held(KeyModifiers::ALT),
+        shift: key.code == KeyCode::BackTab || (held(KeyModifiers::SHIFT) && !is_char),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_told_as_they_are_written() {
+        for (code, modifiers, written) in [
+            (KeyCode::Char('j'), KeyModifiers::NONE, "j"),
+            (KeyCode::Char('G'), KeyModifiers::SHIFT, "G"),
+            (KeyCode::Char('d'), KeyModifiers::CONTROL, "ctrl-d"),
+            (KeyCode::BackTab, KeyModifiers::SHIFT, "shift-tab"),
+            (KeyCode::Char('x'), KeyModifiers::ALT, "alt-x"),
+            (KeyCode::F(5), KeyModifiers::NONE, "f5"),
+            (KeyCode::Up, KeyModifiers::SHIFT, "shift-up"),
+        ] {
+            assert_eq!(chord(KeyEvent::new(code, modifiers)), written.parse().ok(), "{written}");
+        }
+    }
+}

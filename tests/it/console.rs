@@ -1,0 +1,91 @@
+//! The console in a real terminal: it starts at once, stops and continues, and ends cleanly whatever ends it.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::tty::Tty;
+
+/// A fleet that nothing answers for: the console must be at hand all the same.
+const NOBODY: &[(&str, &str)] = &[("PGHOST", "127.0.0.1"), ("PGPORT", "1")];
+
+fn console() -> Tty {
+    let mut tty = Tty::start(&[], NOBODY, (80, 24));
+    tty.wait_for("the first picture", |tty| tty.is_alternate() && !tty.text().trim().is_empty());
+    tty
+}
+
+/// Everything that was switched on is off again.
+#[track_caller]
+fn assert_restored(tty: &Tty) {
+    let transcript = String::from_utf8_lossy(&tty.transcript);
+    for (on, off) in [("\x1b[?1049h", "\x1b[?1049l"), ("\x1b[?25l", "\x1b[?25h"), ("\x1b[?2004h", "\x1b[?2004l")] {
+        let (on, off) = (transcript.rfind(on), transcript.rfind(off));
+        assert!(off > on, "not restored: {:?}", &transcript[transcript.len().saturating_sub(200)..]);
+    }
+    assert_eq!(
+        transcript.matches("\x1b[?2026h").count(),
+        transcript.matches("\x1b[?2026l").count().min(transcript.matches("\x1b[?2026h").count())
+    );
+}
+
+#[test]
+fn it_quits_by_a_key_and_gives_the_terminal_back() {
+    let mut tty = console();
+    tty.keys("q");
+    assert_eq!(tty.wait_exit(Duration::from_secs(1)).exit_code(), 0);
+    assert_restored(&tty);
+}
+
+#[test]
+fn signals_and_hang_ups_end_it_within_a_second() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let mut tty = console();
+        tty.signal(signal);
+        assert_eq!(tty.wait_exit(Duration::from_secs(1)).exit_code(), 130, "{signal:?}");
+        assert_restored(&tty);
+    }
+    let mut tty = console();
+    tty.hang_up();
+    tty.wait_exit(Duration::from_secs(1));
+}
+
+#[test]
+fn ctrl_z_stops_it_and_continuing_draws_everything_again() {
+    let mut tty = console();
+    let picture = tty.text();
+    tty.keys("\x1a");
+    tty.wait_for("the stop", |tty| tty.state() == 'T' && !tty.is_alternate());
+    tty.signal(Signal::CONT);
+    tty.wait_for("the picture again", |tty| tty.is_alternate() && tty.text() == picture);
+    tty.signal(Signal::TSTP);
+    tty.wait_for("the stop", |tty| tty.state() == 'T' && !tty.is_alternate());
+    tty.signal(Signal::CONT);
+    tty.wait_for("the picture again", |tty| tty.is_alternate() && tty.text() == picture);
+    tty.keys("q");
+    assert_eq!(tty.wait_exit(Duration::from_secs(1)).exit_code(), 0);
+    assert_restored(&tty);
+}
+
+#[test]
+fn a_storm_of_sizes_is_survived() {
+    let mut tty = console();
+    for (columns, rows) in [(40, 100), (24, 80), (10, 20), (2, 5), (1, 1), (300, 80), (81, 25)] {
+        tty.resize(columns, rows);
+        tty.watch(Duration::from_millis(3));
+    }
+    tty.wait_for("the last size", |tty| !tty.text().trim().is_empty());
+    tty.keys("q");
+    assert_eq!(tty.wait_exit(Duration::from_secs(1)).exit_code(), 0);
+}
+
+#[test]
+fn at_rest_it_writes_nothing_and_uses_no_processor() {
+    let mut tty = console();
+    tty.watch(Duration::from_millis(1500));
+    let (cpu, written) = (tty.cpu(), tty.transcript.len());
+    tty.watch(Duration::from_secs(2));
+    assert!(tty.cpu() - cpu <= Duration::from_millis(50), "used {:?} in 2 s", tty.cpu() - cpu);
+    let grown = tty.transcript.len() - written;
+    assert!(grown < 400, "wrote {grown} bytes in 2 s");
+}

@@ -1,0 +1,205 @@
+//! The real binary in a real pseudo-terminal, and the screen it draws.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take before the test has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A program in a terminal.
+pub struct Tty {
+    child: Box<dyn Child + Send + Sync>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    keys: Option<Box<dyn Write + Send>>,
+    output: Receiver<Vec<u8>>,
+    screen: vt100::Parser,
+    /// All that was ever written.
+    pub transcript: Vec<u8>,
+    pub started: Instant,
+    _home: Home,
+}
+
+/// A home folder of its own.
+struct Home(PathBuf);
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+impl Tty {
+    /// Starts pgdeck with these arguments and variables in a terminal of that size.
+    pub fn start(args: &[&str], vars: &[(&str, &str)], (columns, rows): (u16, u16)) -> Tty {
+        let pty = native_pty_system().openpty(size(columns, rows)).expect("a pseudo-terminal");
+        let home = home();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_pgdeck"));
+        command.args(args);
+        command.env_clear();
+        command.env("HOME", &home.0);
+        command.env("TERM", "xterm-256color");
+        for (name, value) in vars {
+            command.env(name, value);
+        }
+        command.cwd(&home.0);
+        let started = Instant::now();
+        let child = pty.slave.spawn_command(command).expect("pgdeck starts");
+        drop(pty.slave);
+        let mut reader = pty.master.try_clone_reader().expect("a reader of the terminal");
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 65536];
+            while let Ok(n @ 1..) = reader.read(&mut bytes) {
+                if sender.send(bytes[..n].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let keys = pty.master.take_writer().expect("a writer to the terminal");
+        Tty {
+            child,
+            master: Some(pty.master),
+            keys: Some(keys),
+            output,
+            screen: vt100::Parser::new(cells(rows), cells(columns), 0),
+            transcript: Vec::new(),
+            started,
+            _home: home,
+        }
+    }
+
+    /// Types.
+    pub fn keys(&mut self, keys: &str) {
+        let writer = self.keys.as_mut().expect("the terminal is there");
+        writer.write_all(keys.as_bytes()).expect("the terminal takes keys");
+    }
+
+    /// Changes the terminal's size.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.master.as_ref().expect("the terminal is there").resize(size(columns, rows)).expect("a resize");
+        self.screen.screen_mut().set_size(cells(rows), cells(columns));
+    }
+
+    /// Sends a signal to the program.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the program is there");
+    }
+
+    /// The program's process id.
+    pub fn pid(&self) -> Pid {
+        let pid = self.child.process_id().and_then(|pid| i32::try_from(pid).ok());
+        pid.and_then(Pid::from_raw).expect("a process id")
+    }
+
+    /// What `/proc` says of the program's state: `T` when it is stopped.
+    pub fn state(&self) -> char {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero())).unwrap_or_default();
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('?')
+    }
+
+    /// Processor time that the program used.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid().as_raw_nonzero())).expect("its stat");
+        let fields: Vec<&str> = stat.rsplit_once(") ").expect("a stat line").1.split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// The text on the screen.
+    pub fn text(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// Whether the alternate screen is shown.
+    pub fn is_alternate(&self) -> bool {
+        self.screen.screen().alternate_screen()
+    }
+
+    /// Closes the terminal, as a lost connection does.
+    pub fn hang_up(&mut self) {
+        self.keys = None;
+        self.master = None;
+    }
+
+    /// Takes in output for that long.
+    pub fn watch(&mut self, span: Duration) {
+        let end = Instant::now() + span;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            if !self.take_in(left) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the screen is as it should be; fails with the screen otherwise.
+    #[track_caller]
+    pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&Tty) -> bool) -> Duration {
+        let begun = Instant::now();
+        while !is_so(self) {
+            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}; the screen:\n{}", self.text());
+            self.take_in(Duration::from_millis(20));
+        }
+        begun.elapsed()
+    }
+
+    /// Waits until the program ended.
+    #[track_caller]
+    pub fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its status") {
+                while self.take_in(Duration::from_millis(20)) {}
+                return status;
+            }
+            assert!(begun.elapsed() < within, "still runs after {within:?}; the screen:\n{}", self.text());
+            self.take_in(Duration::from_millis(5));
+        }
+    }
+
+    /// Takes in the next piece of output, if any comes in time. False when there will be no more.
+    fn take_in(&mut self, wait: Duration) -> bool {
+        match self.output.recv_timeout(wait) {
+            Ok(bytes) => {
+                self.screen.process(&bytes);
+                self.transcript.extend(bytes);
+                true
+            }
+            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(wait.min(Duration::from_millis(5)));
+                false
+            }
+        }
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn size(cols: u16, rows: u16) -> PtySize {
+    PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
+}
+
+fn cells(n: u16) -> NonZero<u16> {
+    NonZero::new(n).expect("a terminal has cells")
+}
+
+fn home() -> Home {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let home = std::env::temp_dir().join(format!("pgdeck-tty-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&home).expect("a home folder");
+    Home(home)
+}
