@@ -3,6 +3,8 @@
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -18,10 +20,10 @@ pub struct Tty {
     master: Option<Box<dyn MasterPty + Send>>,
     keys: Option<Box<dyn Write + Send>>,
     output: Receiver<Vec<u8>>,
+    hung_up: Arc<AtomicBool>,
     screen: vt100::Parser,
     /// All that was ever written.
     pub transcript: Vec<u8>,
-    pub started: Instant,
     _home: Home,
 }
 
@@ -48,15 +50,16 @@ impl Tty {
             command.env(name, value);
         }
         command.cwd(&home.0);
-        let started = Instant::now();
         let child = pty.slave.spawn_command(command).expect("pgdeck starts");
         drop(pty.slave);
         let mut reader = pty.master.try_clone_reader().expect("a reader of the terminal");
         let (sender, output) = channel();
+        let hung_up = Arc::new(AtomicBool::new(false));
+        let ended = hung_up.clone();
         std::thread::spawn(move || {
             let mut bytes = [0; 65536];
             while let Ok(n @ 1..) = reader.read(&mut bytes) {
-                if sender.send(bytes[..n].to_vec()).is_err() {
+                if sender.send(bytes[..n].to_vec()).is_err() || ended.load(Ordering::SeqCst) {
                     break;
                 }
             }
@@ -67,9 +70,9 @@ impl Tty {
             master: Some(pty.master),
             keys: Some(keys),
             output,
+            hung_up,
             screen: vt100::Parser::new(cells(rows), cells(columns), 0),
             transcript: Vec::new(),
-            started,
             _home: home,
         }
     }
@@ -121,8 +124,17 @@ impl Tty {
         self.screen.screen().alternate_screen()
     }
 
+    /// How many frames were written whole.
+    pub fn n_frames(&self) -> usize {
+        let end = b"\x1b[?2026l";
+        self.transcript.windows(end.len()).filter(|window| window == end).count()
+    }
+
     /// Closes the terminal, as a lost connection does.
     pub fn hang_up(&mut self) {
+        self.hung_up.store(true, Ordering::SeqCst);
+        // The reader holds the terminal open until it has read something: make the program paint.
+        self.resize(50, 10);
         self.keys = None;
         self.master = None;
     }
@@ -196,7 +208,6 @@ fn cells(n: u16) -> NonZero<u16> {
 }
 
 fn home() -> Home {
-    use std::sync::atomic::{AtomicU32, Ordering};
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let home = std::env::temp_dir().join(format!("pgdeck-tty-{}-{number}", std::process::id()));
