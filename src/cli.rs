@@ -45,16 +45,16 @@ pub struct Globals {
     #[arg(long, global = true, value_enum, help_heading = "Where")]
     pub reach: Option<Reach>,
     /// Theme: default, light, high-contrast, mono, or the path of a TOML file
-    #[arg(long, global = true, value_name = "NAME", help_heading = "Looks")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Manners")]
     pub theme: Option<String>,
     /// Draw with ASCII alone
-    #[arg(long, global = true, help_heading = "Looks")]
+    #[arg(long, global = true, help_heading = "Manners")]
     pub ascii: bool,
     /// Never change anything (this version only ever looks)
-    #[arg(long, global = true, help_heading = "Where")]
+    #[arg(long, global = true, help_heading = "Manners")]
     pub readonly: bool,
     /// Configuration file [default: pgdeck/config.toml in your XDG configuration folder]
-    #[arg(long, global = true, value_name = "FILE", env = "PGDECK_CONFIG", help_heading = "Where")]
+    #[arg(long, global = true, value_name = "FILE", env = "PGDECK_CONFIG", help_heading = "Manners")]
     pub config: Option<PathBuf>,
 }
 

@@ -118,9 +118,9 @@ pub fn check_anything_to_watch(config: &Config) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem {
-        thing: "no fleet to look at".into(),
-        place: "pgdeck".into(),
-        why: "there is no kubeconfig ($KUBECONFIG, ~/.kube/config) and no hosts file".into(),
+        thing: "a fleet to look at".into(),
+        place: "command line".into(),
+        why: "is not named: there is no kubeconfig ($KUBECONFIG, ~/.kube/config) and no hosts file".into(),
         remedy:
             "run `pgdeck demo` for a small real fleet on this machine, or name yours: --kubeconfig FILE, --hosts FILE \
                  or --dsn DSN"

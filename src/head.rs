@@ -1,5 +1,8 @@
 //! The faces of one brain: the console, and the commands that print and end.
 
+pub mod doctor;
+mod gathering;
+pub mod headless;
 mod log;
 pub mod tui;
 
@@ -76,7 +79,17 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
             return fail(&format!("pgdeck cannot start its threads: {error}; are there limits on processes?"));
         }
     };
-    console(&config, runtime)
+    match command {
+        Some(Command::Status(asked)) => ended(runtime, |runtime| headless::run(runtime, asked)),
+        Some(Command::Doctor(asked)) => ended(runtime, |runtime| doctor::run(runtime, asked)),
+        _ => console(&config, runtime),
+    }
+}
+
+fn ended(runtime: Runtime, run: impl FnOnce(&Runtime) -> Exit) -> Exit {
+    let exit = run(&runtime);
+    runtime.stop();
+    exit
 }
 
 /// Opens the console.
@@ -84,7 +97,7 @@ fn console(config: &Config, mut runtime: Runtime) -> Exit {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return usage("the console needs a terminal for its keys and its picture; use `pgdeck status` in scripts");
     }
-    let settings = Settings { ascii: config.ascii, protected: config.protected.clone(), ..Settings::default() };
+    let settings = Settings { ascii: config.ascii, protected: config.protected.clone() };
     let mut theme = Theme::default();
     theme.ascii = config.ascii;
     let model = match Model::new(settings, theme, &config.keys) {

@@ -16,9 +16,11 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::app::Msg;
+use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId};
 use crate::plane::Plane;
 use crate::state::notice::Weight;
+use crate::work::probe::{Answer, Probe};
 use crate::work::want::Want;
 use mailbox::Mailbox;
 use reconcile::{Change, Stream, Streams, Surveys, due, reconcile};
@@ -84,6 +86,11 @@ impl Runtime {
     /// The planes' names.
     pub fn planes(&self) -> impl Iterator<Item = &PlaneId> {
         self.planes.keys()
+    }
+
+    /// Asks questions, some at a time, and waits for all answers, in the order of the questions.
+    pub fn ask(&self, probes: Vec<Probe>) -> Vec<(Probe, Result<Answer, Fault>)> {
+        self.tokio.block_on(perform::ask_all(&self.planes, probes))
     }
 
     /// Ends everything.

@@ -3,4 +3,5 @@
 //! The third kind, orders, changes the world and comes with the acting layer.
 
 pub mod probe;
+pub mod target;
 pub mod want;

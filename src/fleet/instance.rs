@@ -75,6 +75,21 @@ impl Instance {
         }
     }
 
+    /// Whether that survey was answered, be it by a fault.
+    pub fn has_answered(&self, survey: SurveyId) -> bool {
+        match survey {
+            SurveyId::Vitals => !self.vitals.is_never(),
+            SurveyId::Replication => !self.replication.is_never(),
+            SurveyId::Slots => !self.slots.is_never(),
+            SurveyId::Origins => !self.origins.is_never(),
+            SurveyId::Subscriptions => !self.subscriptions.is_never(),
+            SurveyId::Archiver => !self.archiver.is_never(),
+            SurveyId::Activity => !self.activity.is_never(),
+            SurveyId::Progress => !self.progress.is_never(),
+            SurveyId::Storage => !self.storage.is_never(),
+        }
+    }
+
     fn lose(&mut self, survey: SurveyId, at: Timestamp, why: Fault) {
         match survey {
             SurveyId::Vitals => self.vitals.take(Err(why), at),

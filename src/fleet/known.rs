@@ -54,6 +54,11 @@ impl<T> Known<T> {
         }
     }
 
+    /// Whether nothing ever answered, not even by a fault.
+    pub fn is_never(&self) -> bool {
+        matches!(self, Known::Never(_))
+    }
+
     /// The age of the newest value.
     pub fn age(&self, now: Timestamp) -> Option<SignedDuration> {
         self.last().map(|(_, at)| now.duration_since(at))

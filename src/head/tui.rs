@@ -83,8 +83,8 @@ impl Console {
 
     /// One step of the brain, and what it asks of the terminal.
     fn think(&mut self, urgent: Vec<Msg>, data: Vec<Msg>, mailbox: &Mailbox) -> io::Result<Option<Outcome>> {
-        let sizes = urgent.iter().filter_map(|msg| if let Msg::Resized(size) = msg { Some(*size) } else { None });
-        if let Some(size) = sizes.last() {
+        let mut sizes = urgent.iter().filter_map(|msg| if let Msg::Resized(size) = msg { Some(*size) } else { None });
+        if let Some(size) = sizes.next_back() {
             self.glass.resize(size);
         }
         if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {

@@ -74,9 +74,9 @@ impl Mailbox {
     pub fn urge(&self, msg: Msg) {
         let mut inner = self.lock();
         if let Msg::Resized(size) = msg {
-            inner.resized = Some(size)
+            inner.resized = Some(size);
         } else {
-            inner.urgent.push(msg)
+            inner.urgent.push(msg);
         }
         drop(inner);
         self.0.arrived.notify_all();

@@ -1,6 +1,8 @@
-//! Carries out what must happen exactly once: each question on a task of its own, with a deadline.
+//! Carries out what must happen exactly once: each question with a deadline of its own.
 
 use std::time::Duration;
+
+use futures::StreamExt;
 
 use crate::fault::Fault;
 use crate::work::probe::{Answer, Probe};
@@ -10,8 +12,17 @@ use super::Planes;
 /// No answer takes longer; planes have shorter deadlines of their own.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// So many questions are asked at the same time.
+const AT_ONCE: usize = 16;
+
+/// Asks questions and waits for all answers, in the order of the questions.
+pub async fn ask_all(planes: &Planes, probes: Vec<Probe>) -> Vec<(Probe, Result<Answer, Fault>)> {
+    let asked = probes.into_iter().map(|probe| async { (probe.clone(), ask(planes, probe).await) });
+    futures::stream::iter(asked).buffered(AT_ONCE).collect().await
+}
+
 /// Asks one question.
-pub async fn ask(planes: &Planes, probe: Probe) -> Result<Answer, Fault> {
+async fn ask(planes: &Planes, probe: Probe) -> Result<Answer, Fault> {
     let what = || match &probe {
         Probe::Versions(plane) | Probe::Rights { plane, .. } => plane.to_string(),
         Probe::Reach(instance) => instance.to_string(),

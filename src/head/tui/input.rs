@@ -33,7 +33,7 @@ pub struct HangupWatch {
 impl HangupWatch {
     /// Starts a thread that sleeps until the terminal hangs up; keys do not wake it.
     pub fn start(mailbox: Mailbox) -> io::Result<Self> {
-        let (end, _ends) = io::pipe()?;
+        let (end, ends) = io::pipe()?;
         let watch = move || {
             let terminal = io::stdin();
             let mut watched = [PollFd::new(&terminal, PollFlags::empty()), PollFd::new(&end, PollFlags::IN)];
@@ -51,7 +51,7 @@ impl HangupWatch {
             mailbox.urge(Msg::Interrupt);
         };
         thread::Builder::new().name("hang-up".into()).spawn(watch)?;
-        Ok(HangupWatch { _ends })
+        Ok(HangupWatch { _ends: ends })
     }
 }
 

@@ -54,7 +54,9 @@ fn now_and(most: usize) -> Patience {
 fn the_newest_of_a_key_wins_and_everything_else_keeps_its_order() {
     let check = |put: Vec<Seen>, expected: &[&str]| {
         let mailbox = Mailbox::default();
-        put.into_iter().for_each(|seen| mailbox.put(seen));
+        for seen in put {
+            mailbox.put(seen);
+        }
         assert_eq!(told(&mailbox.take(now_and(100)).data), expected);
     };
     check(vec![cluster("a", 1), cluster("b", 1), cluster("a", 2)], &["b@1", "a@2"]);

@@ -12,9 +12,11 @@ impl Rig {
     /// What is wanted at that millisecond; returns the opens and closes that follow.
     fn at(&mut self, millis: i64, wanted: &[&str]) -> Vec<String> {
         let now = Timestamp::from_millisecond(millis).unwrap();
-        let wanted = wanted.iter().map(|name| want(name)).collect();
+        let wanted = wanted.iter().copied().map(want).collect();
         let changes = reconcile(&self.streams, &wanted, 2, now);
-        changes.iter().for_each(|change| self.streams.apply(change, now));
+        for change in &changes {
+            self.streams.apply(change, now);
+        }
         assert_eq!(reconcile(&self.streams, &wanted, 2, now), [], "a second look finds nothing to do");
         let told: Vec<_> = changes.iter().filter_map(tell).collect();
         self.log.extend(told.clone());
@@ -127,7 +129,9 @@ fn surveys_of_one_instance_share_its_stream_and_may_change() {
 
     let changes = reconcile(&streams, &wanted, 2, now);
     assert_eq!(changes, [Change::Ask(instance("a"), asked.clone()), Change::Await(Stream::Samples(instance("a")))]);
-    changes.iter().for_each(|change| streams.apply(change, now));
+    for change in &changes {
+        streams.apply(change, now);
+    }
     assert_eq!(streams.surveys(&instance("a")), asked);
 
     let fewer = BTreeSet::from([want(SurveyId::Vitals, 2)]);
