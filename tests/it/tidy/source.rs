@@ -47,8 +47,8 @@ impl Source {
             for (at, _) in text.match_indices("crate::") {
                 let rest = &text[at + "crate::".len()..];
                 let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                if rest.starts_with('{') {
-                    let inside = rest[1..].split('}').next().unwrap_or("");
+                if let Some(rest) = rest.strip_prefix('{') {
+                    let inside = rest.split('}').next().unwrap_or("");
                     named.extend(inside.split(',').map(|part| (number, first_word(part))));
                 } else if !name.is_empty() {
                     named.push((number, name));
