@@ -4,6 +4,8 @@ pub mod api;
 pub mod error;
 pub mod node;
 pub mod objects;
+pub mod operator;
 pub mod process;
+mod sql;
 
 pub use error::{Error, Result};

@@ -1,0 +1,347 @@
+//! The worker of one cluster: create, update, delete.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::build::Manifest;
+use super::{Wish, database, patroni};
+use crate::sandbox::error::{Error, Result};
+use crate::sandbox::objects::{
+    CONFIG_MAP, CRON_JOB, DISRUPTION_BUDGET, ENDPOINTS, EVENT, Kind, POD, POSTGRESQL, SECRET, SERVICE, SERVICE_ACCOUNT,
+    STATEFUL_SET, Spot, Store, VOLUME_CLAIM, text,
+};
+
+const POLL: Duration = Duration::from_millis(300);
+/// How long pods may take to get their role labels: the operator's `pod_label_wait_timeout`.
+const LABEL_PATIENCE: Duration = Duration::from_secs(600);
+
+/// Serves one cluster from its first manifest until it is gone.
+pub async fn serve(store: Store, mut wishes: watch::Receiver<Wish>) {
+    let Some(first) = wishes.borrow_and_update().clone() else { return };
+    let mut worker = Worker { store, manifest: Manifest::read(&first), events: 0 };
+    tokio::select! {
+        // A creation is dropped at any await when the cluster is deleted meanwhile: what it made is deleted then.
+        () = worker.create() => {}
+        _ = wishes.wait_for(Option::is_none) => {}
+    }
+    loop {
+        let wish = wishes.borrow_and_update().clone();
+        match wish {
+            None => return worker.delete().await,
+            Some(object) => worker.update(Manifest::read(&object)).await,
+        }
+        if wishes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Worker {
+    store: Store,
+    /// What was last brought about.
+    manifest: Manifest,
+    events: u32,
+}
+
+impl Worker {
+    fn spot(&self, kind: Kind) -> Spot {
+        kind.at(&self.manifest.namespace, &self.manifest.name)
+    }
+
+    async fn create(&mut self) {
+        self.say("Creating").await;
+        match self.make().await {
+            Ok(()) => self.say("Running").await,
+            Err(error) => {
+                self.tell("Warning", "Create", &format!("could not create cluster: {error}")).await;
+                self.say("CreateFailed").await;
+            }
+        }
+        if let Err(error) = self.first_sync().await {
+            tracing::warn!(%error, "Patroni's configuration is not synced");
+        }
+    }
+
+    async fn make(&mut self) -> Result<()> {
+        let manifest = self.manifest.clone();
+        self.tell("Normal", "Create", "Started creation of new cluster resources").await;
+        let account = json!({ "metadata": { "name": "postgres-pod", "namespace": manifest.namespace } });
+        self.store.create(SERVICE_ACCOUNT, account).await?;
+        for (service, role) in manifest.services().into_iter().zip(["master", "replica"]) {
+            let name = text(&service, &["metadata", "name"]).to_string();
+            self.store.create(SERVICE, service).await?;
+            let place = format!("{}/{name}", manifest.namespace);
+            let message = format!("The service \"{place}\" for role {role} has been successfully created");
+            self.tell("Normal", "Services", &message).await;
+        }
+        self.make_secrets(&manifest).await?;
+        self.tell("Normal", "Secrets", "The secrets have been successfully created").await;
+        for budget in manifest.disruption_budgets() {
+            self.store.create(DISRUPTION_BUDGET, budget).await?;
+        }
+        self.store.create(STATEFUL_SET, manifest.stateful_set()).await?;
+        let message = format!("Statefulset \"{}/{}\" has been successfully created", manifest.namespace, manifest.name);
+        self.tell("Normal", "StatefulSet", &message).await;
+        self.wait_for_roles(manifest.instances()).await?;
+        self.tell("Normal", "StatefulSet", "Pods are ready").await;
+        if let Some(primary) = self.primary().await? {
+            database::sync(&self.store, &manifest, &primary.ip).await?;
+        }
+        if manifest.wants_logical_backup() {
+            self.store.create(CRON_JOB, manifest.logical_backup()).await?;
+        }
+        Ok(())
+    }
+
+    async fn make_secrets(&self, manifest: &Manifest) -> Result<()> {
+        for user in ["postgres", "standby"].into_iter().chain(manifest.users().map(|(user, _)| user.as_str())) {
+            self.store.create(SECRET, manifest.secret(user)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends Patroni what the manifest says: the operator does so at its first look after the creation.
+    async fn first_sync(&self) -> Result<()> {
+        match self.primary().await? {
+            Some(primary) => patroni::configure(&primary.ip, &self.manifest.patroni()).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn update(&mut self, new: Manifest) {
+        if new == self.manifest {
+            return;
+        }
+        let old = std::mem::replace(&mut self.manifest, new);
+        self.say("Updating").await;
+        let word = match self.bring_about(&old).await {
+            Ok(()) => "Running",
+            Err(error) => {
+                // The real operator writes no Event here either: the reason is in its log alone.
+                tracing::warn!(%error, cluster = %self.spot(POSTGRESQL), "the update failed");
+                "UpdateFailed"
+            }
+        };
+        self.say(word).await;
+    }
+
+    async fn bring_about(&mut self, old: &Manifest) -> Result<()> {
+        let new = self.manifest.clone();
+        self.make_secrets(&new).await?;
+        if new.instances() < old.instances() {
+            self.hand_over_before_scaling(new.instances()).await;
+        }
+        let set = new.stateful_set();
+        let is_rolling = old.stateful_set()["spec"]["template"] != set["spec"]["template"];
+        self.store.patch(&self.spot(STATEFUL_SET), &json!({ "spec": set["spec"] })).await?;
+        match (old.wants_logical_backup(), new.wants_logical_backup()) {
+            (false, true) => drop(self.store.create(CRON_JOB, new.logical_backup()).await?),
+            (true, false) => {
+                self.store.delete(&CRON_JOB.at(&new.namespace, &new.logical_backup_name()), None).await?;
+            }
+            (true, true) | (false, false) => {}
+        }
+        if old.patroni() != new.patroni()
+            && let Some(primary) = self.primary().await?
+        {
+            patroni::configure(&primary.ip, &changed(&old.patroni(), &new.patroni())).await?;
+        }
+        if let Some(primary) = self.primary().await? {
+            database::sync(&self.store, &new, &primary.ip).await?;
+        }
+        // What goes by Patroni's configuration is in the template as well, and needs no new pods.
+        if is_rolling && old.spec["env"] != new.spec["env"] {
+            self.roll().await?;
+        }
+        Ok(())
+    }
+
+    /// Moves the primary to pod 0 if its own pod is about to go; that it fails stops nothing, as in the real operator.
+    async fn hand_over_before_scaling(&mut self, instances: u32) {
+        let Ok(Some(primary)) = self.primary().await else { return };
+        let ordinal = primary.name.rsplit('-').next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+        if instances > 0 && ordinal >= instances {
+            let candidate = format!("{}-0", self.manifest.name);
+            self.switch_over(&primary, &candidate).await;
+        }
+    }
+
+    async fn switch_over(&mut self, primary: &Primary, candidate: &str) {
+        let place = format!("{}/{candidate}", self.manifest.namespace);
+        self.tell("Normal", "Switchover", &format!("Switching over from \"{}\" to \"{place}\"", primary.name)).await;
+        let said = match patroni::switch_over(&primary.ip, &primary.name, candidate).await {
+            Ok(()) => format!("Successfully switched over from \"{}\" to \"{place}\"", primary.name),
+            Err(error) => format!("Switchover from \"{}\" to \"{place}\" FAILED: {error}", primary.name),
+        };
+        self.tell("Normal", "Switchover", &said).await;
+    }
+
+    /// Recreates the pods: replicas, then a switchover, then the old primary.
+    async fn roll(&mut self) -> Result<()> {
+        self.tell("Normal", "Update", "Performing rolling update").await;
+        let primary = self.primary().await?;
+        let leader = primary.as_ref().map(|primary| primary.name.clone()).unwrap_or_default();
+        let pods = self.pods().await?;
+        let names: Vec<String> = pods.iter().map(|pod| text(pod, &["metadata", "name"]).to_string()).collect();
+        for name in names.iter().filter(|name| **name != leader) {
+            self.recreate(name).await?;
+        }
+        if let Some(primary) = primary {
+            if let Some(candidate) = self.candidate(&names, &leader).await? {
+                self.switch_over(&primary, &candidate).await;
+            }
+            self.recreate(&leader).await?;
+        }
+        self.tell("Normal", "Update", "Rolling update done - pods have been recreated").await;
+        Ok(())
+    }
+
+    /// The synchronous standby if there is one, else the first replica.
+    async fn candidate(&self, names: &[String], leader: &str) -> Result<Option<String>> {
+        let spot = CONFIG_MAP.at(&self.manifest.namespace, &format!("{}-sync", self.manifest.name));
+        let sync = self.store.get(&spot).await?.unwrap_or_default();
+        let named = text(&sync, &["metadata", "annotations", "sync_standby"]).split(',').next().unwrap_or_default();
+        let found = names.iter().find(|name| *name == named).or_else(|| names.iter().find(|name| *name != leader));
+        Ok(found.cloned())
+    }
+
+    async fn recreate(&self, name: &str) -> Result<()> {
+        let spot = POD.at(&self.manifest.namespace, name);
+        let before = self.store.get(&spot).await?.unwrap_or_default();
+        let old = text(&before, &["metadata", "uid"]).to_string();
+        self.store.delete(&spot, None).await?;
+        let deadline = tokio::time::Instant::now() + LABEL_PATIENCE;
+        loop {
+            let now = self.store.get(&spot).await?.unwrap_or_default();
+            let is_new = now.is_object() && text(&now, &["metadata", "uid"]) != old;
+            if is_new && !text(&now, &["metadata", "labels", "spilo-role"]).is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(Error::failed(&spot, "pod labels error: still failing after 600 s"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn wait_for_roles(&self, instances: u32) -> Result<()> {
+        let deadline = tokio::time::Instant::now() + LABEL_PATIENCE;
+        loop {
+            let pods = self.pods().await?;
+            let labelled = pods.iter().filter(|pod| pod["metadata"]["labels"]["spilo-role"].is_string()).count();
+            let has_primary = self.primary().await?.is_some();
+            if labelled >= instances as usize && (has_primary || instances == 0) {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(Error::failed("pod labels error", "still failing after 600 s"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn pods(&self) -> Result<Vec<Value>> {
+        self.store.list(POD, &self.manifest.namespace, &self.manifest.selector()).await
+    }
+
+    async fn primary(&self) -> Result<Option<Primary>> {
+        let pods = self.pods().await?;
+        let found = pods.iter().find(|pod| text(pod, &["metadata", "labels", "spilo-role"]) == "master");
+        Ok(found.map(|pod| Primary {
+            name: text(pod, &["metadata", "name"]).into(),
+            ip: text(pod, &["status", "podIP"]).into(),
+        }))
+    }
+
+    /// Deletes all that belongs to the cluster, volumes and secrets too: the operator's default.
+    async fn delete(&mut self) {
+        self.tell("Normal", "Delete", "Started deletion of cluster resources").await;
+        let selector = format!("cluster-name={}", self.manifest.name);
+        let kinds =
+            [STATEFUL_SET, CRON_JOB, SERVICE, DISRUPTION_BUDGET, POD, SECRET, VOLUME_CLAIM, CONFIG_MAP, ENDPOINTS];
+        for kind in kinds {
+            if kind == VOLUME_CLAIM || kind == CONFIG_MAP {
+                self.wait_for_end().await;
+            }
+            let found = self.store.list(kind, &self.manifest.namespace, &selector).await.unwrap_or_default();
+            for object in found {
+                let spot = kind.at(&self.manifest.namespace, text(&object, &["metadata", "name"]));
+                if let Err(error) = self.store.delete(&spot, None).await {
+                    tracing::warn!(%error, "left behind");
+                }
+            }
+        }
+    }
+
+    async fn wait_for_end(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        while self.pods().await.is_ok_and(|pods| !pods.is_empty()) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Writes the status word; one that is lost is made good by the next.
+    async fn say(&self, word: &str) {
+        let status = json!({ "PostgresClusterStatus": word });
+        if let Err(error) = self.store.patch_status(&self.spot(POSTGRESQL), &status).await
+            && !error.is_status(404)
+        {
+            tracing::warn!(%error, "the status is not written");
+        }
+    }
+
+    async fn tell(&mut self, severity: &str, reason: &str, message: &str) {
+        self.events += 1;
+        let now = format!("{:.0}", Timestamp::now());
+        let Manifest { namespace, name, uid, .. } = &self.manifest;
+        let event = json!({
+            "metadata": { "name": format!("{name}.{:x}{:x}", Timestamp::now().as_microsecond(), self.events), "namespace": namespace },
+            "involvedObject": {
+                "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "namespace": namespace, "name": name, "uid": uid,
+            },
+            "type": severity, "reason": reason, "message": message, "count": 1,
+            "source": { "component": "postgres-operator" }, "reportingComponent": "postgres-operator",
+            "firstTimestamp": now, "lastTimestamp": now,
+        });
+        if let Err(error) = self.store.create(EVENT, event).await {
+            tracing::warn!(%error, "an event is lost");
+        }
+    }
+}
+
+struct Primary {
+    name: String,
+    ip: String,
+}
+
+/// The merge patch that leads from one configuration to the other.
+fn changed(old: &Value, new: &Value) -> Value {
+    let mut patch = new.clone();
+    let (Some(old), Some(fields)) = (old.as_object(), patch.as_object_mut()) else { return patch };
+    for (key, before) in old {
+        match fields.get(key) {
+            None => drop(fields.insert(key.clone(), Value::Null)),
+            Some(after) if before.is_object() && after.is_object() => {
+                let inner = changed(before, after);
+                fields.insert(key.clone(), inner);
+            }
+            Some(_) => {}
+        }
+    }
+    patch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_left_the_manifest_is_set_to_null() {
+        let old = json!({ "synchronous_mode": true, "slots": { "a": {}, "b": {} } });
+        let new = json!({ "slots": { "b": {} } });
+        assert_eq!(changed(&old, &new), json!({ "slots": { "a": null, "b": {} }, "synchronous_mode": null }));
+    }
+}

@@ -1,0 +1,44 @@
+//! Patroni's REST API, as far as the operator calls it.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+
+use crate::sandbox::error::{Error, Result};
+
+/// A switchover may take two loops of Patroni.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Changes the dynamic configuration of the cluster that the member at `ip` belongs to.
+pub async fn configure(ip: &str, patch: &Value) -> Result<()> {
+    send(ip, "PATCH", "/config", patch).await.map(drop)
+}
+
+pub async fn switch_over(ip: &str, leader: &str, candidate: &str) -> Result<()> {
+    // The operator says "member" where Patroni's documentation says "candidate".
+    let body = json!({ "leader": leader, "member": candidate, "scheduled_at": "" });
+    send(ip, "POST", "/switchover", &body).await.map(drop)
+}
+
+async fn send(ip: &str, method: &str, path: &str, body: &Value) -> Result<String> {
+    let what = format!("{method} http://{ip}:8008{path}");
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let request = http::Request::builder()
+        .method(method)
+        .uri(format!("http://{ip}:8008{path}"))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(body.to_string())))
+        .map_err(|error| Error::failed(&*what, error))?;
+    let answer = async {
+        let response = client.request(request).await.map_err(|error| Error::failed(&*what, error))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| Error::failed(&*what, error))?;
+        let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+        if status.is_success() { Ok(text) } else { Err(Error::failed(&*what, format!("{status}: {text}"))) }
+    };
+    tokio::time::timeout(PATIENCE, answer).await.map_err(|_elapsed| Error::failed(&*what, "no answer within 30 s"))?
+}
