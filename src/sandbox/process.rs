@@ -90,11 +90,20 @@ impl Toolbox {
 
     /// A command as the servers' user, with a bare environment, that is told to end when we do.
     pub fn command(&self, program: &Path, folder: &Path) -> Command {
+        self.mortal(program, folder, "TERM")
+    }
+
+    /// The same for a Postgres server, which waits for its clients unless told otherwise.
+    pub fn server(&self, program: &Path, folder: &Path) -> Command {
+        self.mortal(program, folder, "QUIT")
+    }
+
+    fn mortal(&self, program: &Path, folder: &Path, signal: &str) -> Command {
         let mut command = Command::new(&self.setpriv);
         if let Some(user) = &self.user {
             command.args(["--reuid", &user.name, "--regid", &user.gid.to_string(), "--init-groups"]);
         }
-        command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+        command.args(["--pdeathsig", signal, "--"]).arg(program);
         command.env_clear().env("PATH", self.path(&[])).env("LANG", "C.UTF-8").env("HOME", folder);
         command.current_dir(folder).process_group(0).stdin(Stdio::null());
         command

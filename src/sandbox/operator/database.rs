@@ -15,9 +15,8 @@ pub async fn sync(store: &Store, manifest: &Manifest, primary: &str) -> Result<(
     for (user, flags) in manifest.users() {
         let password = password_of(store, manifest, user).await?;
         // The password goes as a parameter: no statement that others can see holds it.
-        let transaction = format!("begin; {}", role(user, flags));
         session.client.execute("select set_config('pgdeck.password', $1, false)", &[&password]).await.during(&*what)?;
-        session.client.batch_execute(&format!("{transaction} commit;")).await.during(&*what)?;
+        session.client.batch_execute(&role(user, flags)).await.during(&*what)?;
     }
     for (database, owner) in manifest.databases() {
         let known = session.client.query_opt("select 1 from pg_database where datname = $1", &[database]).await;
