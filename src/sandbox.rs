@@ -1,11 +1,229 @@
 //! A small real fleet on this machine: real Postgres and Patroni behind a small Kubernetes API.
+//!
+//! ```text
+//!   supervisor (one process)                                children, as an unprivileged user
+//!   ╭───────────────────────────────────────────────╮
+//!   │ api ◀── operator: manifest → objects          │
+//!   │  ▲ ◀─── node: pod → ──────────────────────────┼──▶ patroni ─▶ postgres   127.77.N.1 …
+//!   │  │      hosts ────────────────────────────────┼──▶ postgres, postgres    127.77.N.201, .202
+//!   │  ╰───── traffic: SQL over TLS to all of them  │
+//!   ╰───────────────────────────────────────────────╯
+//!     127.77.N.254:6443    /var/tmp/pgdeck-sandbox-UID/NAME
+//! ```
+//!
+//! Whatever ends the supervisor, the children are told to end; what survives even that is ended by the next `up`.
 
 pub mod api;
+pub mod command;
+pub mod crowd;
 pub mod error;
+pub mod fleet;
+pub mod hosts;
 pub mod node;
 pub mod objects;
 pub mod operator;
 pub mod process;
+pub mod registry;
 mod sql;
+pub mod status;
+pub mod traffic;
 
-pub use error::{Error, Result};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::sandbox::api::{Api, ApiOptions, User};
+use crate::sandbox::crowd::Regime;
+pub use crate::sandbox::error::{Error, Result};
+use crate::sandbox::fleet::Fleet;
+use crate::sandbox::hosts::Hosts;
+use crate::sandbox::objects::{NAMESPACE, POSTGRESQL, Store};
+use crate::sandbox::process::Toolbox;
+use crate::sandbox::registry::{API_HOST, API_PORT, Claim, Place, network};
+use crate::sandbox::traffic::{Desk, Feed, Target};
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Sandboxes with different names stand side by side.
+    pub name: String,
+    pub fleet: Fleet,
+    /// Made-up clusters beside the real ones.
+    pub crowd: u32,
+    pub regime: Regime,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { name: "demo".into(), fleet: Fleet::Default, crowd: 0, regime: Regime::Heartbeat }
+    }
+}
+
+/// A running sandbox; dropped without being stopped, it ends all the same.
+#[derive(Debug)]
+pub struct Sandbox {
+    claim: Claim,
+    api: Option<Api>,
+    store: Store,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Sandbox {
+    /// Starts a sandbox: returns when its API answers, while the fleet comes up.
+    pub async fn start(options: Options) -> Result<Sandbox> {
+        let tools = Toolbox::find()?;
+        let claim = Place::new(&options.name)?.claim(options.fleet.word())?;
+        let place = claim.place.clone();
+        let address = std::net::SocketAddr::from((network(claim.record.network).host(API_HOST), API_PORT));
+        let api = Api::start(ApiOptions { address, ..ApiOptions::default() }).await;
+        let api = api.map_err(|error| Error::failed("the API does not start", error))?;
+        write_private(&place.kubeconfig(), &api.kubeconfig(User::Admin, &options.name))?;
+        write_private(&place.folder().join("kubeconfig-view"), &api.kubeconfig(User::View, &options.name))?;
+        let (client, context) = command::client(&place.kubeconfig()).await?;
+        let store = Store::new(client, "postgres-operator");
+        operator::install(&store).await?;
+        let (stop, stopped) = watch::channel(false);
+        let mut sandbox = Sandbox { claim, api: Some(api), store, stop, tasks: JoinSet::new() };
+        sandbox.run_fleet(&options, &tools, context, stopped).await?;
+        sandbox.run_crowd(&options).await?;
+        claim_ready(&mut sandbox.claim)?;
+        Ok(sandbox)
+    }
+
+    async fn run_fleet(
+        &mut self,
+        options: &Options,
+        tools: &Toolbox,
+        context: String,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<()> {
+        let place = self.claim.place.clone();
+        let network = network(self.claim.record.network);
+        let node = node::Options {
+            kubeconfig: place.kubeconfig(),
+            context,
+            base: place.folder(),
+            labels: format!("application=spilo,{}", node::NOT_CROWD),
+            network: Some(network),
+        };
+        let kubelet = Store::new(self.store.client.clone(), "kubelet");
+        let running = node::run(kubelet, tools.clone(), node, stopped);
+        self.tasks.spawn(async move { note("the node", running.await) });
+        self.tasks.spawn(operator::run(self.store.clone()));
+        for manifest in options.fleet.manifests() {
+            let namespace = json!({ "metadata": { "name": manifest["metadata"]["namespace"] } });
+            self.store.create(NAMESPACE, namespace).await?;
+            self.store.create(POSTGRESQL, manifest).await?;
+        }
+        let mut targets: Vec<Target> = Vec::new();
+        if options.fleet.has_hosts() {
+            let hosts = Hosts::new(tools.clone(), &place.folder(), network, operator::password()?);
+            write_private(&place.hosts(), &hosts.file())?;
+            write_private(&place.pgpass(), &hosts.pgpass())?;
+            targets.push(hosts.target());
+            self.tasks.spawn(async move { note("oldprod", hosts.start().await) });
+        }
+        let workloads = options.fleet.workloads().iter();
+        targets.extend(workloads.map(|workload| Target::Cluster { store: self.store.clone(), workload: *workload }));
+        self.tasks.spawn(traffic::run(targets, Desk::of(&place.folder())));
+        if options.fleet.has_feed() {
+            let feed = Feed {
+                store: self.store.clone(),
+                tools: tools.clone(),
+                source: fleet::BILLING,
+                target: fleet::SHOP,
+                passfile: place.folder().join("feed.pgpass"),
+            };
+            self.tasks.spawn(feed.set_up());
+        }
+        Ok(())
+    }
+
+    async fn run_crowd(&mut self, options: &Options) -> Result<()> {
+        if options.crowd > 0 {
+            crowd::make(&self.store, options.crowd, options.regime).await?;
+            self.tasks.spawn(crowd::live(self.store.clone(), options.crowd, options.regime));
+        }
+        Ok(())
+    }
+
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.claim.place.kubeconfig()
+    }
+
+    /// The file of the plain hosts; it exists if the fleet has any.
+    pub fn hosts(&self) -> PathBuf {
+        self.claim.place.hosts()
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.claim.place.folder()
+    }
+
+    pub async fn status(&self) -> Result<status::Status> {
+        status::look(&self.claim.place, Some(&self.store)).await
+    }
+
+    /// Waits until every member runs or streams, and every workload writes.
+    pub async fn ready(&self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let status = self.status().await?;
+            if status.is_ready {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Error::failed("the fleet is not ready in time", status));
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Ends everything; when it returns, no process, address or folder of the sandbox exists any more.
+    pub async fn stop(mut self) -> Result<()> {
+        self.stop.send_replace(true);
+        self.tasks.shutdown().await;
+        if let Some(api) = self.api.take() {
+            api.stop().await;
+        }
+        let place = self.claim.place.clone();
+        let erased = tokio::task::spawn_blocking(move || place.erase()).await;
+        erased.map_err(|error| Error::failed("the sandbox is not erased", error))?
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Err(error) = self.claim.place.erase() {
+            tracing::error!(%error, "the sandbox is not erased");
+        }
+    }
+}
+
+fn claim_ready(claim: &mut Claim) -> Result<()> {
+    claim.record.is_ready = true;
+    claim.place.write(&claim.record)
+}
+
+fn note(who: &str, ended: Result<()>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "{who} failed");
+    }
+}
+
+/// Writes a file that only we can read.
+fn write_private(path: &std::path::Path, content: &str) -> Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use crate::sandbox::error::During as _;
+
+    let what = format!("cannot write {}", path.display());
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.during(&*what)?.write_all(content.as_bytes()).during(what)
+}

@@ -8,8 +8,9 @@ use tokio::process::Command;
 
 use crate::sandbox::error::{During, Error, Result};
 use crate::sandbox::node::Network;
-use crate::sandbox::process::{Ledger, Toolbox, postmaster};
+use crate::sandbox::process::{Ledger, Toolbox};
 use crate::sandbox::sql;
+use crate::sandbox::traffic::Target;
 
 pub const NAME: &str = "oldprod";
 pub const HOSTS: [(&str, u8); 2] = [("oldprod-1", 201), ("oldprod-2", 202)];
@@ -65,6 +66,11 @@ impl Hosts {
     pub fn pgpass(&self) -> String {
         let line = |host: &Host| format!("{}:5432:*:*:{}\n", host.address, self.password);
         self.hosts.iter().map(line).collect()
+    }
+
+    pub fn target(&self) -> Target {
+        let addresses = self.hosts.iter().map(|host| host.address.clone()).collect();
+        Target::Hosts { name: NAME.into(), addresses, password: self.password.clone() }
     }
 
     /// Makes and starts the primary, then a standby from its base backup.
@@ -160,13 +166,6 @@ impl Hosts {
         // Nobody waits for it: it is ended by what is written down, and reaped by the runtime.
         drop(server);
         Ok(())
-    }
-
-    /// Ends the servers at once.
-    pub fn stop(&self) {
-        for server in self.hosts.iter().filter_map(|host| postmaster(&host.data())) {
-            server.signal(rustix::process::Signal::QUIT);
-        }
     }
 }
 

@@ -70,6 +70,11 @@ impl Place {
         self.folder().join("hosts.toml")
     }
 
+    /// The passwords of the plain hosts, in libpq's form.
+    pub fn pgpass(&self) -> PathBuf {
+        self.folder().join("pgpass")
+    }
+
     pub fn log(&self) -> PathBuf {
         self.root.join(format!("{}.log", self.name))
     }
