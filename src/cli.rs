@@ -205,6 +205,19 @@ pub enum Sandbox {
         #[arg(long, default_value = "demo", help = "Name of the sandbox")]
         name: String,
     },
+    /// Run the pods of any API server on this machine: each of Spilo's becomes a real Patroni and Postgres
+    Node {
+        /// Folder for the members' files
+        #[arg(long, value_name = "DIR", default_value = "/var/tmp/pgdeck-node")]
+        base: PathBuf,
+    },
+    /// Change how much the workload writes
+    Rate {
+        #[arg(long, default_value = "demo", help = "Name of the sandbox")]
+        name: String,
+        /// Statements a second in each place; 0 stops it
+        per_second: u32,
+    },
     /// Make a crowd of made-up clusters in any API server
     Crowd {
         /// How many
@@ -221,7 +234,7 @@ pub enum Sandbox {
 pub enum Fleet {
     /// Three clusters and an old production on plain hosts
     Default,
-    /// One cluster of one member
+    /// One cluster of two members
     Small,
     /// The API alone
     None,
@@ -237,6 +250,7 @@ pub enum Regime {
     Heartbeat,
     /// 20 visible changes a second
     Churn,
-    /// Both
+    /// Heartbeat and churn
+    #[value(name = "heartbeat+churn", alias = "both")]
     Both,
 }

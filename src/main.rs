@@ -4,10 +4,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pgdeck::cli::Cli;
+#[cfg(feature = "sandbox")]
+use pgdeck::{cli::Command, runtime::playground};
 use pgdeck::{head, term};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     term::install_hooks();
+    #[cfg(feature = "sandbox")]
+    if let Some(Command::Sandbox { command }) = &cli.command {
+        return playground::run(&cli.globals, command).into();
+    }
     head::run(&cli.globals, cli.command.as_ref()).into()
 }

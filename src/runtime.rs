@@ -4,6 +4,8 @@ pub mod clock;
 pub mod mailbox;
 pub mod perform;
 pub mod planes;
+#[cfg(feature = "sandbox")]
+pub mod playground;
 pub mod reconcile;
 pub mod sampling;
 

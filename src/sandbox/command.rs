@@ -98,12 +98,13 @@ pub fn env(name: &str) -> Result<String> {
         let why = format!("start it: pgdeck sandbox up --detach --name {name}");
         return Err(Error::failed(format!("the sandbox {name} is not up"), why));
     }
-    let mut lines = format!("export KUBECONFIG={}\n", place.kubeconfig().display());
+    let mut variables = vec![("KUBECONFIG", place.kubeconfig())];
     if place.hosts().exists() {
-        lines += &format!("export PGDECK_HOSTS={}\n", place.hosts().display());
-        lines += &format!("export PGPASSFILE={}\n", place.pgpass().display());
+        variables.extend([("PGDECK_HOSTS", place.hosts()), ("PGPASSFILE", place.pgpass())]);
     }
-    Ok(lines)
+    let lines: Vec<String> =
+        variables.iter().map(|(name, value)| format!("export {name}={}", value.display())).collect();
+    Ok(lines.join("\n"))
 }
 
 /// Changes how many statements a second the workload sends to each place.
@@ -114,8 +115,12 @@ pub fn rate(name: &str, per_second: u32) -> Result<()> {
 }
 
 /// Runs the pods of any API server on this machine until ctrl-c.
-pub async fn node(kubeconfig: &Path, base: &Path) -> Result<()> {
+pub async fn node(kubeconfig: Option<&Path>, base: &Path) -> Result<()> {
     let ended = termination()?;
+    let named = std::env::var_os("KUBECONFIG").map(PathBuf::from);
+    let kubeconfig = kubeconfig.or(named.as_deref());
+    let kubeconfig =
+        kubeconfig.ok_or_else(|| Error::failed("the node has no way to an API server", "set --kubeconfig"))?;
     let (client, context) = client(kubeconfig).await?;
     let store = Store::new(client, "pgdeck-node");
     let options = node::Options {
@@ -178,7 +183,8 @@ pub fn supervisor(options: &Options) -> Vec<String> {
     let fleet = match options.fleet {
         Fleet::Default | Fleet::Small | Fleet::None => options.fleet.word(),
     };
-    let mut arguments: Vec<String> = ["sandbox", "up", "--name", &options.name, "--fleet", fleet].map(String::from).into();
+    let mut arguments: Vec<String> =
+        ["sandbox", "up", "--name", &options.name, "--fleet", fleet].map(String::from).into();
     arguments.extend(["--crowd".into(), options.crowd.to_string(), "--regime".into(), options.regime.word().into()]);
     arguments
 }

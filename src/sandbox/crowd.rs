@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::sandbox::error::{Error, Result};
-use crate::sandbox::objects::{CONFIG_MAP, Kind, NAMESPACE, POD, POSTGRESQL, SERVICE_ACCOUNT, STATEFUL_SET, Store, text};
+use crate::sandbox::objects::{
+    CONFIG_MAP, Kind, NAMESPACE, POD, POSTGRESQL, SERVICE_ACCOUNT, STATEFUL_SET, Store, text,
+};
 
 /// What made-up clusters do all day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +35,7 @@ impl Regime {
             Regime::Silent => "silent",
             Regime::Heartbeat => "heartbeat",
             Regime::Churn => "churn",
-            Regime::Both => "both",
+            Regime::Both => "heartbeat+churn",
         }
     }
 
@@ -123,7 +125,9 @@ pub async fn make(store: &Store, n: u32, regime: Regime) -> Result<()> {
     for first in (0..n).step_by(PER_NAMESPACE as usize) {
         let namespace = Double(first).namespace();
         store.create(NAMESPACE, json!({ "metadata": { "name": namespace } })).await?;
-        store.create(SERVICE_ACCOUNT, json!({ "metadata": { "name": "postgres-pod", "namespace": namespace } })).await?;
+        store
+            .create(SERVICE_ACCOUNT, json!({ "metadata": { "name": "postgres-pod", "namespace": namespace } }))
+            .await?;
     }
     let templates = &templates;
     let mut made = stream::iter((0..n).map(Double))
@@ -172,12 +176,8 @@ pub async fn live(store: Store, n: u32, regime: Regime) {
     if n == 0 {
         return std::future::pending().await;
     }
-    let beats = async {
-        if regime.has_heartbeat() { beat(&store, n).await } else { std::future::pending().await }
-    };
-    let changes = async {
-        if regime.has_churn() { churn(&store, n).await } else { std::future::pending().await }
-    };
+    let beats = async { if regime.has_heartbeat() { beat(&store, n).await } else { std::future::pending().await } };
+    let changes = async { if regime.has_churn() { churn(&store, n).await } else { std::future::pending().await } };
     tokio::join!(beats, changes);
 }
 
@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn no_two_members_share_an_address() {
-        let ips: std::collections::BTreeSet<String> = (0..2000).flat_map(|i| (0..3).map(move |o| Double(i).ip(o))).collect();
+        let ips: std::collections::BTreeSet<String> =
+            (0..2000).flat_map(|i| (0..3).map(move |o| Double(i).ip(o))).collect();
         assert_eq!(ips.len(), 6000);
     }
 

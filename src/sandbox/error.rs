@@ -25,8 +25,8 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub fn failed(what: impl Into<String>, why: impl ToString) -> Error {
-        Error::Failed { what: what.into(), why: why.to_string() }
+    pub fn failed(what: impl Into<String>, why: impl std::fmt::Display) -> Error {
+        Error::Failed { what: what.into(), why: format!("{why}") }
     }
 
     /// Whether the API answered with this HTTP status.

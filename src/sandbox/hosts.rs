@@ -65,7 +65,7 @@ impl Hosts {
     /// The lines of a password file for the hosts.
     pub fn pgpass(&self) -> String {
         let line = |host: &Host| format!("{}:5432:*:*:{}\n", host.address, self.password);
-        self.hosts.iter().map(line).collect()
+        self.hosts.iter().map(line).collect::<Vec<String>>().concat()
     }
 
     pub fn target(&self) -> Target {

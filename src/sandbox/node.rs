@@ -147,13 +147,14 @@ impl Node {
                 member.end(End::AtOnce);
                 self.waiting.insert(key, pod);
             }
-            None if is_leaving => self.let_go(pod),
+            None if is_leaving => self.let_go(&pod),
             None => self.begin(key, &pod),
         }
     }
 
     fn begin(&mut self, key: Key, pod: &Value) {
-        let is_member = pod["spec"]["containers"].as_array().is_some_and(|boxes| boxes.iter().any(|c| c["name"] == "postgres"));
+        let is_member =
+            pod["spec"]["containers"].as_array().is_some_and(|boxes| boxes.iter().any(|c| c["name"] == "postgres"));
         if !is_member {
             return;
         }
@@ -183,11 +184,11 @@ impl Node {
     }
 
     /// Completes the deletion of a pod that never ran here.
-    fn let_go(&mut self, pod: Value) {
+    fn let_go(&mut self, pod: &Value) {
         if self.context.options.network.is_none() {
             return;
         }
-        let (store, key) = (self.context.store.clone(), key(&pod));
+        let (store, key) = (self.context.store.clone(), key(pod));
         self.tasks.spawn(async move {
             if let Err(error) = store.delete(&POD.at(&key.0, &key.1), Some(0)).await {
                 tracing::warn!(%error, "a pod stays");

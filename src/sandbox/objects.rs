@@ -11,12 +11,12 @@ use crate::sandbox::error::{During, Error, Result, is_status};
 pub struct Kind {
     group: &'static str,
     version: &'static str,
-    kind: &'static str,
+    word: &'static str,
     plural: &'static str,
 }
 
-const fn kind(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Kind {
-    Kind { group, version, kind, plural }
+const fn kind(group: &'static str, version: &'static str, word: &'static str, plural: &'static str) -> Kind {
+    Kind { group, version, word, plural }
 }
 
 pub const POSTGRESQL: Kind = kind("acid.zalan.do", "v1", "postgresql", "postgresqls");
@@ -38,7 +38,7 @@ pub const CRON_JOB: Kind = kind("batch", "v1", "CronJob", "cronjobs");
 impl Kind {
     pub fn resource(self) -> ApiResource {
         let api_version = self.api_version();
-        let (group, version, kind, plural) = (self.group, self.version, self.kind, self.plural);
+        let (group, version, kind, plural) = (self.group, self.version, self.word, self.plural);
         ApiResource {
             group: group.into(),
             version: version.into(),
@@ -72,7 +72,7 @@ pub struct Spot {
 
 impl std::fmt::Display for Spot {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{} {}/{}", self.kind.kind, self.namespace, self.name)
+        write!(out, "{} {}/{}", self.kind.word, self.namespace, self.name)
     }
 }
 
@@ -116,7 +116,7 @@ impl Store {
     pub async fn create(&self, kind: Kind, object: Value) -> Result<Option<Value>> {
         let mut object = object;
         object["apiVersion"] = json!(kind.api_version());
-        object["kind"] = json!(kind.kind);
+        object["kind"] = json!(kind.word);
         let spot = kind.at(
             object["metadata"]["namespace"].as_str().unwrap_or_default(),
             object["metadata"]["name"].as_str().unwrap_or_default(),
@@ -202,7 +202,11 @@ pub async fn follow(store: Store, kind: Kind, labels: &str, changes: tokio::sync
             }
             Ok(Event::InitDone) => {
                 let before = std::mem::replace(&mut known, std::mem::take(&mut fresh));
-                before.into_iter().filter(|(key, _)| !known.contains_key(key)).map(|(_, gone)| Change::Gone(gone)).collect()
+                before
+                    .into_iter()
+                    .filter(|(key, _)| !known.contains_key(key))
+                    .map(|(_, gone)| Change::Gone(gone))
+                    .collect()
             }
             Ok(Event::Apply(object)) => {
                 let object = value(object);

@@ -235,7 +235,9 @@ impl Ledger {
             if left.is_empty() {
                 return Ok(());
             }
-            left.iter().for_each(|birth| birth.signal(Signal::KILL));
+            for birth in &left {
+                birth.signal(Signal::KILL);
+            }
             if Instant::now() > deadline {
                 let pids: Vec<String> = left.iter().map(|birth| birth.pid.to_string()).collect();
                 return Err(Error::failed("processes survive being killed", pids.join(", ")));

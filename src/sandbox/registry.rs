@@ -185,7 +185,8 @@ impl Place {
 
 /// The sandboxes that are written down below a folder.
 fn all(root: &Path) -> Vec<Place> {
-    let entries = fs::read_dir(root).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let entries =
+        fs::read_dir(root).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut places: Vec<Place> = entries.map(|name| Place { root: root.to_path_buf(), name }).collect();
     places.retain(|place| place.file().exists());
     places

@@ -53,7 +53,8 @@ pub async fn connect(login: &Login, application: &str) -> Result<Session> {
     config.ssl_mode(SslMode::Require).application_name(application);
     let tls = MakeRustlsConnect::new(trusting().map_err(|error| Error::failed(&*what, error))?);
     let opened = tokio::time::timeout(PATIENCE, config.connect(tls)).await;
-    let (client, connection) = opened.map_err(|_elapsed| Error::failed(&*what, "no answer within 5 s"))?.during(&*what)?;
+    let (client, connection) =
+        opened.map_err(|_elapsed| Error::failed(&*what, "no answer within 5 s"))?.during(&*what)?;
     let driver = tokio::spawn(connection).abort_handle();
     Ok(Session { client, driver })
 }
@@ -64,7 +65,8 @@ pub async fn connect_locally(folder: &Path, user: &str) -> Result<Session> {
     let mut config = Config::new();
     config.host_path(folder).port(5432).user(user).dbname("postgres").application_name("pgdeck sandbox");
     let opened = tokio::time::timeout(PATIENCE, config.connect(NoTls)).await;
-    let (client, connection) = opened.map_err(|_elapsed| Error::failed(&*what, "no answer within 5 s"))?.during(&*what)?;
+    let (client, connection) =
+        opened.map_err(|_elapsed| Error::failed(&*what, "no answer within 5 s"))?.during(&*what)?;
     let driver = tokio::spawn(connection).abort_handle();
     Ok(Session { client, driver })
 }

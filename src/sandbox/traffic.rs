@@ -26,9 +26,16 @@ pub const DEFAULT_RATE: u32 = 20;
 /// Who is written to.
 #[derive(Debug, Clone)]
 pub enum Target {
-    Cluster { store: Store, workload: Workload },
+    Cluster {
+        store: Store,
+        workload: Workload,
+    },
     /// The first of these addresses that is not a standby.
-    Hosts { name: String, addresses: Vec<String>, password: String },
+    Hosts {
+        name: String,
+        addresses: Vec<String>,
+        password: String,
+    },
 }
 
 /// What is known of the writing to one target.
@@ -131,9 +138,8 @@ fn table(name: &str) -> String {
 
 /// The statements of the workload, in turn; the table stays at some thousand rows.
 fn statements(table: &str) -> [String; 5] {
-    let insert = format!(
-        "insert into {table} (customer, cents) select (random() * 999)::int, (random() * 10000)::bigint"
-    );
+    let insert =
+        format!("insert into {table} (customer, cents) select (random() * 999)::int, (random() * 10000)::bigint");
     let some = format!("(select max(id) - (random() * 500)::int from {table})");
     [
         insert.clone(),
@@ -145,7 +151,11 @@ fn statements(table: &str) -> [String; 5] {
 }
 
 /// Writes until something fails.
-async fn write(target: &Target, mut rate: watch::Receiver<u32>, done: &mpsc::Sender<(String, Result<()>)>) -> Result<()> {
+async fn write(
+    target: &Target,
+    mut rate: watch::Receiver<u32>,
+    done: &mpsc::Sender<(String, Result<()>)>,
+) -> Result<()> {
     let session = target.primary().await?;
     let what = format!("cannot write to {}", target.name());
     session.client.batch_execute(&table(target.table())).await.during(&*what)?;

@@ -41,7 +41,8 @@ pub fn is_archiving(env: &Env) -> bool {
 
 /// Patroni's configuration, passwords included: for a file that only the server's user can read.
 pub fn patroni(env: &Env, place: &Place<'_>) -> Value {
-    let spilo: Value = env.get("SPILO_CONFIGURATION").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let spilo: Value =
+        env.get("SPILO_CONFIGURATION").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let ip = place.ip;
     json!({
         "scope": word(env, "SCOPE", ""),
@@ -209,7 +210,8 @@ mod tests {
 
     #[test]
     fn what_the_operator_asks_for_lies_over_the_defaults() {
-        let asked = r#"{"bootstrap":{"dcs":{"synchronous_mode":true,"postgresql":{"parameters":{"max_connections":"20"}}}}}"#;
+        let asked =
+            r#"{"bootstrap":{"dcs":{"synchronous_mode":true,"postgresql":{"parameters":{"max_connections":"20"}}}}}"#;
         let dcs = configured(&[("SPILO_CONFIGURATION", asked)])["bootstrap"]["dcs"].clone();
         assert_eq!(dcs["synchronous_mode"], true);
         assert_eq!(dcs["postgresql"]["parameters"]["max_connections"], "20");

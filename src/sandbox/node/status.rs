@@ -8,9 +8,15 @@ use serde_json::{Value, json};
 pub enum Container {
     /// Being made: volumes, address, configuration.
     Creating,
-    Running { since: Timestamp },
+    Running {
+        since: Timestamp,
+    },
     /// It ended and waits before it is started again.
-    BackingOff { exit_code: i32, finished: Timestamp, delay_seconds: u64 },
+    BackingOff {
+        exit_code: i32,
+        finished: Timestamp,
+        delay_seconds: u64,
+    },
 }
 
 /// The status of a pod with one real container; the others are said to run as well.
@@ -18,9 +24,10 @@ pub fn of(pod: &Value, address: &str, container: &Container, restarts: u32, now:
     let (running, waits) = match container {
         Container::Creating => (false, Some(("ContainerCreating", String::new()))),
         Container::Running { .. } => (true, None),
-        Container::BackingOff { delay_seconds, .. } => {
-            (false, Some(("CrashLoopBackOff", format!("back-off {delay_seconds}s restarting failed container=postgres"))))
-        }
+        Container::BackingOff { delay_seconds, .. } => (
+            false,
+            Some(("CrashLoopBackOff", format!("back-off {delay_seconds}s restarting failed container=postgres"))),
+        ),
     };
     let state = match (container, waits) {
         (Container::Running { since }, _) => json!({ "running": { "startedAt": seconds(*since) } }),
@@ -53,7 +60,7 @@ pub fn of(pod: &Value, address: &str, container: &Container, restarts: u32, now:
     let phase = if *container == Container::Creating { "Pending" } else { "Running" };
     json!({
         "phase": phase, "podIP": address, "podIPs": [{ "ip": address }], "hostIP": "127.0.0.1",
-        "hostIPs": [{ "ip": "127.0.0.1" }], "qosClass": "Burstable",
+        "hostIPs": [{ "ip": "127.0.0.1" }],
         "startTime": pod["metadata"]["creationTimestamp"],
         "conditions": [
             condition("Initialized", true), condition("Ready", running),

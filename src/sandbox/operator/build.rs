@@ -227,11 +227,7 @@ impl Manifest {
         };
         [
             budget(format!("postgres-{}-pdb", self.name), 1.min(self.instances()), ("spilo-role", "master")),
-            budget(
-                format!("postgres-{}-critical-op-pdb", self.name),
-                self.instances(),
-                ("critical-operation", "true"),
-            ),
+            budget(format!("postgres-{}-critical-op-pdb", self.name), self.instances(), ("critical-operation", "true")),
         ]
     }
 

@@ -75,10 +75,11 @@ impl Feed {
     async fn conninfo(&self) -> Result<String> {
         let labels = format!("application=spilo,cluster-name={}", self.source.cluster);
         let pods = self.store.list(POD, self.source.namespace, &labels).await?;
-        let hosts: Vec<&str> = pods.iter().map(|pod| text(pod, &["status", "podIP"])).filter(|ip| !ip.is_empty()).collect();
+        let hosts: Vec<&str> =
+            pods.iter().map(|pod| text(pod, &["status", "podIP"])).filter(|ip| !ip.is_empty()).collect();
         let password = password(&self.store, &self.source, "cdc").await?;
-        let lines: String = hosts.iter().map(|host| format!("{host}:5432:*:cdc:{password}\n")).collect();
-        self.tools.write(&self.passfile, &lines, 0o600)?;
+        let lines: Vec<String> = hosts.iter().map(|host| format!("{host}:5432:*:cdc:{password}\n")).collect();
+        self.tools.write(&self.passfile, &lines.concat(), 0o600)?;
         Ok(format!(
             "host={} port=5432 dbname={} user=cdc passfile={} sslmode=require target_session_attrs=read-write",
             hosts.join(","),
