@@ -79,8 +79,8 @@ impl Sandbox {
         let tools = Toolbox::find()?;
         let claim = Place::new(&options.name)?.claim(options.fleet.word())?;
         let place = claim.place.clone();
-        let address = std::net::SocketAddr::from((network(claim.record.network).host(API_HOST), API_PORT));
-        let api = Api::start(ApiOptions { address }).await;
+        let listen = std::net::SocketAddr::from((network(claim.record.network).host(API_HOST), API_PORT));
+        let api = Api::start(ApiOptions { listen, folder: place.folder() }).await;
         let api = api.map_err(|error| Error::failed("the API does not start", error))?;
         write_private(&place.kubeconfig(), &api.kubeconfig(User::Admin, &options.name))?;
         write_private(&place.folder().join("kubeconfig-view"), &api.kubeconfig(User::View, &options.name))?;
