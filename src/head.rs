@@ -92,6 +92,9 @@ fn ended(runtime: Runtime, run: impl FnOnce(&Runtime) -> Exit) -> Exit {
     exit
 }
 
+/// What a write to a terminal that hung up says (EIO).
+const GONE: i32 = rustix::io::Errno::IO.raw_os_error();
+
 /// Opens the console.
 fn console(config: &Config, mut runtime: Runtime) -> Exit {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
@@ -110,6 +113,8 @@ fn console(config: &Config, mut runtime: Runtime) -> Exit {
     match left {
         Ok(Outcome::Left) => Exit::Done,
         Ok(Outcome::Interrupted) => Exit::Interrupted,
+        // The terminal went away while it was written to, before its hang-up was told.
+        Err(error) if matches!(error.raw_os_error(), Some(GONE)) => Exit::Interrupted,
         Err(error) => fail(&format!("the terminal cannot be used: {error}; was it closed?")),
     }
 }

@@ -80,6 +80,11 @@ impl Runtime {
         &self.mailbox
     }
 
+    /// Lets signals and timers be made on this thread while the guard lives.
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.tokio.enter()
+    }
+
     /// Runs a task of the head until it ends or the runtime does.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_on(task, self.tokio.handle());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
-use crate::app::{self, Effect, Model, Msg, Outcome, Size};
+use crate::app::{self, Effect, Model, Msg, Outcome};
 use crate::runtime::Runtime;
 use crate::runtime::clock;
 use crate::runtime::mailbox::{Mailbox, Patience};
@@ -32,11 +32,15 @@ pub fn run(model: Model, runtime: &mut Runtime, colors: Colors) -> io::Result<Ou
     crossterm::style::force_color_output(true);
     let mailbox = runtime.mailbox().clone();
     // Signals are watched before the terminal is taken, so that it is given back whenever one comes.
-    runtime.spawn(input::watch_signals(mailbox.clone()));
+    let signals = {
+        let _within = runtime.enter();
+        input::watch_signals(mailbox.clone())?
+    };
+    runtime.spawn(signals);
     let term = Term::take()?;
     runtime.spawn(input::read_terminal(mailbox.clone()));
     let _hangup = input::HangupWatch::start(mailbox)?;
-    let glass = Glass::new(io::stdout(), size()?, colors);
+    let glass = Glass::new(io::stdout(), input::size()?, colors);
     Console { model, glass, term, hidden: false, painted_at: None, painted: None, wanted: None }.run(runtime)
 }
 
@@ -108,7 +112,7 @@ impl Console {
                 Effect::Repaint => {
                     self.term.retake()?;
                     self.hidden = false;
-                    self.glass.resize(size()?);
+                    self.glass.resize(input::size()?);
                     self.painted = None;
                 }
                 Effect::Suspend => {
@@ -153,10 +157,6 @@ impl Console {
 
 fn duration(span: jiff::Span) -> SignedDuration {
     SignedDuration::try_from(span).unwrap_or(SignedDuration::ZERO)
-}
-
-fn size() -> io::Result<Size> {
-    crossterm::terminal::size().map(|(columns, rows)| Size { columns, rows })
 }
 
 /// Ends the process shortly whatever happens: a terminal that takes no output would hold us for ever.

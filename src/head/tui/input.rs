@@ -4,16 +4,17 @@ use std::io::{self, PipeWriter};
 use std::thread;
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{Msg, Size};
 use crate::keymap::chord::{Chord, Code};
 use crate::runtime::mailbox::Mailbox;
 
-/// Hands over keys, pastes and sizes until the terminal ends.
+/// Hands over keys and pastes until the terminal ends.
 pub async fn read_terminal(mailbox: Mailbox) {
     let mut events = EventStream::new();
     while let Some(Ok(event)) = events.next().await {
@@ -55,37 +56,42 @@ impl HangupWatch {
     }
 }
 
-/// Turns signals into messages, for as long as it is polled.
-pub async fn watch_signals(mailbox: Mailbox) {
-    let told = [
-        (SignalKind::terminate(), Msg::Interrupt),
-        (SignalKind::hangup(), Msg::Interrupt),
-        (SignalKind::interrupt(), Msg::Interrupt),
-        (SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()), Msg::Suspend),
-        (SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()), Msg::Redraw),
+/// Catches signals from now on; the future turns them into messages for as long as it is polled.
+pub fn watch_signals(mailbox: Mailbox) -> io::Result<impl Future<Output = ()>> {
+    // Sizes too: the event stream catches them only from its first key on, and one between would be lost.
+    let told: [(SignalKind, fn() -> Option<Msg>); 6] = [
+        (SignalKind::terminate(), || Some(Msg::Interrupt)),
+        (SignalKind::hangup(), || Some(Msg::Interrupt)),
+        (SignalKind::interrupt(), || Some(Msg::Interrupt)),
+        (SignalKind::from_raw(Signal::TSTP.as_raw()), || Some(Msg::Suspend)),
+        (SignalKind::from_raw(Signal::CONT.as_raw()), || Some(Msg::Redraw)),
+        (SignalKind::window_change(), || size().ok().map(Msg::Resized)),
     ];
-    let watches = told.into_iter().map(|(kind, msg)| {
-        let mailbox = mailbox.clone();
-        async move {
-            match signal(kind) {
-                Ok(mut signals) => {
-                    while signals.recv().await.is_some() {
-                        mailbox.urge(msg.clone());
-                    }
+    let watch = |(kind, tell): (SignalKind, fn() -> Option<Msg>)| {
+        let (mut signals, mailbox) = (signal(kind)?, mailbox.clone());
+        Ok(async move {
+            while signals.recv().await.is_some() {
+                if let Some(msg) = tell() {
+                    mailbox.urge(msg);
                 }
-                Err(error) => tracing::warn!(%error, ?kind, "a signal cannot be watched"),
             }
-        }
-    });
-    futures::future::join_all(watches).await;
+        })
+    };
+    let watches = told.into_iter().map(watch).collect::<io::Result<Vec<_>>>()?;
+    Ok(futures::future::join_all(watches).map(drop))
+}
+
+/// The terminal's size now.
+pub fn size() -> io::Result<Size> {
+    crossterm::terminal::size().map(|(columns, rows)| Size { columns, rows })
 }
 
 fn read(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => chord(key).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),
-        Event::Resize(columns, rows) => Some(Msg::Resized(Size { columns, rows })),
-        Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+        // The signal has told it already.
+        Event::Resize(..) | Event::Key(_) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
     }
 }
 
