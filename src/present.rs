@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod cluster;
+pub mod columns;
 pub mod format;
 pub mod instance;
 pub mod known;
@@ -40,6 +41,13 @@ pub enum Tone {
 pub enum Align {
     Left,
     Right,
+}
+
+/// Which end of a text that does not fit is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    Start,
+    End,
 }
 
 /// One cell of a table.

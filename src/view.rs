@@ -82,6 +82,11 @@ pub trait View: fmt::Debug + Send {
     /// Its part of the breadcrumb, cleaned.
     fn title(&self, look: &Look<'_>) -> String;
 
+    /// What stands at the right of the breadcrumb: how much of how much is in sight, say.
+    fn note(&self) -> String {
+        String::new()
+    }
+
     /// What the cursor is on.
     fn subject(&self) -> Subject;
 

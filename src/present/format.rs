@@ -40,6 +40,15 @@ pub fn age(age: SignedDuration) -> String {
     duration(SignedDuration::from_secs(age.as_secs().max(0)))
 }
 
+/// How long an age may stand as it is written: until its smaller unit moves.
+pub fn stands(age: SignedDuration) -> SignedDuration {
+    match age.as_secs() {
+        ..3600 => SignedDuration::from_secs(1),
+        3600..86_400 => SignedDuration::from_secs(60),
+        _ => SignedDuration::from_secs(3600),
+    }
+}
+
 /// A count with thin groups: `1 234 567`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();

@@ -1,24 +1,118 @@
-//! The fleet: one row per cluster.
+//! The fleet: one row per cluster over all contexts and hosts, what needs you first.
 //!
 //! ```text
-//!  HEALTH     NAME        CONTEXT  NAMESPACE   PG  READY  PRIMARY      LAG
-//!  ● critical acid-shop   demo     production  15  2/3    acid-shop-0  48.0 MiB
+//!  HEALTH↓    NAME               READY PRIMARY               LAG STATUS       ›
+//! >● critical acid-shop            0/3 none                    – Running
+//!  ▲ warning  acid-billing         2/3 acid-billing-1   48.0 MiB Updating
+//!  ○ ok       acid-orders          3/3 acid-orders-0    ~1.2 KiB Running
 //! ```
 
+mod roster;
+
+use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{Look, Reply, Subject, View};
+use super::filter::Filter;
+use super::{Look, Reply, Subject, View, survey_wants};
 use crate::action::{Deed, ViewId};
-use crate::id::ClusterId;
+use crate::fleet::cluster::Role;
+use crate::fleet::seen::{Source, SourceState};
+use crate::fleet::{Entry, Fleet, topology};
+use crate::id::{ClusterId, InstanceId};
+use crate::metric::{Asked, SURVEYS};
+use crate::present::columns::{self, COLUMNS, FROZEN};
+use crate::present::{Cell, Tone, clean};
 use crate::state::State;
+use crate::widget::cursor::{Cursor, Keyed};
+use crate::widget::table::{self, Column, Frame};
 use crate::work::want::Want;
+use roster::Roster;
 
-/// The fleet view's cursor.
+/// At most this many instances are sampled for rows in sight, from the top.
+const SAMPLED: usize = 150;
+
+/// The rows in order, and a cursor on them.
 #[derive(Debug, Default)]
 pub struct FleetView {
-    rows: Vec<ClusterId>,
-    cursor: usize,
+    roster: Roster,
+    cursor: Cursor<ClusterId>,
+    /// Columns scrolled to the right.
+    shift: usize,
+    /// The columns as they are placed now.
+    columns: Vec<Column>,
+}
+
+impl FleetView {
+    fn next_column(&mut self) {
+        let n = COLUMNS.len();
+        self.roster.set(|rule| rule.column = (rule.column + 1) % n);
+    }
+
+    /// What to say where there is no row.
+    fn absence(&self, fleet: &Fleet) -> (String, Tone) {
+        if !fleet.is_empty() {
+            let rule = self.roster.rule();
+            let what = match (rule.problems_only, rule.filter.is_empty()) {
+                (true, true) => "no cluster needs you; ! shows all again".to_owned(),
+                (_, false) => format!("no cluster matches {:?}; esc clears the filter", rule.filter.text()),
+                (false, true) => "no cluster".to_owned(),
+            };
+            return (what, Tone::Dim);
+        }
+        let planes = || fleet.sources().filter(|(source, _)| matches!(source, Source::Plane { .. }));
+        if planes().any(|(_, standing)| matches!(standing.state, SourceState::Lost { .. })) {
+            return ("no cluster is known, and a source does not answer: see its error above, or o".into(), Tone::Warn);
+        }
+        if planes().count() > 0 && planes().all(|(_, standing)| matches!(standing.state, SourceState::Live { .. })) {
+            return ("there are no clusters here; is this the right context and namespace?".into(), Tone::Normal);
+        }
+        ("waiting for the first answer…".into(), Tone::Dim)
+    }
+}
+
+/// The columns as the table wants them: the context stands back where there is but one.
+fn columns(fleet: &Fleet) -> Vec<Column> {
+    let planes = fleet.sources().filter(|(source, _)| matches!(source, Source::Plane { .. })).count();
+    let priority = |column: &columns::Column| match column.id {
+        "context" if planes > 1 => 18,
+        _ => column.priority,
+    };
+    COLUMNS
+        .iter()
+        .map(|column| Column {
+            title: column.title,
+            width: column.width,
+            most: column.most,
+            priority: priority(column),
+            align: column.align,
+            cut: column.cut,
+        })
+        .collect()
+}
+
+/// A row's cell: of a stale row all but the health is dimmed.
+fn cell(entry: &Entry, column: usize, now: Timestamp) -> Cell {
+    let mut cell = (COLUMNS[column].cell)(entry, now);
+    if entry.stale && !matches!(COLUMNS[column].id, "health" | "age") {
+        cell.tone = Tone::Dim;
+    }
+    cell
+}
+
+/// What a row shows from SQL: everything of the primary, vitals and replication of the standbys.
+fn wants_of<'a>(id: &'a ClusterId, entry: &'a Entry) -> impl Iterator<Item = Vec<Want>> + 'a {
+    let primary = topology::primary(entry);
+    entry.cluster.members.iter().map(move |member| {
+        let instance = InstanceId { cluster: id.clone(), member: member.name.clone() };
+        let standby = primary.is_some_and(|primary| *primary != member.name) && member.role() == Role::Standby;
+        let asked = move |asked: Asked| match asked {
+            Asked::Everywhere => true,
+            Asked::OnPrimary => !standby,
+            Asked::OnDemand => false,
+        };
+        survey_wants(&instance, SURVEYS.iter().filter(|survey| asked(survey.asked)).map(|survey| survey.id))
+    })
 }
 
 impl View for FleetView {
@@ -27,43 +121,97 @@ impl View for FleetView {
     }
 
     fn title(&self, _look: &Look<'_>) -> String {
-        "fleet".into()
+        if self.roster.rule().problems_only { "fleet, problems only".into() } else { "fleet".into() }
+    }
+
+    fn note(&self) -> String {
+        self.cursor.position()
     }
 
     fn subject(&self) -> Subject {
-        self.rows.get(self.cursor).map_or(Subject::Nothing, |id| Subject::Cluster(id.clone()))
+        self.cursor.selected().map_or(Subject::Nothing, |id| Subject::Cluster(id.clone()))
     }
 
-    fn perform(&mut self, _look: &Look<'_>, _deed: Deed) -> Reply {
-        Reply::NotMine
+    fn perform(&mut self, look: &Look<'_>, deed: Deed) -> Reply {
+        match deed {
+            Deed::Move(motion) => self.cursor.motion(&self.roster, motion),
+            Deed::ColumnsLeft => self.shift = self.shift.saturating_sub(1),
+            Deed::ColumnsRight => self.shift = (self.shift + 1).min(table::most_shift(COLUMNS.len(), FROZEN)),
+            Deed::SortNext => self.next_column(),
+            Deed::SortReverse => self.roster.set(|rule| rule.order = rule.order.reversed()),
+            Deed::ProblemsOnly => self.roster.set(|rule| rule.problems_only = !rule.problems_only),
+            Deed::Enter => return Reply::Open(ViewId::Cluster, self.subject()),
+            Deed::Open(id @ (ViewId::Instance | ViewId::Activity)) => {
+                let Some(cluster) = self.cursor.selected() else { return Reply::NotMine };
+                let entry = look.state.fleet.get(cluster);
+                let primary = entry.and_then(topology::primary);
+                let any = || entry?.cluster.members.first().map(|member| &member.name);
+                return match primary.or_else(any) {
+                    Some(member) => {
+                        let instance = InstanceId { cluster: cluster.clone(), member: member.clone() };
+                        Reply::Open(id, Subject::Instance(instance))
+                    }
+                    None => Reply::Say(format!("{} has no member yet", clean(&cluster.name))),
+                };
+            }
+            Deed::Copy => {
+                return match self.cursor.selected() {
+                    Some(cluster) => Reply::Copy(super::cluster::get(cluster)),
+                    None => Reply::Say("there is no row to copy".into()),
+                };
+            }
+            _ => return Reply::NotMine,
+        }
+        Reply::Done
     }
 
-    fn filter(&self) -> &'static str {
-        ""
+    fn filter(&self) -> &str {
+        self.roster.rule().filter.text()
     }
 
-    fn wants(&self, _state: &State) -> Vec<Want> {
-        Vec::new()
+    fn set_filter(&mut self, _look: &Look<'_>, filter: &str) -> Result<(), String> {
+        let filter = Filter::parse(filter, &columns::names())?;
+        self.roster.set(|rule| rule.filter = filter);
+        Ok(())
     }
 
-    fn refresh(&mut self, look: &Look<'_>, _area: Rect) {
-        self.rows = look.state.fleet.clusters().map(|(id, _)| id.clone()).collect();
-        self.cursor = self.cursor.min(self.rows.len().saturating_sub(1));
+    fn wants(&self, state: &State) -> Vec<Want> {
+        let in_sight = self.roster.slice(self.cursor.window());
+        let entries = in_sight.filter_map(|id| Some((id, state.fleet.get(id)?)));
+        entries.flat_map(|(id, entry)| wants_of(id, entry)).take(SAMPLED).flatten().collect()
     }
 
-    fn draw(&self, _look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
-        for (line, id) in (area.top()..area.bottom()).zip(&self.rows) {
-            buffer.set_stringn(
-                area.x,
-                line,
-                crate::present::clean(&id.name),
-                usize::from(area.width),
-                ratatui::style::Style::new(),
-            );
+    fn refresh(&mut self, look: &Look<'_>, area: Rect) {
+        self.roster.catch_up(&look.state.fleet, look.now);
+        self.cursor.settle(&self.roster, area.height.saturating_sub(1));
+        self.columns = columns(&look.state.fleet);
+    }
+
+    fn draw(&self, look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
+        let layout = table::layout(&self.columns, FROZEN, self.shift, area.width);
+        let window = self.cursor.window();
+        let rule = self.roster.rule();
+        let frame = Frame {
+            columns: &self.columns,
+            layout: &layout,
+            sort: Some((rule.column, rule.order)),
+            selected: self.cursor.selected().map(|_| self.cursor.at() - window.start),
+        };
+        let rows = self.roster.slice(window).filter_map(|id| look.state.fleet.get(id));
+        let cell = |entry: &&Entry, column: usize| cell(entry, column, look.now);
+        table::draw(&frame, rows, cell, look.theme, (area, buffer));
+        if self.roster.is_empty() && area.height > 2 {
+            let (text, tone) = self.absence(&look.state.fleet);
+            buffer.set_stringn(area.x, area.y + 2, format!(" {text}"), usize::from(area.width), look.theme.style(tone));
         }
     }
 
+    fn next_change(&self, look: &Look<'_>) -> Option<Timestamp> {
+        let in_sight = self.roster.slice(self.cursor.window()).filter_map(|id| look.state.fleet.get(id));
+        in_sight.filter_map(|entry| columns::next_change(entry, look.now)).min()
+    }
+
     fn hints(&self) -> &'static [&'static str] {
-        &["enter", "filter", "problems", "help", "quit"]
+        &["enter", "filter", "problems", "sort", "instance", "logs", "palette", "help", "quit"]
     }
 }

@@ -127,7 +127,9 @@ mod tests {
     fn cursor(rows: &[u8], height: u16, motions: &[Motion]) -> Cursor<u8> {
         let mut cursor = Cursor::default();
         cursor.settle(rows, height);
-        motions.iter().for_each(|motion| cursor.motion(rows, *motion));
+        for motion in motions {
+            cursor.motion(rows, *motion);
+        }
         cursor
     }
 

@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::present::{Align, Cell, Tone};
+use crate::present::{Align, Cell, Cut, Tone};
 use crate::theme::Theme;
 
 /// How a column takes its place.
@@ -22,13 +22,6 @@ pub struct Column {
     pub priority: u8,
     pub align: Align,
     pub cut: Cut,
-}
-
-/// Which end of a text that does not fit is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    Start,
-    End,
 }
 
 /// Columns that stand on the screen.
