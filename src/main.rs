@@ -12,8 +12,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     term::install_hooks();
     #[cfg(feature = "sandbox")]
-    if let Some(Command::Sandbox { command }) = &cli.command {
-        return playground::run(&cli.globals, command).into();
+    match &cli.command {
+        Some(Command::Sandbox { command }) => return playground::run(&cli.globals, command).into(),
+        Some(Command::Demo(demo)) => return playground::demo(&cli.globals, demo).into(),
+        _ => {}
     }
     head::run(&cli.globals, cli.command.as_ref()).into()
 }

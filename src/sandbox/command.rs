@@ -91,8 +91,22 @@ pub async fn status(name: &str) -> Result<Status> {
     status::look(&place, store.as_ref()).await
 }
 
+/// Whether a sandbox is up and its API answers.
+pub fn is_up(name: &str) -> Result<bool> {
+    let record = Place::new(name)?.record();
+    Ok(record.is_some_and(|record| record.is_ready && record.supervisor.is_alive()))
+}
+
 /// The lines that a shell evaluates to talk to a sandbox.
 pub fn env(name: &str) -> Result<String> {
+    let variables = variables(name)?;
+    let lines: Vec<String> =
+        variables.iter().map(|(name, value)| format!("export {name}={}", value.display())).collect();
+    Ok(lines.join("\n"))
+}
+
+/// The variables that lead to a sandbox.
+pub fn variables(name: &str) -> Result<Vec<(&'static str, PathBuf)>> {
     let place = Place::new(name)?;
     if place.record().is_none() {
         let why = format!("start it: pgdeck sandbox up --detach --name {name}");
@@ -102,9 +116,15 @@ pub fn env(name: &str) -> Result<String> {
     if place.hosts().exists() {
         variables.extend([("PGDECK_HOSTS", place.hosts()), ("PGPASSFILE", place.pgpass())]);
     }
-    let lines: Vec<String> =
-        variables.iter().map(|(name, value)| format!("export {name}={}", value.display())).collect();
-    Ok(lines.join("\n"))
+    Ok(variables)
+}
+
+/// The name of a sandbox's context.
+pub fn context(name: &str) -> Result<String> {
+    let kubeconfig = Place::new(name)?.kubeconfig();
+    let what = format!("cannot use {}", kubeconfig.display());
+    let read = Kubeconfig::read_from(kubeconfig).map_err(|error| Error::failed(what, error))?;
+    Ok(read.current_context.unwrap_or_default())
 }
 
 /// Changes how many statements a second the workload sends to each place.
