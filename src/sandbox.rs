@@ -186,11 +186,14 @@ impl Sandbox {
 
     /// Ends everything; when it returns, no process, address or folder of the sandbox exists any more.
     pub async fn stop(mut self) -> Result<()> {
+        tracing::info!("ending");
         self.stop.send_replace(true);
         self.tasks.shutdown().await;
+        tracing::info!("no task runs any more");
         if let Some(api) = self.api.take() {
             api.stop().await;
         }
+        tracing::info!("the API is silent");
         let place = self.claim.place.clone();
         let erased = tokio::task::spawn_blocking(move || place.erase()).await;
         erased.map_err(|error| Error::failed("the sandbox is not erased", error))?

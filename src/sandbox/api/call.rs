@@ -36,9 +36,9 @@ impl Query {
         self.0.get(key).map_or("", String::as_str)
     }
 
-    /// Whether a flag is set: `true`, `1`, or present without a value.
+    /// Whether a flag is set, by whatever word (Patroni says `True`) but `false` and `0`.
     pub fn flag(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|value| matches!(value.as_str(), "true" | "1" | ""))
+        self.0.get(key).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// A number, if it is one.
@@ -127,6 +127,8 @@ mod tests {
     #[test]
     fn paths_name_kind_namespace_object_and_verb() {
         check("GET", "/api/v1/pods", "watch=true", Some(("pods", None, None, "watch")));
+        check("GET", "/api/v1/pods", "watch=True", Some(("pods", None, None, "watch")));
+        check("GET", "/api/v1/pods", "watch=false", Some(("pods", None, None, "list")));
         check("GET", "/api/v1/namespaces", "", Some(("namespaces", None, None, "list")));
         check("GET", "/api/v1/namespaces/default", "", Some(("namespaces", None, Some("default"), "get")));
         check("PATCH", "/api/v1/namespaces/a/pods/p-0/status", "", Some(("pods", Some("a"), Some("p-0"), "patch")));

@@ -54,6 +54,9 @@ impl Feed {
         if known.during(what)?.is_some() {
             return Ok(());
         }
+        // The slot may be older than its publication, which decoding would not find in its past.
+        let advance = "select pg_replication_slot_advance($1, pg_current_wal_lsn())";
+        source.client.execute(advance, &[&SLOT]).await.during(what)?;
         let make = owned_by(self.source.table, self.target.user);
         target.client.batch_execute(&make).await.during(what)?;
         let conninfo = self.conninfo().await?;
