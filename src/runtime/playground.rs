@@ -137,7 +137,7 @@ async fn carry_out(globals: &Globals, asked: &Sandbox) -> Result<Exit, Error> {
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new("warn,pgdeck=info,kube_client=off"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     // Set already means that somebody else listens.
     let _ = subscriber.try_init();
 }
