@@ -4,6 +4,7 @@ pub mod doctor;
 mod gathering;
 pub mod headless;
 mod log;
+mod looks;
 pub mod tui;
 
 use std::io::{self, IsTerminal, Write};
@@ -17,7 +18,6 @@ use crate::config::{self, Config, Problem, Surroundings};
 use crate::runtime::Runtime;
 use crate::runtime::planes;
 use crate::state::Settings;
-use crate::theme::Theme;
 
 /// How a command ends, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
     match command {
         Some(Command::Status(asked)) => ended(runtime, |runtime| headless::run(runtime, asked)),
         Some(Command::Doctor(asked)) => ended(runtime, |runtime| doctor::run(runtime, asked)),
-        _ => console(&config, runtime),
+        _ => console(&config, &around, runtime),
     }
 }
 
@@ -96,13 +96,15 @@ fn ended(runtime: Runtime, run: impl FnOnce(&Runtime) -> Exit) -> Exit {
 const GONE: i32 = rustix::io::Errno::IO.raw_os_error();
 
 /// Opens the console.
-fn console(config: &Config, mut runtime: Runtime) -> Exit {
+fn console(config: &Config, around: &Surroundings, mut runtime: Runtime) -> Exit {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return usage("the console needs a terminal for its keys and its picture; use `pgdeck status` in scripts");
     }
-    let settings = Settings { ascii: config.ascii, protected: config.protected.clone() };
-    let mut theme = Theme::default();
-    theme.ascii = config.ascii;
+    let settings = Settings { ascii: config.ascii, protected: config.protected.clone(), read_only: config.readonly };
+    let theme = match looks::theme(config, around) {
+        Ok(theme) => theme,
+        Err(message) => return usage(&message),
+    };
     let model = match Model::new(settings, theme, &config.keys) {
         Ok(model) => model,
         Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),

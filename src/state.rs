@@ -20,4 +20,6 @@ pub struct Settings {
     pub ascii: bool,
     /// Names of contexts or host clusters that are marked as protected.
     pub protected: Vec<String>,
+    /// Nothing may be changed.
+    pub read_only: bool,
 }
