@@ -33,10 +33,20 @@ pub struct Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
     Everywhere,
-    /// Any view with rows.
+    /// Any view with rows or lines: all of them.
     Rows,
-    /// One view alone.
-    View(ViewId),
+    /// These views alone.
+    In(&'static [ViewId]),
+}
+
+impl Scope {
+    /// Whether it applies in that view.
+    pub fn holds_in(self, view: ViewId) -> bool {
+        match self {
+            Scope::Everywhere | Scope::Rows => true,
+            Scope::In(views) => views.contains(&view),
+        }
+    }
 }
 
 /// What an action does. None of these changes anything but the screen; orders come with the acting layer.
@@ -48,6 +58,9 @@ pub enum Deed {
     /// Opens a view on the subject under the cursor.
     Open(ViewId),
     Back,
+    /// Leaves an inner view; from the fleet, leaves pgdeck.
+    Leave,
+    /// Leaves pgdeck at once.
     Quit,
     Palette,
     Filter,
@@ -97,7 +110,22 @@ const fn row(
 }
 
 use Deed::{Move, Open};
-use Scope::{Everywhere, Rows};
+use Scope::{Everywhere, In, Rows};
+
+const FLEET: Scope = In(&[ViewId::Fleet]);
+/// Views whose cursor is on a cluster or a part of one.
+const OF_CLUSTER: Scope = In(&[
+    ViewId::Fleet,
+    ViewId::Cluster,
+    ViewId::Instance,
+    ViewId::Activity,
+    ViewId::Logs,
+    ViewId::Events,
+    ViewId::Manifest,
+]);
+const FILTERED: Scope =
+    In(&[ViewId::Fleet, ViewId::Activity, ViewId::Logs, ViewId::Events, ViewId::Manifest, ViewId::Notices]);
+const OPENING: Scope = In(&[ViewId::Fleet, ViewId::Cluster]);
 
 /// All actions, in the order the help lists them.
 pub static ACTIONS: &[Action] = &[
@@ -118,25 +146,25 @@ pub static ACTIONS: &[Action] = &[
         Rows,
         Deed::ColumnsRight,
     ),
-    row("enter", "open", "Opens what the cursor is on.", &["enter"], Rows, Deed::Enter),
+    row("enter", "open", "Opens what the cursor is on.", &["enter"], OPENING, Deed::Enter),
     row(
         "filter",
         "filter",
         "Filters rows: text, column:value, and ! before either to exclude.",
         &["/"],
-        Rows,
+        FILTERED,
         Deed::Filter,
     ),
-    row("sort", "sort by next column", "Sorts by the next column.", &["s"], Rows, Deed::SortNext),
-    row("sort-reverse", "reverse order", "Turns the sort order around.", &["S"], Rows, Deed::SortReverse),
-    row("problems", "problems only", "Shows only rows that need somebody.", &["!"], Rows, Deed::ProblemsOnly),
-    row("copy", "copy as command", "Copies the row as a kubectl or psql command.", &["c"], Rows, Deed::Copy),
+    row("sort", "sort by next column", "Sorts by the next column.", &["s"], FLEET, Deed::SortNext),
+    row("sort-reverse", "reverse order", "Turns the sort order around.", &["S"], FLEET, Deed::SortReverse),
+    row("problems", "problems only", "Shows only rows that need somebody.", &["!"], FLEET, Deed::ProblemsOnly),
+    row("copy", "copy as command", "Copies the row as a kubectl or psql command.", &["c"], OF_CLUSTER, Deed::Copy),
     row(
         "cluster",
         "cluster",
         "Opens the cluster: topology, pods, verdicts, history.",
         &["d"],
-        Rows,
+        OF_CLUSTER,
         Open(ViewId::Cluster),
     ),
     row(
@@ -144,7 +172,7 @@ pub static ACTIONS: &[Action] = &[
         "instance",
         "Opens the instance: everything sampled, with ages.",
         &["i"],
-        Rows,
+        OF_CLUSTER,
         Open(ViewId::Instance),
     ),
     row(
@@ -152,19 +180,19 @@ pub static ACTIONS: &[Action] = &[
         "activity",
         "Opens the activity of the instance: running, waiting, blockers.",
         &["a"],
-        Rows,
+        OF_CLUSTER,
         Open(ViewId::Activity),
     ),
-    row("logs", "logs", "Follows the logs of the member, or of all members.", &["L"], Rows, Open(ViewId::Logs)),
+    row("logs", "logs", "Follows the logs of the member, or of all members.", &["L"], OF_CLUSTER, Open(ViewId::Logs)),
     row(
         "events",
         "events",
         "Opens events, status moves and failovers as one timeline.",
         &["e"],
-        Rows,
+        OF_CLUSTER,
         Open(ViewId::Events),
     ),
-    row("yaml", "YAML", "Shows the cluster's or pod's object as YAML.", &["y"], Rows, Open(ViewId::Manifest)),
+    row("yaml", "YAML", "Shows the cluster's or pod's object as YAML.", &["y"], OF_CLUSTER, Open(ViewId::Manifest)),
     row(
         "sources",
         "sources",
@@ -173,9 +201,23 @@ pub static ACTIONS: &[Action] = &[
         Everywhere,
         Open(ViewId::Sources),
     ),
-    row("follow", "follow", "Keeps the newest line in sight.", &["f"], Scope::View(ViewId::Logs), Deed::Follow),
-    row("wrap", "wrap", "Wraps long lines.", &["w"], Rows, Deed::Wrap),
-    row("cycle", "next kind", "Goes on to the next kind of content of this view.", &["tab"], Rows, Deed::Cycle),
+    row(
+        "follow",
+        "follow",
+        "Keeps the newest line in sight.",
+        &["f"],
+        In(&[ViewId::Logs, ViewId::Events]),
+        Deed::Follow,
+    ),
+    row("wrap", "wrap", "Wraps long lines.", &["w"], In(&[ViewId::Logs]), Deed::Wrap),
+    row(
+        "cycle",
+        "next kind",
+        "Goes on to the next kind of content of this view.",
+        &["tab"],
+        In(&[ViewId::Logs, ViewId::Manifest]),
+        Deed::Cycle,
+    ),
     row("palette", "palette", "Opens the command palette.", &[":", "ctrl-p"], Everywhere, Deed::Palette),
     row("notices", "notices", "Shows all notices of this session.", &["N"], Everywhere, Open(ViewId::Notices)),
     row("help", "help", "Lists keys, columns and verdicts.", &["?"], Everywhere, Open(ViewId::Help)),
@@ -189,9 +231,23 @@ pub static ACTIONS: &[Action] = &[
         Everywhere,
         Deed::Suspend,
     ),
-    row("quit", "quit", "Leaves pgdeck; in an inner view, q goes back.", &["q"], Everywhere, Deed::Quit),
+    row("quit", "quit", "Leaves an inner view; from the fleet, leaves pgdeck.", &["q"], Everywhere, Deed::Leave),
     row("quit-now", "quit now", "Leaves pgdeck at once.", &["ctrl-c"], Everywhere, Deed::Quit),
 ];
+
+/// The actions that apply in a view.
+pub fn actions_in(view: ViewId) -> impl Iterator<Item = &'static Action> {
+    ACTIONS.iter().filter(move |action| action.on.holds_in(view))
+}
+
+/// The actions with their default keys as a table for the README.
+pub fn table() -> String {
+    let rows = ACTIONS.iter().map(|action| {
+        let keys: Vec<String> = action.keys.iter().map(|key| format!("`{key}`")).collect();
+        format!("| {} | `{}` | {} |\n", keys.join(" "), action.id, action.doc)
+    });
+    std::iter::once("| keys | action | what it does |\n|---|---|---|\n".to_owned()).chain(rows).collect()
+}
 
 /// The action of that id.
 pub fn action(id: &str) -> Option<&'static Action> {

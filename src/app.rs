@@ -1,5 +1,6 @@
 //! The brain: messages in, effects out. No I/O, no clock, no terminal.
 
+mod dialog;
 mod draw;
 mod update;
 mod wants;
@@ -114,6 +115,6 @@ impl Model {
     }
 
     fn look(&self, now: Timestamp) -> crate::view::Look<'_> {
-        crate::view::Look { state: &self.state, now, theme: &self.theme }
+        crate::view::Look { state: &self.state, now, theme: &self.theme, keymap: &self.keymap }
     }
 }

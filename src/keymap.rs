@@ -77,8 +77,7 @@ impl Keymap {
 
     /// What the keys mean in a view.
     pub fn meaning(&self, view: ViewId, typed: &[Chord]) -> Meaning {
-        let scopes = [Scope::View(view), Scope::Rows, Scope::Everywhere];
-        let tables = || scopes.iter().filter_map(|scope| self.bindings.get(scope));
+        let tables = || self.bindings.iter().filter(|(scope, _)| scope.holds_in(view)).map(|(_, bound)| bound);
         if let Some(action) = tables().find_map(|table| table.get(typed)) {
             return Meaning::Does(action);
         }
@@ -104,8 +103,8 @@ fn spelled(keys: &[Chord]) -> String {
 /// Whether two scopes can be active at once.
 fn meet(one: Scope, other: Scope) -> bool {
     match (one, other) {
-        (Scope::View(one), Scope::View(other)) => one == other,
-        _ => true,
+        (Scope::In(one), Scope::In(other)) => one.iter().any(|view| other.contains(view)),
+        (Scope::Everywhere | Scope::Rows, _) | (_, Scope::Everywhere | Scope::Rows) => true,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod format;
 pub mod instance;
 pub mod known;
 pub mod page;
+pub mod sources;
 pub mod spark;
 pub mod status;
 pub mod timeline;

@@ -5,9 +5,12 @@ pub mod cluster;
 pub mod events;
 pub mod filter;
 pub mod fleet;
+pub mod help;
 pub mod instance;
 pub mod logs;
 pub mod manifest;
+pub mod notices;
+pub mod sources;
 
 use std::fmt;
 
@@ -18,6 +21,7 @@ use ratatui::layout::Rect;
 use crate::action::{Deed, ViewId};
 use crate::fleet::seen::Seen;
 use crate::id::{ClusterId, InstanceId, PlaneId};
+use crate::keymap::Keymap;
 use crate::metric::{self, SurveyId};
 use crate::state::State;
 use crate::theme::Theme;
@@ -72,6 +76,7 @@ pub struct Look<'a> {
     pub state: &'a State,
     pub now: Timestamp,
     pub theme: &'a Theme,
+    pub keymap: &'a Keymap,
 }
 
 /// One view. It holds a cursor and what it needs to draw fast, never facts of its own, except streams it asked for
@@ -179,7 +184,31 @@ pub static VIEWS: &[Row] = &[
         doc: "The cluster's object or one of its pods as YAML.",
         open: manifest::open,
     },
+    Row {
+        id: ViewId::Sources,
+        name: "sources",
+        doc: "Every source of data: how it stands, since when, what is wrong with it and what to do.",
+        open: |_| Some(Box::new(sources::SourcesView::default())),
+    },
+    Row {
+        id: ViewId::Notices,
+        name: "notices",
+        doc: "All notices of this session; errors stay here after they have left the line.",
+        open: |_| Some(Box::new(notices::NoticesView::default())),
+    },
+    Row {
+        id: ViewId::Help,
+        name: "help",
+        doc: "Keys as they are bound now, columns, verdicts, figures.",
+        open: |_| Some(Box::new(help::HelpView::about(ViewId::Fleet))),
+    },
 ];
+
+/// The views as a table for the README.
+pub fn table() -> String {
+    let rows = VIEWS.iter().map(|row| format!("| {} | {} |\n", row.name, row.doc));
+    std::iter::once("| view | what it shows |\n|---|---|\n".to_owned()).chain(rows).collect()
+}
 
 /// Wishes for surveys of one instance, each on its own period.
 pub fn survey_wants(instance: &InstanceId, surveys: impl IntoIterator<Item = SurveyId>) -> Vec<Want> {

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, Model, Msg, Outcome};
-use crate::action::{Action, Deed, ViewId};
+use super::{Effect, Model, Msg, Outcome, dialog};
+use crate::action::{Deed, ViewId};
 use crate::keymap::Meaning;
-use crate::keymap::chord::{Chord, Code};
-use crate::screen::Dialog;
+use crate::keymap::chord::Chord;
 use crate::state::notice::Weight;
-use crate::view::{Look, Reply, Subject, VIEWS};
+use crate::view::help::HelpView;
+use crate::view::{Look, Reply, Subject, VIEWS, View};
 
 /// Takes in a batch, keys first in their order, and says what the world should do.
 pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect> {
@@ -29,9 +29,7 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
         }
         Msg::Paste(text) => {
             model.strokes += 1;
-            if let Some(Dialog::Filter { text: typed, .. }) = &mut model.screen.dialog {
-                typed.extend(text.chars().filter(|c| !c.is_control()));
-            }
+            dialog::paste(model, now, &text);
         }
         Msg::Resized(_) => model.strokes += 1,
         Msg::Seen(seen) => {
@@ -49,6 +47,9 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
         Msg::Say(weight, text) => {
             model.strokes += 1;
             model.state.notices.say(now, weight, text);
+            if model.top() == ViewId::Notices {
+                model.state.notices.mark_seen();
+            }
         }
         Msg::Interrupt => effects.push(Effect::Exit(Outcome::Interrupted)),
         Msg::Suspend => effects.push(Effect::Suspend),
@@ -61,51 +62,24 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
 
 fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut Vec<Effect>) {
     if model.screen.dialog.is_some() {
-        return dialog_key(model, now, chord, effects);
+        return dialog::key(model, now, chord, effects);
     }
     model.screen.typed.push(chord);
     match model.keymap.meaning(model.top(), &model.screen.typed) {
         Meaning::Does(action) => {
             model.screen.typed.clear();
-            perform(model, now, action, effects);
+            perform(model, now, action.does, effects);
         }
         Meaning::Begun => {}
         Meaning::Nothing => model.screen.typed.clear(),
     }
 }
 
-fn dialog_key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut Vec<Effect>) {
-    let Some(Dialog::Filter { mut text, .. }) = model.screen.dialog.take() else { return };
-    match chord {
-        Chord { code: Code::Esc, .. } => return,
-        Chord { code: Code::Char('c'), ctrl: true, .. } => {
-            effects.push(Effect::Exit(Outcome::Left));
-            return;
-        }
-        Chord { code: Code::Enter, .. } => {
-            if let Err(error) = set_filter(model, now, &text) {
-                model.screen.dialog = Some(Dialog::Filter { text, error: Some(error) });
-            }
-            return;
-        }
-        Chord { code: Code::Backspace, .. } => {
-            text.pop();
-        }
-        chord => text.extend(chord.typed()),
-    }
-    model.screen.dialog = Some(Dialog::Filter { text, error: None });
-}
-
-fn set_filter(model: &mut Model, now: Timestamp, text: &str) -> Result<(), String> {
-    let look = Look { state: &model.state, now, theme: &model.theme };
-    model.screen.views.last_mut().map_or(Ok(()), |view| view.set_filter(&look, text))
-}
-
-/// Carries out an action: the view's business first, then the screen's.
-pub(super) fn perform(model: &mut Model, now: Timestamp, action: &Action, effects: &mut Vec<Effect>) {
-    let look = Look { state: &model.state, now, theme: &model.theme };
+/// Carries out a deed: the view's business first, then the screen's.
+pub(super) fn perform(model: &mut Model, now: Timestamp, deed: Deed, effects: &mut Vec<Effect>) {
+    let look = Look { state: &model.state, now, theme: &model.theme, keymap: &model.keymap };
     let Some(view) = model.screen.views.last_mut() else { return };
-    match view.perform(&look, action.does) {
+    match view.perform(&look, deed) {
         Reply::Done => {}
         Reply::Open(id, subject) => open(model, now, id, &subject),
         Reply::Copy(text) => {
@@ -113,7 +87,7 @@ pub(super) fn perform(model: &mut Model, now: Timestamp, action: &Action, effect
             effects.push(Effect::Yank(text));
         }
         Reply::Say(text) => model.state.notices.say(now, Weight::Warning, text),
-        Reply::NotMine => perform_on_screen(model, now, action.does, effects),
+        Reply::NotMine => perform_on_screen(model, now, deed, effects),
     }
 }
 
@@ -124,16 +98,14 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
             open(model, now, id, &subject);
         }
         Deed::Back => back(model, now),
-        Deed::Quit => effects.push(Effect::Exit(Outcome::Left)),
-        Deed::Filter => {
-            let text = model.screen.views.last().map(|view| view.filter().to_owned()).unwrap_or_default();
-            model.screen.dialog = Some(Dialog::Filter { text, error: None });
-        }
-        Deed::ClearFilter => drop(set_filter(model, now, "")),
+        Deed::Leave if model.screen.views.len() > 1 => leave(model),
+        Deed::Leave | Deed::Quit => effects.push(Effect::Exit(Outcome::Left)),
+        Deed::Filter => dialog::open_filter(model, now),
+        Deed::ClearFilter => drop(dialog::set_filter(model, now, "")),
+        Deed::Palette => dialog::open_palette(model),
         Deed::Redraw => effects.push(Effect::Repaint),
         Deed::Suspend => effects.push(Effect::Suspend),
-        Deed::Palette
-        | Deed::Move(_)
+        Deed::Move(_)
         | Deed::Enter
         | Deed::SortNext
         | Deed::SortReverse
@@ -147,21 +119,43 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
     }
 }
 
-fn open(model: &mut Model, now: Timestamp, id: ViewId, subject: &Subject) {
-    if model.top() == id {
+/// Opens a view on a subject, unless it is on top already.
+pub(super) fn open(model: &mut Model, now: Timestamp, id: ViewId, subject: &Subject) {
+    let below = model.top();
+    if below == id {
         return;
     }
-    match VIEWS.iter().find(|row| row.id == id).and_then(|row| (row.open)(subject)) {
+    let opened = match id {
+        ViewId::Fleet => return show_bottom(model),
+        // The help is about the view it was asked in.
+        ViewId::Help => Some(Box::new(HelpView::about(below)) as Box<dyn View>),
+        _ => VIEWS.iter().find(|row| row.id == id).and_then(|row| (row.open)(subject)),
+    };
+    match opened {
         Some(view) => model.screen.views.push(view),
         None => model.state.notices.say(now, Weight::Warning, "put the cursor on a cluster or instance first"),
+    }
+    if id == ViewId::Notices {
+        model.state.notices.mark_seen();
+    }
+}
+
+/// Leaves all views but the fleet.
+pub(super) fn show_bottom(model: &mut Model) {
+    model.screen.views.truncate(1);
+}
+
+fn leave(model: &mut Model) {
+    if model.screen.views.len() > 1 {
+        model.screen.views.pop();
     }
 }
 
 fn back(model: &mut Model, now: Timestamp) {
     let filtered = model.screen.views.last().is_some_and(|view| !view.filter().is_empty());
     if filtered {
-        drop(set_filter(model, now, ""));
-    } else if model.screen.views.len() > 1 {
-        model.screen.views.pop();
+        drop(dialog::set_filter(model, now, ""));
+    } else {
+        leave(model);
     }
 }

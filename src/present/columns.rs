@@ -94,7 +94,7 @@ pub static COLUMNS: &[Column] = &[
         title: "PG",
         doc: "The server's version where it was sampled, else the major version that was asked for.",
         width: 5,
-        key: |entry| version_key(entry),
+        key: version_key,
         ..text(50, |entry, _| version(entry))
     },
     Column {
@@ -167,7 +167,7 @@ pub static COLUMNS: &[Column] = &[
         width: 7,
         align: Align::Right,
         key: |entry| worst(entry).map_or(Key::Unknown, |held| moment(held.since)),
-        ..text(70, |entry, now| since(entry, now))
+        ..text(70, since)
     },
     Column {
         id: "age",
@@ -176,7 +176,7 @@ pub static COLUMNS: &[Column] = &[
         width: 8,
         align: Align::Right,
         key: |entry| moment(sampled(entry).unwrap_or(entry.seen)),
-        ..text(75, |entry, now| age(entry, now))
+        ..text(75, age)
     },
     Column {
         id: "why",

@@ -1,0 +1,219 @@
+//! The command palette: actions, views and clusters, found by a few of their letters.
+//!
+//! ```text
+//! ┌ palette ───────────────────────────────┐
+//! │:logs█                                  │
+//! │>logs  Follows the logs of …          L │
+//! │ demo//apps/acid-logs           cluster │
+//! └────────────────────────────────────────┘
+//! ```
+
+use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher, Utf32Str};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::action::{Action, Deed, Motion, ViewId, actions_in};
+use crate::fleet::Fleet;
+use crate::id::ClusterId;
+use crate::keymap::Keymap;
+use crate::keymap::chord::{Chord, Code};
+use crate::present::page::Span;
+use crate::present::{Tone, clean};
+use crate::theme::Theme;
+use crate::view::VIEWS;
+use crate::widget::cursor::Cursor;
+use crate::widget::input::Field;
+use crate::widget::{bar, popup};
+
+/// The palette while it is open.
+#[derive(Debug)]
+pub struct Palette {
+    field: Field,
+    items: Vec<Item>,
+    /// Numbers of the items that match, best first.
+    hits: Vec<usize>,
+    cursor: Cursor<usize>,
+}
+
+/// One thing to choose.
+#[derive(Debug)]
+pub struct Item {
+    /// What is matched.
+    pub text: String,
+    /// One sentence beside it.
+    doc: &'static str,
+    /// Its keys, or what it is.
+    detail: String,
+    pub choice: Choice,
+}
+
+/// What a choice does.
+#[derive(Debug, Clone)]
+pub enum Choice {
+    Act(&'static Action),
+    View(ViewId),
+    Cluster(ClusterId),
+}
+
+/// What a key in the palette led to.
+#[derive(Debug)]
+pub enum Taken {
+    Stays,
+    Left,
+    Chosen(Item),
+}
+
+impl Palette {
+    /// Opens it over a view; what was chosen before stands first.
+    pub fn new(view: ViewId, fleet: &Fleet, keymap: &Keymap, recent: &[String]) -> Self {
+        let actions = actions_in(view).filter(|action| action.does != Deed::Palette).map(|action| Item {
+            text: action.title.to_owned(),
+            doc: action.doc,
+            detail: keymap.spelled(action.id).join(", "),
+            choice: Choice::Act(action),
+        });
+        let views = VIEWS.iter().map(|row| Item {
+            text: format!("view {}", row.name),
+            doc: row.doc,
+            detail: "view".into(),
+            choice: Choice::View(row.id),
+        });
+        let clusters = fleet.clusters().map(|(id, _)| Item {
+            text: clean(&id.to_string()).into_owned(),
+            doc: "",
+            detail: "cluster".into(),
+            choice: Choice::Cluster(id.clone()),
+        });
+        let mut items: Vec<Item> = actions.chain(views).chain(clusters).collect();
+        let rank = |item: &Item| recent.iter().rev().position(|text| *text == item.text).unwrap_or(usize::MAX);
+        items.sort_by_key(rank);
+        let mut palette = Palette { field: Field::default(), items, hits: Vec::new(), cursor: Cursor::default() };
+        palette.search();
+        palette
+    }
+
+    /// Takes a key.
+    pub fn key(&mut self, chord: Chord) -> Taken {
+        let motion = match chord {
+            Chord { code: Code::Esc, .. } => return Taken::Left,
+            Chord { code: Code::Enter, .. } => return self.choose(),
+            Chord { code: Code::Backspace, .. } if self.field.text().is_empty() => return Taken::Left,
+            Chord { code: Code::Down | Code::Tab, shift: false, .. }
+            | Chord { code: Code::Char('n' | 'j'), ctrl: true, .. } => Motion::Down,
+            Chord { code: Code::Up | Code::Tab, .. } | Chord { code: Code::Char('p'), ctrl: true, .. } => Motion::Up,
+            Chord { code: Code::PageDown, .. } => Motion::PageDown,
+            Chord { code: Code::PageUp, .. } => Motion::PageUp,
+            chord => {
+                if self.field.key(chord) {
+                    self.search();
+                }
+                return Taken::Stays;
+            }
+        };
+        self.cursor.motion(self.hits.as_slice(), motion);
+        Taken::Stays
+    }
+
+    /// Puts in pasted text.
+    pub fn paste(&mut self, text: &str) {
+        self.field.paste(text);
+        self.search();
+    }
+
+    fn choose(&mut self) -> Taken {
+        match self.hits.get(self.cursor.at()) {
+            Some(idx) => Taken::Chosen(self.items.swap_remove(*idx)),
+            None => Taken::Stays,
+        }
+    }
+
+    fn search(&mut self) {
+        let pattern = Pattern::parse(self.field.text(), CaseMatching::Smart, Normalization::Smart);
+        let mut matcher = Matcher::new(Config::DEFAULT);
+        let mut letters = Vec::new();
+        let scores = self.items.iter().enumerate().filter_map(|(idx, item)| {
+            let score = pattern.score(Utf32Str::new(&item.text, &mut letters), &mut matcher)?;
+            Some((score, idx))
+        });
+        let mut scores: Vec<_> = scores.collect();
+        scores.sort_by_key(|(score, idx)| (std::cmp::Reverse(*score), *idx));
+        self.hits = scores.into_iter().map(|(_, idx)| idx).collect();
+        self.cursor = Cursor::default();
+    }
+
+    /// Settles the cursor to the room there is.
+    pub fn refresh(&mut self, area: Rect) {
+        self.cursor.settle(self.hits.as_slice(), size(area).1.saturating_sub(3));
+    }
+
+    /// Draws it in the middle of the screen.
+    pub fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let inside = popup::open(" palette ", size(area), theme, area, buffer);
+        self.field.draw(":", theme, Rect { height: inside.height.min(1), ..inside }, buffer);
+        let window = self.cursor.window();
+        for (y, at) in (inside.top() + 1..inside.bottom()).zip(window) {
+            let line = Rect { y, height: 1, ..inside };
+            let item = &self.items[self.hits[at]];
+            let selected = at == self.cursor.at();
+            let mark = if selected { ">" } else { " " };
+            let text = Span { text: format!("{mark}{}", item.text).into(), tone: Tone::Normal };
+            let left = [text, Span { text: format!("  {}", item.doc).into(), tone: Tone::Dim }];
+            let right = [Span { text: format!("{} ", item.detail).into(), tone: Tone::Key }];
+            bar::draw(&left, &right, theme, line, buffer);
+            if selected {
+                buffer.set_style(line, Style::new().patch(theme.selected));
+            }
+        }
+        if self.hits.is_empty() && inside.height > 1 {
+            let text = " nothing matches";
+            buffer.set_stringn(inside.x, inside.y + 1, text, usize::from(inside.width), theme.style(Tone::Dim));
+        }
+    }
+}
+
+fn size(area: Rect) -> (u16, u16) {
+    (area.width.saturating_sub(4).min(90), area.height.saturating_sub(2).min(20))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::fleet::cluster::{Cluster, Origin};
+    use crate::fleet::seen::Seen;
+    use crate::id::PlaneId;
+
+    fn chosen(keys: &str, recent: &[String]) -> String {
+        let mut fleet = Fleet::default();
+        let id = ClusterId { plane: PlaneId::Kubernetes("demo".into()), namespace: "shop".into(), name: "acid".into() };
+        let cluster = Box::new(Cluster::named(id, Origin::Resource));
+        fleet.apply(Seen::Cluster { cluster, at: Timestamp::UNIX_EPOCH }, Timestamp::UNIX_EPOCH);
+        let keymap = Keymap::new(&BTreeMap::new()).unwrap();
+        let mut palette = Palette::new(ViewId::Fleet, &fleet, &keymap, recent);
+        for key in keys.split_whitespace() {
+            if let Taken::Chosen(item) = palette.key(key.parse().unwrap()) {
+                return item.text;
+            }
+        }
+        "nothing".into()
+    }
+
+    #[test]
+    fn a_few_letters_find_actions_views_and_clusters() {
+        assert_eq!(chosen("h e l p enter", &[]), "help");
+        assert_eq!(chosen("v i e w space f l e enter", &[]), "view fleet");
+        assert_eq!(chosen("d m / s h a c enter", &[]), "demo//shop/acid");
+        assert_eq!(chosen("x q x q x enter", &[]), "nothing");
+    }
+
+    #[test]
+    fn what_was_chosen_last_stands_first() {
+        assert_eq!(chosen("enter", &["demo//shop/acid".to_owned()]), "demo//shop/acid");
+        assert_ne!(chosen("down enter", &["demo//shop/acid".to_owned()]), "demo//shop/acid");
+    }
+}
