@@ -77,7 +77,7 @@ impl Sandbox {
     /// Starts a sandbox: returns when its API answers, while the fleet comes up.
     pub async fn start(options: Options) -> Result<Sandbox> {
         let tools = Toolbox::find()?;
-        let claim = Place::new(&options.name)?.claim(options.fleet.word())?;
+        let claim = Place::new(&options.name)?.claim(options.fleet.word(), options.crowd)?;
         let place = claim.place.clone();
         let listen = std::net::SocketAddr::from((network(claim.record.network).host(API_HOST), API_PORT));
         let api = Api::start(ApiOptions { listen, folder: place.folder() }).await;
@@ -90,8 +90,8 @@ impl Sandbox {
         let (stop, stopped) = watch::channel(false);
         let mut sandbox = Sandbox { claim, api: Some(api), store, stop, tasks: JoinSet::new() };
         sandbox.run_fleet(&options, &tools, context, stopped).await?;
-        sandbox.run_crowd(&options).await?;
         claim_ready(&mut sandbox.claim)?;
+        sandbox.run_crowd(&options);
         Ok(sandbox)
     }
 
@@ -144,12 +144,17 @@ impl Sandbox {
         Ok(())
     }
 
-    async fn run_crowd(&mut self, options: &Options) -> Result<()> {
-        if options.crowd > 0 {
-            crowd::make(&self.store, options.crowd, options.regime).await?;
-            self.tasks.spawn(crowd::live(self.store.clone(), options.crowd, options.regime));
+    fn run_crowd(&mut self, options: &Options) {
+        let (store, n, regime) = (self.store.clone(), options.crowd, options.regime);
+        let (place, mut record) = (self.claim.place.clone(), self.claim.record.clone());
+        if n > 0 {
+            self.tasks.spawn(async move {
+                note("the crowd", crowd::make(&store, n, regime).await);
+                record.crowd = n;
+                note("the crowd's record", place.write(&record));
+                crowd::live(store, n, regime).await;
+            });
         }
-        Ok(())
     }
 
     pub fn kubeconfig(&self) -> PathBuf {
@@ -169,7 +174,7 @@ impl Sandbox {
         status::look(&self.claim.place, Some(&self.store)).await
     }
 
-    /// Waits until every member runs or streams, and every workload writes.
+    /// Waits until every member runs or streams, every workload writes, and the whole crowd is there.
     pub async fn ready(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {

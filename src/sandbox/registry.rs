@@ -29,6 +29,9 @@ pub struct Record {
     /// Whether the API answers.
     pub is_ready: bool,
     pub fleet: String,
+    /// How many made-up clusters there are to be, and how many there are: written when all are made.
+    pub wanted_crowd: u32,
+    pub crowd: u32,
 }
 
 /// The folder of one sandbox.
@@ -96,7 +99,7 @@ impl Place {
     }
 
     /// Makes this place ours: ends what a killed supervisor left, and takes a free network.
-    pub fn claim(&self, fleet: &str) -> Result<Claim> {
+    pub fn claim(&self, fleet: &str, wanted_crowd: u32) -> Result<Claim> {
         self.make_root()?;
         let _lock = self.lock()?;
         if let Some(record) = self.record()
@@ -109,7 +112,8 @@ impl Place {
         let (network, mark) = self.free_network()?;
         fs::create_dir_all(self.folder()).during(format!("cannot make the folder {}", self.folder().display()))?;
         let supervisor = Birth::of(std::process::id()).ok_or_else(|| Error::failed("/proc", "does not know us"))?;
-        let record = Record { name: self.name.clone(), supervisor, network, is_ready: false, fleet: fleet.into() };
+        let (name, fleet) = (self.name.clone(), fleet.to_string());
+        let record = Record { name, supervisor, network, is_ready: false, fleet, wanted_crowd, crowd: 0 };
         self.write(&record)?;
         Ok(Claim { place: self.clone(), record, _mark: mark })
     }

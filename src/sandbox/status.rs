@@ -31,6 +31,8 @@ pub struct Status {
     pub members: Vec<Member>,
     pub processes: Vec<Child>,
     pub workload: Vec<Workload>,
+    /// Made-up clusters.
+    pub crowd: u32,
     /// Whether every member runs or streams and every workload writes.
     pub is_ready: bool,
 }
@@ -79,6 +81,7 @@ pub async fn look(place: &Place, store: Option<&Store>) -> Result<Status> {
         members: Vec::new(),
         processes: Ledger::of(&folder).living(),
         workload: Vec::new(),
+        crowd: record.as_ref().map_or(0, |record| record.crowd),
         is_ready: false,
     };
     let Some(record) = record else { return Ok(status) };
@@ -114,6 +117,7 @@ pub async fn look(place: &Place, store: Option<&Store>) -> Result<Status> {
         .map(|(name, progress)| Workload { name, is_writing: progress.is_writing(now), progress })
         .collect();
     status.is_ready = store.is_some()
+        && record.crowd == record.wanted_crowd
         && status.members.len() as u64 == wanted
         && status.members.iter().all(Member::is_well)
         && status.clusters.values().all(|word| word == "Running")

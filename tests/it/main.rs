@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
 
 mod console;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod tidy;
 mod tty;
