@@ -1,5 +1,8 @@
 //! The door to where clusters live: a Kubernetes context, or a file of plain hosts.
 
+pub mod backoff;
+pub mod kubernetes;
+
 use std::fmt;
 use std::sync::Arc;
 

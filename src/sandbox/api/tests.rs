@@ -48,7 +48,7 @@ fn config_map(name: &str) -> ConfigMap {
     serde_json::from_value(json!({"metadata": {"name": name, "labels": {"app": "x"}}, "data": {"k": "v"}})).unwrap()
 }
 
-fn pod(name: &str, annotations: serde_json::Value) -> Pod {
+fn pod(name: &str, annotations: &serde_json::Value) -> Pod {
     serde_json::from_value(json!({
         "metadata": {"name": name, "annotations": annotations},
         "spec": {"nodeName": "n", "containers": [{"name": "postgres"}]},
@@ -121,7 +121,7 @@ async fn a_viewer_reads_and_is_refused_the_rest_by_name() {
 async fn status_is_changed_by_its_own_path_and_a_pod_gets_its_grace() {
     let running = start().await;
     let pods: Kube<Pod> = Kube::default_namespaced(running.client(User::Admin).await);
-    pods.create(&PostParams::default(), &pod("p", json!({}))).await.unwrap();
+    pods.create(&PostParams::default(), &pod("p", &json!({}))).await.unwrap();
     let status = Patch::Merge(json!({"spec": {"nodeName": "other"}, "status": {"phase": "Running"}}));
     let changed = pods.patch_status("p", &PatchParams::default(), &status).await.unwrap();
     assert_eq!(changed.status.unwrap().phase.as_deref(), Some("Running"));
@@ -139,7 +139,7 @@ async fn a_log_is_followed() {
     let path = running.folder.join("log");
     std::fs::write(&path, "2026-11-24T10:00:00Z stdout F one\n").unwrap();
     let pods: Kube<Pod> = Kube::default_namespaced(running.client(User::Admin).await);
-    pods.create(&PostParams::default(), &pod("p", json!({LOG_PATH: path}))).await.unwrap();
+    pods.create(&PostParams::default(), &pod("p", &json!({LOG_PATH: path}))).await.unwrap();
     let mut lines = pods.log_stream("p", &LogParams { follow: true, ..LogParams::default() }).await.unwrap().lines();
     assert_eq!(lines.try_next().await.unwrap().unwrap(), "one");
     std::fs::write(&path, "2026-11-24T10:00:00Z stdout F one\n2026-11-24T10:00:01Z stdout F two\n").unwrap();
@@ -158,7 +158,7 @@ async fn a_port_is_forwarded_and_a_refused_one_says_so() {
         tokio::io::copy(&mut reader, &mut writer).await.unwrap();
     });
     let pods: Kube<Pod> = Kube::default_namespaced(running.client(User::Admin).await);
-    pods.create(&PostParams::default(), &pod("p", json!({}))).await.unwrap();
+    pods.create(&PostParams::default(), &pod("p", &json!({}))).await.unwrap();
     let address = Patch::Merge(json!({"status": {"phase": "Running", "podIP": "127.0.0.1"}}));
     pods.patch_status("p", &PatchParams::default(), &address).await.unwrap();
 

@@ -1,0 +1,218 @@
+//! One Kubernetes context: CRs, pods, StatefulSets and Patroni's objects are watched; the rest is looked at on demand.
+
+mod access;
+mod around;
+mod client;
+mod collect;
+pub mod credential;
+mod logs;
+mod manifest;
+pub mod parts;
+pub mod patroni;
+pub mod pool;
+mod quantity;
+pub mod settings;
+pub mod slim;
+mod watch;
+pub mod zalando;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, watch as channel};
+
+use super::{Clock, Plane, Sink, backoff};
+use crate::fault::Fault;
+use crate::fleet::seen::{Seen, Source, SourceState};
+use crate::id::{ClusterId, InstanceId, PlaneId, Text};
+use crate::work::probe::{Answer, Probe};
+use crate::work::want::Want;
+use client::Server;
+use collect::{Around, Collector};
+use credential::Choice;
+use settings::Settings;
+
+/// How one context is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub context: String,
+    /// None: the usual places.
+    pub kubeconfig: Option<PathBuf>,
+    /// Empty for all.
+    pub namespaces: Vec<String>,
+    /// Pods are reached at their own addresses instead of through the API server.
+    pub direct: bool,
+    /// The role whose secret is used to look; none for the operator's superuser.
+    pub role: Option<String>,
+}
+
+/// One context.
+#[derive(Clone)]
+pub struct Kubernetes {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    options: Options,
+    plane: PlaneId,
+    clock: Clock,
+    /// Logs in when first asked; its owner's task is started then.
+    server: tokio::sync::OnceCell<Server>,
+    settings: channel::Sender<Option<Settings>>,
+    /// Where streams that look around clusters tell; the collector holds the other end while it runs.
+    around: channel::Sender<Option<mpsc::UnboundedSender<Around>>>,
+}
+
+impl fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kubernetes({})", self.shared.options.context)
+    }
+}
+
+impl Kubernetes {
+    /// Nothing is asked of the API server before something is wanted.
+    pub fn new(options: Options, clock: Clock) -> Self {
+        let plane = PlaneId::Kubernetes(options.context.as_str().into());
+        let (settings, around) = (channel::Sender::new(None), channel::Sender::new(None));
+        let server = tokio::sync::OnceCell::new();
+        Kubernetes { shared: Arc::new(Shared { options, plane, clock, server, settings, around }) }
+    }
+
+    async fn server(&self) -> Server {
+        let make = || async {
+            let shared = &self.shared;
+            let choice =
+                Choice { kubeconfig: shared.options.kubeconfig.clone(), context: shared.options.context.clone() };
+            let (server, keeper) = Server::new(choice, shared.clock.clone());
+            tokio::spawn(keeper);
+            server
+        };
+        self.shared.server.get_or_init(make).await.clone()
+    }
+
+    /// The settings that the fleet's stream has read, else read now.
+    async fn settings(&self) -> Result<Settings, Fault> {
+        let known = self.shared.settings.borrow().clone();
+        match known {
+            Some(settings) => Ok(settings),
+            None => collect::settings(&self.server().await).await.map(|(settings, _)| settings),
+        }
+    }
+
+    fn tell(&self, sink: &Sink, source: Source, state: SourceState) {
+        sink.send(Seen::Source { source, state, at: (self.shared.clock)() });
+    }
+
+    async fn watch_fleet(self, sink: Sink) {
+        let plane = || Source::Plane { plane: self.shared.plane.clone() };
+        self.tell(&sink, plane(), SourceState::Connecting);
+        let server = self.server().await;
+        let mut attempt = 0;
+        let (settings, missing) = loop {
+            match collect::settings(&server).await {
+                Ok(read) => break read,
+                Err(why) => {
+                    self.tell(&sink, plane(), SourceState::Lost { why });
+                    let spread = backoff::spread(&self.shared.options.context, (self.shared.clock)().as_nanosecond());
+                    tokio::time::sleep(backoff::wait(attempt, spread)).await;
+                    attempt += 1;
+                }
+            }
+        };
+        if let Some(why) = missing {
+            let kind = Text::from("operator's configuration");
+            let source = Source::Kind { plane: self.shared.plane.clone(), kind, namespace: None };
+            self.tell(&sink, source, SourceState::Limited { why });
+        }
+        let (tell, around) = mpsc::unbounded_channel();
+        self.shared.around.send_replace(Some(tell));
+        let collector = Collector {
+            plane: self.shared.plane.clone(),
+            server,
+            namespaces: self.shared.options.namespaces.clone(),
+            settings,
+            sink,
+            clock: self.shared.clock.clone(),
+            around,
+        };
+        collector.run(self.shared.settings.clone()).await;
+    }
+
+    async fn look_around(self, id: ClusterId, sink: Sink) {
+        /// Takes the surroundings back when the view closes.
+        struct Leave(channel::Receiver<Option<mpsc::UnboundedSender<Around>>>, ClusterId);
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                if let Some(tell) = &*self.0.borrow() {
+                    // The collector may have ended first.
+                    let _ = tell.send((self.1.clone(), None));
+                }
+            }
+        }
+        let server = self.server().await;
+        let leave = Leave(self.shared.around.subscribe(), id);
+        loop {
+            if let Ok(settings) = self.settings().await {
+                let around = around::look(&server, &settings, &leave.1, &sink).await;
+                if let Some(tell) = &*leave.0.borrow() {
+                    let _ = tell.send((leave.1.clone(), Some(Box::new(around))));
+                }
+            }
+            tokio::time::sleep(around::EVERY).await;
+        }
+    }
+
+    async fn follow(self, instance: InstanceId, container: Text, sink: Sink) {
+        let server = self.server().await;
+        logs::follow(server, instance, container, sink, self.shared.clock.clone()).await;
+    }
+
+    async fn keep_manifest(self, cluster: ClusterId, object: Text, sink: Sink) {
+        let server = self.server().await;
+        manifest::keep(server, cluster, object, sink, self.shared.clock.clone()).await;
+    }
+
+    async fn answer(self, probe: Probe) -> Result<Answer, Fault> {
+        let server = self.server().await;
+        match probe {
+            Probe::Versions(_) => access::versions(&server).await.map(Answer::Versions),
+            Probe::Rights { namespace, .. } => {
+                let named = self.shared.options.namespaces.first().map(|namespace| Text::from(namespace.as_str()));
+                let namespace = namespace.or(named);
+                Ok(Answer::Rights(access::rights(&server, namespace.as_deref()).await))
+            }
+            Probe::Reach(instance) => {
+                Err(Fault::Unsupported { what: instance.to_string(), why: "this build has no way to Postgres".into() })
+            }
+        }
+    }
+}
+
+impl Plane for Kubernetes {
+    fn id(&self) -> PlaneId {
+        self.shared.plane.clone()
+    }
+
+    fn stream(&self, want: Want, sink: Sink) -> BoxFuture<'static, ()> {
+        let this = self.clone();
+        match want {
+            Want::Fleet => this.watch_fleet(sink).boxed(),
+            Want::Surroundings(cluster) => this.look_around(cluster, sink).boxed(),
+            Want::Survey { .. } => futures::future::pending().boxed(),
+            Want::Logs { instance, container } => this.follow(instance, container, sink).boxed(),
+            Want::Manifest { cluster, object } => this.keep_manifest(cluster, object, sink).boxed(),
+        }
+    }
+
+    fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>> {
+        self.clone().answer(probe).boxed()
+    }
+}
+
+/// Contexts that a kubeconfig offers.
+pub fn contexts(kubeconfig: Option<&PathBuf>) -> Result<(Vec<String>, Option<String>), Fault> {
+    credential::read(kubeconfig).map(|read| credential::contexts(&read))
+}

@@ -1,0 +1,144 @@
+//! What stands around one cluster: services, volumes, budgets, poolers, backup jobs, pod events. Looked at while its view is
+//! open.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::client::Server;
+use super::patroni::time;
+use super::quantity;
+use super::settings::Settings;
+use super::slim;
+use super::watch::encode;
+use super::zalando;
+use crate::fault::Fault;
+use crate::fleet::cluster::{BackupJob, Budget, Pooler, Service, Surroundings, Volume};
+use crate::fleet::seen::Seen;
+use crate::id::{ClusterId, Text};
+use crate::plane::Sink;
+
+/// Looked at again this often.
+pub const EVERY: Duration = Duration::from_secs(10);
+
+/// Looks once. Events go to the sink as they are.
+pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &Sink) -> Surroundings {
+    let labels = format!("{}={}", settings.cluster_name_label, id.name);
+    let list = |root: &'static str, kind: &'static str| {
+        let path = format!("{root}/namespaces/{}/{kind}?labelSelector={}", id.namespace, encode(&labels));
+        async move { (kind, server.get_json(&path).await) }
+    };
+    let (services, volumes, budgets, poolers, jobs, events) = futures::join!(
+        list("/api/v1", "services"),
+        list("/api/v1", "persistentvolumeclaims"),
+        list("/apis/policy/v1", "poddisruptionbudgets"),
+        list("/apis/apps/v1", "deployments"),
+        list("/apis/batch/v1", "cronjobs"),
+        pod_events(server, id),
+    );
+    let mut around = Surroundings::default();
+    let mut missing = Vec::new();
+    let mut items = |(kind, answer): (&'static str, Result<Value, Fault>)| match answer {
+        Ok(list) => list["items"].as_array().cloned().unwrap_or_default(),
+        Err(why) => {
+            missing.push((Text::from(kind), why));
+            Vec::new()
+        }
+    };
+    around.services = items(services).iter().map(service).collect();
+    around.volumes = items(volumes).iter().map(volume).collect();
+    around.budgets = items(budgets).iter().map(budget).collect();
+    around.poolers = items(poolers).iter().map(pooler).collect();
+    around.backups = items(jobs).iter().map(backup).collect();
+    for event in items(events) {
+        if let Ok(event) = serde_json::from_value::<slim::Event>(event) {
+            sink.send(Seen::Event(zalando::event(&event, id.clone())));
+        }
+    }
+    around.missing = missing;
+    around
+}
+
+/// Events about the cluster's pods: by name, since events carry no labels.
+async fn pod_events(server: &Server, id: &ClusterId) -> (&'static str, Result<Value, Fault>) {
+    let selector = encode("involvedObject.kind=Pod");
+    let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}&limit=500", id.namespace);
+    let answer = server.get_json(&path).await.map(|mut list| {
+        let of_cluster = |event: &Value| {
+            let name = event["involvedObject"]["name"].as_str().unwrap_or_default();
+            name.rsplit_once('-').is_some_and(|(stem, ordinal)| *stem == *id.name && ordinal.parse::<u32>().is_ok())
+        };
+        if let Some(items) = list["items"].as_array_mut() {
+            items.retain(of_cluster);
+        }
+        list
+    });
+    ("events", answer)
+}
+
+fn text(value: &Value) -> Text {
+    value.as_str().unwrap_or_default().into()
+}
+
+fn service(object: &Value) -> Service {
+    let spec = &object["spec"];
+    let external = object["status"]["loadBalancer"]["ingress"][0].clone();
+    let address = [&external["hostname"], &external["ip"], &spec["clusterIP"]];
+    let ports = spec["ports"].as_array().into_iter().flatten();
+    Service {
+        name: text(&object["metadata"]["name"]),
+        kind: text(&spec["type"]),
+        address: address.into_iter().find_map(Value::as_str).map(Text::from),
+        ports: ports.filter_map(|port| u16::try_from(port["port"].as_u64()?).ok()).collect(),
+        role: object["metadata"]["labels"]["spilo-role"].as_str().map(Text::from),
+    }
+}
+
+fn volume(object: &Value) -> Volume {
+    Volume {
+        name: text(&object["metadata"]["name"]),
+        phase: text(&object["status"]["phase"]),
+        capacity: object["status"]["capacity"]["storage"].as_str().and_then(quantity::bytes),
+        storage_class: object["spec"]["storageClassName"].as_str().map(Text::from),
+        left_over: false,
+    }
+}
+
+fn budget(object: &Value) -> Budget {
+    let spec = &object["spec"];
+    let rule = ["minAvailable", "maxUnavailable"].into_iter().find_map(|key| {
+        let value = spec.get(key)?;
+        Some(format!("{key} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+    });
+    let allowed = object["status"]["disruptionsAllowed"].as_i64().and_then(|allowed| i32::try_from(allowed).ok());
+    Budget { name: text(&object["metadata"]["name"]), rule: rule.unwrap_or_default().into(), allowed }
+}
+
+fn pooler(object: &Value) -> Pooler {
+    let count = |value: &Value| value.as_u64().and_then(|count| u32::try_from(count).ok());
+    Pooler {
+        name: text(&object["metadata"]["name"]),
+        ready: count(&object["status"]["readyReplicas"]).unwrap_or(0),
+        desired: count(&object["spec"]["replicas"]),
+    }
+}
+
+fn backup(object: &Value) -> BackupJob {
+    let at = |value: &Value| value.as_str().and_then(time);
+    BackupJob {
+        name: text(&object["metadata"]["name"]),
+        schedule: text(&object["spec"]["schedule"]),
+        suspended: object["spec"]["suspend"].as_bool().unwrap_or(false),
+        last_scheduled: at(&object["status"]["lastScheduleTime"]),
+        last_successful: at(&object["status"]["lastSuccessfulTime"]),
+    }
+}
+
+/// Marks volumes whose ordinal is beyond the StatefulSet: they stayed behind a scale-down.
+pub fn mark_left_over(around: &mut Surroundings, replicas: Option<u32>) {
+    let Some(replicas) = replicas else { return };
+    for volume in &mut around.volumes {
+        let ordinal = volume.name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<u32>().ok());
+        volume.left_over = ordinal.is_some_and(|ordinal| ordinal >= replicas);
+    }
+}

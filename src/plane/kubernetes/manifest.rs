@@ -1,0 +1,86 @@
+//! One object as YAML, read again while somebody looks.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::client::Server;
+use crate::fault::Fault;
+use crate::fleet::seen::Seen;
+use crate::id::{ClusterId, Text};
+use crate::plane::{Clock, Sink};
+
+/// Read again this often.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Reads until it is dropped.
+pub async fn keep(server: Server, cluster: ClusterId, object: Text, sink: Sink, clock: Clock) {
+    loop {
+        let text = read(&server, &cluster, &object).await;
+        sink.send(Seen::Manifest { cluster: cluster.clone(), object: object.clone(), text, at: clock() });
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn read(server: &Server, cluster: &ClusterId, object: &str) -> Result<Text, Fault> {
+    let namespace = &cluster.namespace;
+    let path = match object.strip_prefix("pod/") {
+        Some(pod) => format!("/api/v1/namespaces/{namespace}/pods/{pod}"),
+        None => format!("/apis/acid.zalan.do/v1/namespaces/{namespace}/postgresqls/{}", cluster.name),
+    };
+    let mut value = server.get_json(&path).await?;
+    strip(&mut value);
+    let yaml = serde_saphyr::to_string(&value);
+    yaml.map(Text::from).map_err(|error| Fault::Malformed { what: object.into(), place: path, why: error.to_string() })
+}
+
+/// Takes out what nobody reads (managedFields) and what nobody may (secrets that people write into a CR's `clone`, or into
+/// the environment).
+fn strip(value: &mut Value) {
+    if let Some(metadata) = value["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+    }
+    hide(value);
+}
+
+fn hide(value: &mut Value) {
+    const SECRET: [&str; 6] = ["secret_access_key", "password", "passwd", "token", "private_key", "access_key"];
+    let is_secret = |name: &str| {
+        let name = name.to_lowercase();
+        SECRET.iter().any(|word| name.contains(word))
+    };
+    match value {
+        Value::Object(object) => {
+            let named = object.get("name").and_then(Value::as_str).is_some_and(is_secret);
+            for (key, value) in object.iter_mut() {
+                if value.is_string() && (is_secret(key) || (named && key == "value")) {
+                    *value = "(hidden)".into();
+                } else {
+                    hide(value);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secrets_that_people_wrote_into_objects_are_hidden() {
+        let mut value = json!({"metadata": {"managedFields": [1]}, "spec": {
+            "clone": {"s3_secret_access_key": "CANARY-1", "cluster": "a"},
+            "env": [{"name": "PGPASSWORD", "value": "CANARY-2"}, {"name": "X", "value": "kept"}]}});
+        strip(&mut value);
+        let text = value.to_string();
+        assert!(!text.contains("CANARY") && !text.contains("managedFields") && text.contains("kept"), "{text}");
+    }
+}

@@ -1,0 +1,344 @@
+//! The parts of each cluster as they stand, and the cluster they make. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::around;
+use super::patroni::{self, Place};
+use super::pool::Pool;
+use super::settings::Settings;
+use super::slim;
+use super::zalando;
+use crate::fleet::cluster::{
+    Cluster, Dcs, Lease, Member, Origin, Surroundings, Switchover, Unreadable, Warning, Workload,
+};
+use crate::fleet::seen;
+use crate::id::{ClusterId, PlaneId, Text};
+
+/// The kinds that are watched over the whole fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Resources,
+    Pods,
+    StatefulSets,
+    ConfigMaps,
+    Endpoints,
+    Events,
+}
+
+impl Kind {
+    /// All of them, in the order they are asked for.
+    pub const ALL: [Kind; 6] =
+        [Kind::Resources, Kind::Pods, Kind::ConfigMaps, Kind::StatefulSets, Kind::Endpoints, Kind::Events];
+
+    /// As rights and sources name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Resources => "postgresqls",
+            Kind::Pods => "pods",
+            Kind::StatefulSets => "statefulsets",
+            Kind::ConfigMaps => "configmaps",
+            Kind::Endpoints => "endpoints",
+            Kind::Events => "events",
+        }
+    }
+}
+
+/// One object, parsed slim.
+#[derive(Debug, Clone)]
+pub enum Object {
+    Resource(Box<slim::Resource>),
+    Pod(Box<slim::Pod>),
+    StatefulSet(Box<slim::StatefulSet>),
+    /// Patroni's, in a ConfigMap or Endpoints.
+    Dcs {
+        meta: Box<slim::Meta>,
+        endpoints: bool,
+    },
+    Event(Box<slim::Event>),
+}
+
+/// What one cluster is made of.
+#[derive(Debug, Default)]
+struct Parts {
+    resource: Option<zalando::Resource>,
+    members: BTreeMap<Text, (Member, Option<Unreadable>)>,
+    workload: Option<Workload>,
+    /// By store: `true` for Endpoints.
+    leaders: BTreeMap<bool, patroni::Leader>,
+    configs: BTreeMap<bool, patroni::Config>,
+    syncs: BTreeMap<bool, (Option<Text>, Vec<Text>)>,
+    failovers: BTreeMap<bool, Option<Switchover>>,
+    /// When the newest renewal was seen to change, and how old it was at first sight.
+    lease: Option<(Option<Timestamp>, Timestamp, Option<i64>)>,
+    warning: Option<Warning>,
+    surroundings: Option<Box<Surroundings>>,
+    unreadable: BTreeMap<Text, Unreadable>,
+}
+
+impl Parts {
+    fn is_gone(&self) -> bool {
+        self.resource.is_none() && self.members.is_empty() && self.workload.is_none()
+    }
+}
+
+/// All parts of a plane.
+#[derive(Debug)]
+pub struct Index {
+    plane: PlaneId,
+    settings: Settings,
+    pool: Pool,
+    parts: BTreeMap<ClusterId, Parts>,
+    /// Which cluster an object belongs to, to find it again when it is deleted or relabelled.
+    homes: BTreeMap<(Kind, Text, Text), ClusterId>,
+    dirty: BTreeSet<ClusterId>,
+}
+
+impl Index {
+    /// An empty one.
+    pub fn new(plane: PlaneId, settings: Settings) -> Self {
+        let (parts, homes, dirty) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Index { plane, settings, pool: Pool::default(), parts, homes, dirty }
+    }
+
+    /// Takes in an object. `clock` is the time by the API server's clock, for leases seen for the first time.
+    pub fn put(&mut self, kind: Kind, object: Object, now: Timestamp, clock: Option<Timestamp>) -> Option<seen::Event> {
+        match object {
+            Object::Resource(object) => {
+                let id = self.named(&object.metadata.namespace, &object.metadata.name);
+                let read = zalando::resource(&object, &mut self.pool);
+                self.part(kind, &object.metadata, id).resource = Some(read);
+            }
+            Object::Pod(object) => {
+                let id = zalando::cluster_of(&object.metadata, &self.settings, &self.plane)?;
+                let (member, unreadable) = zalando::member(&object, &self.settings, &mut self.pool)?;
+                let parts = self.part(kind, &object.metadata, id);
+                parts.members.insert(member.name.clone(), (member, unreadable));
+            }
+            Object::StatefulSet(object) => {
+                let id = zalando::cluster_of(&object.metadata, &self.settings, &self.plane)?;
+                if *object.metadata.name != *id.name {
+                    return None;
+                }
+                let read = zalando::workload(&object, &mut self.pool);
+                self.part(kind, &object.metadata, id).workload = Some(read);
+            }
+            Object::Dcs { meta, endpoints } => self.put_dcs(kind, &meta, endpoints, now, clock),
+            Object::Event(object) => {
+                let about = &object.involved_object;
+                let id = self.named(&about.namespace, &about.name);
+                let event = zalando::event(&object, id.clone());
+                let parts = self.parts.entry(id.clone()).or_default();
+                parts.warning = zalando::newer(parts.warning.take(), &event);
+                self.dirty.insert(id);
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    fn put_dcs(&mut self, kind: Kind, meta: &slim::Meta, endpoints: bool, now: Timestamp, clock: Option<Timestamp>) {
+        let Some(id) = zalando::cluster_of(meta, &self.settings, &self.plane) else { return };
+        let Some(place) = patroni::place(&meta.name, &id.name, endpoints) else { return };
+        let mut pool = std::mem::take(&mut self.pool);
+        let parts = self.part(kind, meta, id);
+        match place {
+            Place::Leader => {
+                let leader = patroni::leader(meta, &mut pool);
+                note_lease(parts, &leader, now, clock);
+                parts.leaders.insert(endpoints, leader);
+            }
+            Place::Config => drop(parts.configs.insert(endpoints, patroni::config(meta, &mut pool))),
+            Place::Sync => drop(parts.syncs.insert(endpoints, patroni::sync(meta, &mut pool))),
+            Place::Failover => drop(parts.failovers.insert(endpoints, patroni::failover(meta))),
+        }
+        self.pool = pool;
+    }
+
+    /// An object that could not be parsed at all.
+    pub fn put_unreadable(&mut self, kind: Kind, meta: &slim::Meta, why: &str) {
+        let id = match kind {
+            Kind::Resources => self.named(&meta.namespace, &meta.name),
+            _ => match zalando::cluster_of(meta, &self.settings, &self.plane) {
+                Some(id) => id,
+                None => return,
+            },
+        };
+        let object: Text = format!("{} {}/{}", kind.word(), meta.namespace, meta.name).into();
+        let unreadable = Unreadable { object: object.clone(), place: "the object".into(), why: why.into() };
+        self.part(kind, meta, id).unreadable.insert(object, unreadable);
+    }
+
+    /// Forgets an object.
+    pub fn remove(&mut self, kind: Kind, namespace: &str, name: &str) {
+        let Some(id) = self.homes.remove(&(kind, namespace.into(), name.into())) else { return };
+        let Some(parts) = self.parts.get_mut(&id) else { return };
+        match kind {
+            Kind::Resources => parts.resource = None,
+            Kind::Pods => drop(parts.members.remove(name)),
+            Kind::StatefulSets => parts.workload = None,
+            Kind::ConfigMaps | Kind::Endpoints => {
+                let endpoints = kind == Kind::Endpoints;
+                match patroni::place(name, &id.name, endpoints) {
+                    Some(Place::Leader) => drop(parts.leaders.remove(&endpoints)),
+                    Some(Place::Config) => drop(parts.configs.remove(&endpoints)),
+                    Some(Place::Sync) => drop(parts.syncs.remove(&endpoints)),
+                    Some(Place::Failover) => drop(parts.failovers.remove(&endpoints)),
+                    None => {}
+                }
+            }
+            Kind::Events => {}
+        }
+        parts.unreadable.retain(|object, _| !object.ends_with(&format!(" {namespace}/{name}")));
+        self.dirty.insert(id);
+    }
+
+    /// After a list: forgets every object of the kind in that scope that the list did not name.
+    pub fn keep_only(&mut self, kind: Kind, scope: Option<&str>, listed: &BTreeSet<(Text, Text)>) {
+        let gone: Vec<_> = self
+            .homes
+            .keys()
+            .filter(|(of, namespace, name)| {
+                *of == kind
+                    && scope.is_none_or(|scope| *scope == **namespace)
+                    && !listed.contains(&(namespace.clone(), name.clone()))
+            })
+            .cloned()
+            .collect();
+        for (_, namespace, name) in gone {
+            self.remove(kind, &namespace, &name);
+        }
+    }
+
+    /// What stands around a cluster, or nothing any more.
+    pub fn surround(&mut self, id: &ClusterId, mut surroundings: Option<Box<Surroundings>>) {
+        if let Some(parts) = self.parts.get_mut(id) {
+            if let Some(surroundings) = &mut surroundings {
+                around::mark_left_over(surroundings, parts.workload.as_ref().map(|workload| workload.replicas));
+            }
+            parts.surroundings = surroundings;
+            self.dirty.insert(id.clone());
+        }
+    }
+
+    /// Clusters that changed since the last call: as they stand, or none where they are gone.
+    ///
+    /// `orphans`: whether pods without a CR may already be called so (both lists have ended once).
+    pub fn take_changed(&mut self, orphans: bool) -> Vec<(ClusterId, Option<Cluster>)> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut changed = Vec::with_capacity(dirty.len());
+        for id in dirty {
+            let Some(parts) = self.parts.get(&id) else { continue };
+            if parts.is_gone() {
+                self.parts.remove(&id);
+                changed.push((id, None));
+            } else if parts.resource.is_some() || orphans {
+                let cluster = assemble(&id, parts);
+                changed.push((id, Some(cluster)));
+            } else {
+                // Its CR may still come: look again then.
+                self.dirty.insert(id);
+            }
+        }
+        changed
+    }
+
+    /// Every cluster there is.
+    pub fn census(&self) -> BTreeSet<ClusterId> {
+        self.parts.iter().filter(|(_, parts)| !parts.is_gone()).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn named(&self, namespace: &str, name: &str) -> ClusterId {
+        ClusterId { plane: self.plane.clone(), namespace: namespace.into(), name: name.into() }
+    }
+
+    fn part(&mut self, kind: Kind, meta: &slim::Meta, id: ClusterId) -> &mut Parts {
+        let key = (kind, Text::from(meta.namespace.as_str()), Text::from(meta.name.as_str()));
+        if self.homes.get(&key) != Some(&id) {
+            // It moved from one cluster to another: its labels were changed.
+            if self.homes.contains_key(&key) {
+                self.remove(kind, &meta.namespace, &meta.name);
+            }
+            self.homes.insert(key, id.clone());
+        }
+        self.dirty.insert(id.clone());
+        self.parts.entry(id).or_default()
+    }
+}
+
+/// Notes when a lease was seen to be renewed.
+fn note_lease(parts: &mut Parts, leader: &patroni::Leader, now: Timestamp, clock: Option<Timestamp>) {
+    let newest = parts.leaders.values().filter_map(|known| known.renewed).max();
+    match (&parts.lease, newest) {
+        (Some((known, ..)), Some(_)) if leader.renewed <= *known => {}
+        (Some(_), _) => parts.lease = Some((leader.renewed, now, None)),
+        (None, _) => {
+            let age = leader.renewed.map(|renewed| clock.unwrap_or(now).duration_since(renewed).as_secs());
+            parts.lease = Some((leader.renewed, now, age));
+        }
+    }
+}
+
+fn assemble(id: &ClusterId, parts: &Parts) -> Cluster {
+    let origin = if parts.resource.is_some() { Origin::Resource } else { Origin::Orphan };
+    let mut cluster = Cluster::named(id.clone(), origin);
+    if let Some(resource) = &parts.resource {
+        cluster.uid = Some(resource.uid.clone());
+        cluster.created = resource.created;
+        cluster.spec = resource.spec.clone();
+        cluster.status.clone_from(&resource.status);
+        cluster.unreadable.clone_from(&resource.unreadable);
+    }
+    cluster.workload.clone_from(&parts.workload);
+    cluster.dcs = dcs(parts, &mut cluster.unreadable);
+    cluster.members = parts.members.values().map(|(member, _)| member.clone()).collect();
+    cluster.members.sort_by_cached_key(|member| ordinal(&member.name));
+    cluster.unreadable.extend(parts.members.values().filter_map(|(_, unreadable)| unreadable.clone()));
+    cluster.unreadable.extend(parts.unreadable.values().cloned());
+    cluster.warning.clone_from(&parts.warning);
+    cluster.surroundings.clone_from(&parts.surroundings);
+    cluster
+}
+
+/// `acid-shop-10` after `acid-shop-9`.
+fn ordinal(name: &str) -> (String, u64) {
+    let (stem, number) = name.rsplit_once('-').unwrap_or((name, ""));
+    (stem.to_owned(), number.parse().unwrap_or(u64::MAX))
+}
+
+/// Patroni's state: of two stores (a migration leaves both), the one whose leader was renewed last.
+fn dcs(parts: &Parts, unreadable: &mut Vec<Unreadable>) -> Option<Dcs> {
+    let stores = [false, true];
+    let renewed = |store: &bool| parts.leaders.get(store).and_then(|leader| leader.renewed);
+    let present = |store: &&bool| parts.leaders.contains_key(store) || parts.configs.contains_key(store);
+    let store = stores.iter().filter(present).max_by_key(|store| renewed(store))?;
+    let leader = parts.leaders.get(store).cloned().unwrap_or_default();
+    let config = parts.configs.get(store).cloned().unwrap_or_default();
+    for (place, why) in &config.unreadable {
+        let place = format!("metadata.annotations.{place}").into();
+        unreadable.push(Unreadable { object: "Patroni's config object".into(), place, why: why.clone() });
+    }
+    let (sync_leader, sync_standbys) = parts.syncs.get(store).cloned().unwrap_or_default();
+    let lease = parts.lease.filter(|_| leader.name.is_some()).map(|(renewed, seen, age_at_first_sight)| Lease {
+        renewed,
+        acquired: leader.acquired,
+        ttl: leader.ttl.or(config.config.as_ref().and_then(|config| config.ttl)).unwrap_or(30),
+        transitions: leader.transitions,
+        seen,
+        age_at_first_sight,
+    });
+    Some(Dcs {
+        leader: leader.name,
+        lease,
+        optime: leader.optime,
+        slots: leader.slots,
+        failsafe_active: leader.failsafe,
+        config: config.config,
+        system: config.system,
+        history: config.history,
+        sync_standbys,
+        sync_leader,
+        switchover: parts.failovers.get(store).cloned().flatten(),
+    })
+}
