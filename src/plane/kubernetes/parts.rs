@@ -75,11 +75,23 @@ struct Parts {
     warning: Option<Warning>,
     surroundings: Option<Box<Surroundings>>,
     unreadable: BTreeMap<Text, Unreadable>,
+    /// The fleet was told of it.
+    told: bool,
 }
 
 impl Parts {
+    /// Nothing of it is left that makes a cluster. Patroni's objects alone do not: they come before the CR in a list, and
+    /// may stay behind.
     fn is_gone(&self) -> bool {
         self.resource.is_none() && self.members.is_empty() && self.workload.is_none()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_gone()
+            && self.leaders.is_empty()
+            && self.configs.is_empty()
+            && self.syncs.is_empty()
+            && self.failovers.is_empty()
     }
 }
 
@@ -229,11 +241,16 @@ impl Index {
         let dirty = std::mem::take(&mut self.dirty);
         let mut changed = Vec::with_capacity(dirty.len());
         for id in dirty {
-            let Some(parts) = self.parts.get(&id) else { continue };
+            let Some(parts) = self.parts.get_mut(&id) else { continue };
             if parts.is_gone() {
-                self.parts.remove(&id);
-                changed.push((id, None));
+                if std::mem::take(&mut parts.told) {
+                    changed.push((id.clone(), None));
+                }
+                if parts.is_empty() {
+                    self.parts.remove(&id);
+                }
             } else if parts.resource.is_some() || orphans {
+                parts.told = true;
                 let cluster = assemble(&id, parts);
                 changed.push((id, Some(cluster)));
             } else {
@@ -341,4 +358,115 @@ fn dcs(parts: &Parts, unreadable: &mut Vec<Unreadable>) -> Option<Dcs> {
         sync_leader,
         switchover: parts.failovers.get(store).cloned().flatten(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn index() -> Index {
+        Index::new(PlaneId::Kubernetes("t".into()), Settings::default())
+    }
+
+    fn put(index: &mut Index, kind: Kind, value: &serde_json::Value) {
+        let text = value.to_string();
+        let object = match kind {
+            Kind::Resources => Object::Resource(serde_json::from_str(&text).unwrap()),
+            Kind::Pods => Object::Pod(serde_json::from_str(&text).unwrap()),
+            Kind::StatefulSets => Object::StatefulSet(serde_json::from_str(&text).unwrap()),
+            Kind::Events => Object::Event(serde_json::from_str(&text).unwrap()),
+            Kind::ConfigMaps | Kind::Endpoints => {
+                let bare: slim::Bare = serde_json::from_str(&text).unwrap();
+                Object::Dcs { meta: Box::new(bare.metadata), endpoints: kind == Kind::Endpoints }
+            }
+        };
+        index.put(kind, object, Timestamp::UNIX_EPOCH, None);
+    }
+
+    fn meta(name: &str) -> serde_json::Value {
+        json!({"name": name, "namespace": "d", "labels": {"application": "spilo", "cluster-name": "shop"}})
+    }
+
+    fn leader(renewed: &str) -> serde_json::Value {
+        let mut meta = meta("shop-leader");
+        meta["annotations"] = json!({"leader": "shop-0", "renewTime": renewed, "ttl": "30"});
+        json!({"metadata": meta})
+    }
+
+    #[test]
+    fn patronis_objects_that_come_before_the_cr_are_kept() {
+        let mut index = index();
+        put(&mut index, Kind::ConfigMaps, &leader("2026-11-24T10:00:00Z"));
+        assert_eq!(index.take_changed(false), []);
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        let changed = index.take_changed(false);
+        let cluster = changed[0].1.as_ref().unwrap();
+        assert_eq!(cluster.dcs.as_ref().unwrap().leader.as_deref(), Some("shop-0"));
+    }
+
+    #[test]
+    fn pods_without_a_cr_are_told_only_once_both_lists_have_ended() {
+        let mut index = index();
+        put(
+            &mut index,
+            Kind::Pods,
+            &json!({"metadata": meta("shop-0"), "spec": {"containers": [{"name": "postgres"}]}}),
+        );
+        assert_eq!(index.take_changed(false), []);
+        assert_eq!(index.take_changed(true)[0].1.as_ref().unwrap().origin, Origin::Orphan);
+        index.remove(Kind::Pods, "d", "shop-0");
+        assert!(index.take_changed(true)[0].1.is_none());
+    }
+
+    #[test]
+    fn a_pooler_is_no_member_and_the_newest_of_two_stores_counts() {
+        let mut index = index();
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        put(
+            &mut index,
+            Kind::Pods,
+            &json!({"metadata": meta("shop-pooler-1"), "spec": {"containers": [{"name": "pooler"}]}}),
+        );
+        let mut orphan = meta("shop");
+        orphan["annotations"] = json!({"leader": "shop-9", "renewTime": "2020-01-01T00:00:00Z"});
+        put(&mut index, Kind::Endpoints, &json!({"metadata": orphan}));
+        put(&mut index, Kind::ConfigMaps, &leader("2026-11-24T10:00:00Z"));
+        let changed = index.take_changed(true);
+        let cluster = changed[0].1.as_ref().unwrap();
+        assert_eq!((cluster.members.len(), cluster.dcs.as_ref().unwrap().leader.as_deref()), (0, Some("shop-0")));
+    }
+
+    #[test]
+    fn a_lease_is_seen_anew_only_when_it_was_renewed() {
+        let mut index = index();
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        let mut seen = |at: i64, renewed: &str| {
+            let bare: slim::Bare = serde_json::from_value(leader(renewed)).unwrap();
+            let object = Object::Dcs { meta: Box::new(bare.metadata), endpoints: false };
+            index.put(Kind::ConfigMaps, object, Timestamp::from_second(at).unwrap(), None);
+            let lease = index.take_changed(true)[0].1.as_ref().unwrap().dcs.as_ref().unwrap().lease.clone();
+            lease.unwrap().seen.as_second()
+        };
+        assert_eq!(seen(100, "1970-01-01T00:01:00Z"), 100);
+        assert_eq!(seen(105, "1970-01-01T00:01:00Z"), 100);
+        assert_eq!(seen(110, "1970-01-01T00:01:50Z"), 110);
+    }
+
+    #[test]
+    fn malformed_objects_are_named_and_the_rest_counts() {
+        let mut index = index();
+        put(
+            &mut index,
+            Kind::Resources,
+            &json!({"metadata": meta("shop"), "status": "Running",
+            "spec": {"numberOfInstances": "three", "volume": {"size": "lots"}, "teamId": "x"}}),
+        );
+        let changed = index.take_changed(true);
+        let cluster = changed[0].1.as_ref().unwrap();
+        let places: Vec<&str> = cluster.unreadable.iter().map(|unreadable| &*unreadable.place).collect();
+        assert_eq!(places, ["spec.postgresql", "spec.volume.size", "spec.numberOfInstances"]);
+        assert_eq!((cluster.status.as_deref(), cluster.spec.team.as_deref()), (Some("Running"), Some("x")));
+    }
 }
