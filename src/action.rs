@@ -155,10 +155,10 @@ pub static ACTIONS: &[Action] = &[
         FILTERED,
         Deed::Filter,
     ),
-    row("sort", "sort by next column", "Sorts by the next column.", &["s"], FLEET, Deed::SortNext),
+    row("sort", "sort", "Sorts by the next column.", &["s"], FLEET, Deed::SortNext),
     row("sort-reverse", "reverse order", "Turns the sort order around.", &["S"], FLEET, Deed::SortReverse),
     row("problems", "problems only", "Shows only rows that need somebody.", &["!"], FLEET, Deed::ProblemsOnly),
-    row("copy", "copy as command", "Copies the row as a kubectl or psql command.", &["c"], OF_CLUSTER, Deed::Copy),
+    row("copy", "copy", "Copies the row as a kubectl or psql command.", &["c"], OF_CLUSTER, Deed::Copy),
     row(
         "cluster",
         "cluster",

@@ -15,6 +15,7 @@ use clap::CommandFactory;
 use crate::app::{Model, Outcome};
 use crate::cli::{Cli, Command, ConfigCommand, Globals};
 use crate::config::{self, Config, Problem, Surroundings};
+use crate::present::columns;
 use crate::runtime::Runtime;
 use crate::runtime::planes;
 use crate::state::Settings;
@@ -100,7 +101,15 @@ fn console(config: &Config, around: &Surroundings, mut runtime: Runtime) -> Exit
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return usage("the console needs a terminal for its keys and its picture; use `pgdeck status` in scripts");
     }
-    let settings = Settings { ascii: config.ascii, protected: config.protected.clone(), read_only: config.readonly };
+    if let Err(message) = columns::chosen(&config.columns) {
+        return usage(&message);
+    }
+    let settings = Settings {
+        ascii: config.ascii,
+        protected: config.protected.clone(),
+        columns: config.columns.clone(),
+        read_only: config.readonly,
+    };
     let theme = match looks::theme(config, around) {
         Ok(theme) => theme,
         Err(message) => return usage(&message),

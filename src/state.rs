@@ -20,6 +20,8 @@ pub struct Settings {
     pub ascii: bool,
     /// Names of contexts or host clusters that are marked as protected.
     pub protected: Vec<String>,
+    /// Columns of the fleet, in order; empty for all.
+    pub columns: Vec<String>,
     /// Nothing may be changed.
     pub read_only: bool,
 }

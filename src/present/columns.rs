@@ -150,7 +150,7 @@ pub static COLUMNS: &[Column] = &[
         doc: "The operator's status word, which is not the truth.",
         width: 12,
         key: |entry| word(entry.cluster.status.as_ref()),
-        ..text(30, |entry, _| status(entry))
+        ..text(18, |entry, _| status(entry))
     },
     Column {
         id: "patroni",
@@ -198,6 +198,18 @@ pub const FROZEN: usize = 2;
 const fn text(priority: u8, cell: fn(&Entry, Timestamp) -> Cell) -> Column {
     let key = |_: &Entry| Key::Unknown;
     Column { id: "", title: "", doc: "", width: 0, most: 0, priority, align: Align::Left, cut: Cut::End, cell, key }
+}
+
+/// The columns of those names, in that order; all of them for none. An error names what is unknown, and what there is.
+pub fn chosen(names: &[String]) -> Result<Vec<usize>, String> {
+    if names.is_empty() {
+        return Ok((0..COLUMNS.len()).collect());
+    }
+    let find = |name: &String| {
+        let at = COLUMNS.iter().position(|column| column.id == name);
+        at.ok_or_else(|| format!("columns: {name:?} is no column; there are {}", self::names().join(", ")))
+    };
+    names.iter().map(find).collect()
 }
 
 /// Names that filters know.

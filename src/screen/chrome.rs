@@ -11,6 +11,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr;
 
 use super::{Dialog, Screen};
 use crate::action;
@@ -200,11 +201,14 @@ fn hints(look: &Look<'_>, screen: &Screen, area: Rect, buffer: &mut Buffer) {
         return field.draw("/", look.theme, area, buffer);
     }
     let hinted = screen.views.last().map(|view| view.hints()).unwrap_or_default();
-    let mut left = Vec::new();
+    let mut left: Vec<Span> = Vec::new();
+    let mut room = usize::from(area.width);
     for action in hinted.iter().filter_map(|id| action::action(id)) {
         let Some(key) = look.keymap.spelled(action.id).into_iter().next() else { continue };
-        left.push(span(format!(" {key}"), Tone::Key));
-        left.push(span(format!(" {} ", action.title), Tone::Dim));
+        let (key, title) = (format!(" {key}"), format!(" {} ", action.title));
+        let Some(rest) = room.checked_sub(key.width() + title.width()) else { break };
+        room = rest;
+        left.extend([span(key, Tone::Key), span(title, Tone::Dim)]);
     }
     let typed: Vec<String> = screen.typed.iter().map(ToString::to_string).collect();
     let right = if typed.is_empty() { Vec::new() } else { vec![span(format!("{}… ", typed.join(" ")), Tone::Key)] };

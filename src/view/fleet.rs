@@ -39,14 +39,18 @@ pub struct FleetView {
     cursor: Cursor<ClusterId>,
     /// Columns scrolled to the right.
     shift: usize,
-    /// The columns as they are placed now.
+    /// The columns that are chosen, as numbers of the registry and as the table wants them.
+    chosen: Vec<usize>,
     columns: Vec<Column>,
 }
 
 impl FleetView {
     fn next_column(&mut self) {
-        let n = COLUMNS.len();
-        self.roster.set(|rule| rule.column = (rule.column + 1) % n);
+        let chosen = &self.chosen;
+        self.roster.set(|rule| {
+            let at = chosen.iter().position(|column| *column == rule.column).map_or(0, |at| at + 1);
+            rule.column = chosen.get(at).or(chosen.first()).copied().unwrap_or(0);
+        });
     }
 
     /// What to say where there is no row.
@@ -72,14 +76,15 @@ impl FleetView {
 }
 
 /// The columns as the table wants them: the context stands back where there is but one.
-fn columns(fleet: &Fleet) -> Vec<Column> {
+fn columns(fleet: &Fleet, chosen: &[usize]) -> Vec<Column> {
     let planes = fleet.sources().filter(|(source, _)| matches!(source, Source::Plane { .. })).count();
     let priority = |column: &columns::Column| match column.id {
-        "context" if planes > 1 => 18,
+        "context" if planes > 1 => 35,
         _ => column.priority,
     };
-    COLUMNS
+    chosen
         .iter()
+        .map(|idx| &COLUMNS[*idx])
         .map(|column| Column {
             title: column.title,
             width: column.width,
@@ -91,11 +96,14 @@ fn columns(fleet: &Fleet) -> Vec<Column> {
         .collect()
 }
 
-/// A row's cell: of a stale row all but the health is dimmed.
+/// A row's cell. A stale row's mark is `!` in place of its severity's, and all but the health is dimmed.
 fn cell(entry: &Entry, column: usize, now: Timestamp) -> Cell {
     let mut cell = (COLUMNS[column].cell)(entry, now);
-    if entry.stale && !matches!(COLUMNS[column].id, "health" | "age") {
-        cell.tone = Tone::Dim;
+    match COLUMNS[column].id {
+        "health" if entry.stale => cell.text = format!("! {}", entry.health.severity.word()).into(),
+        "health" | "age" => {}
+        _ if entry.stale => cell.tone = Tone::Dim,
+        _ => {}
     }
     cell
 }
@@ -136,7 +144,7 @@ impl View for FleetView {
         match deed {
             Deed::Move(motion) => self.cursor.motion(&self.roster, motion),
             Deed::ColumnsLeft => self.shift = self.shift.saturating_sub(1),
-            Deed::ColumnsRight => self.shift = (self.shift + 1).min(table::most_shift(COLUMNS.len(), FROZEN)),
+            Deed::ColumnsRight => self.shift = (self.shift + 1).min(table::most_shift(self.chosen.len(), FROZEN)),
             Deed::SortNext => self.next_column(),
             Deed::SortReverse => self.roster.set(|rule| rule.order = rule.order.reversed()),
             Deed::ProblemsOnly => self.roster.set(|rule| rule.problems_only = !rule.problems_only),
@@ -184,7 +192,9 @@ impl View for FleetView {
     fn refresh(&mut self, look: &Look<'_>, area: Rect) {
         self.roster.catch_up(&look.state.fleet, look.now);
         self.cursor.settle(&self.roster, area.height.saturating_sub(1));
-        self.columns = columns(&look.state.fleet);
+        // An unknown name was refused at the start.
+        self.chosen = columns::chosen(&look.state.settings.columns).unwrap_or_default();
+        self.columns = columns(&look.state.fleet, &self.chosen);
     }
 
     fn draw(&self, look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
@@ -194,11 +204,11 @@ impl View for FleetView {
         let frame = Frame {
             columns: &self.columns,
             layout: &layout,
-            sort: Some((rule.column, rule.order)),
+            sort: self.chosen.iter().position(|column| *column == rule.column).map(|at| (at, rule.order)),
             selected: self.cursor.selected().map(|_| self.cursor.at() - window.start),
         };
         let rows = self.roster.slice(window).filter_map(|id| look.state.fleet.get(id));
-        let cell = |entry: &&Entry, column: usize| cell(entry, column, look.now);
+        let cell = |entry: &&Entry, column: usize| cell(entry, self.chosen[column], look.now);
         table::draw(&frame, rows, cell, look.theme, (area, buffer));
         if self.roster.is_empty() && area.height > 2 {
             let (text, tone) = self.absence(&look.state.fleet);
@@ -212,6 +222,6 @@ impl View for FleetView {
     }
 
     fn hints(&self) -> &'static [&'static str] {
-        &["enter", "filter", "problems", "sort", "instance", "logs", "palette", "help", "quit"]
+        &["enter", "filter", "problems", "sort", "palette", "help", "quit", "copy", "sources"]
     }
 }

@@ -157,7 +157,7 @@ pub fn draw<R>(
         return;
     }
     draw_header(frame, theme, area, buffer);
-    for ((n, row), y) in rows.enumerate().zip(area.top() + 1..area.bottom()) {
+    for (y, (n, row)) in (area.top() + 1..area.bottom()).zip(rows.enumerate()) {
         for placed in &frame.layout.placed {
             let cell = cell(&row, placed.column);
             let column = &frame.columns[placed.column];

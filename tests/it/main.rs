@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
 
-mod console;
 #[cfg(feature = "sandbox")]
+mod console;
+mod keys;
+mod rig;
 mod sandbox;
+mod screens;
 mod tidy;
 mod tty;

@@ -76,3 +76,18 @@ fn the_selected_row_is_marked_and_numbers_hold_to_the_right() {
     let line = |y| (0..16).map(|x| buffer[(x, y)].symbol()).collect::<String>();
     assert_eq!([line(0), line(1), line(2)], [" NAME     LAG↓  ", " a         1 B  ", ">b         2 B  "]);
 }
+
+#[test]
+fn cells_are_made_for_what_is_in_sight_alone() {
+    let area = Rect::new(0, 0, 30, 10);
+    let layout = layout(&COLUMNS, 1, 0, area.width);
+    let frame = Frame { columns: &COLUMNS, layout: &layout, sort: None, selected: None };
+    let (pulled, made) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let rows = (0..2000).inspect(|_| pulled.set(pulled.get() + 1));
+    let cell = |_: &i32, _| {
+        made.set(made.get() + 1);
+        Cell::new("x", Tone::Normal)
+    };
+    draw(&frame, rows, cell, &Theme::default(), (area, &mut Buffer::empty(area)));
+    assert_eq!((pulled.get(), made.get()), (9, 9 * layout.placed.len()));
+}

@@ -1,0 +1,151 @@
+//! Keys to effects and to what stands on the screen.
+
+use std::time::Instant;
+
+use pgdeck::action::ViewId;
+use pgdeck::app::{self, Effect, Msg, Outcome};
+use pgdeck::fleet::seen::Seen;
+use pgdeck::state::notice::Weight;
+use pgdeck::work::want::Want;
+
+use crate::rig::{Rig, fleets};
+
+fn top(keys: &str) -> ViewId {
+    let mut rig = Rig::new(fleets::busy());
+    rig.draw((80, 24));
+    rig.keys(keys);
+    rig.model.top()
+}
+
+#[test]
+fn keys_open_views_and_lead_back() {
+    for (keys, expected) in [
+        ("enter", ViewId::Cluster),
+        ("d", ViewId::Cluster),
+        ("i", ViewId::Instance),
+        ("a", ViewId::Activity),
+        ("L", ViewId::Logs),
+        ("e", ViewId::Events),
+        ("y", ViewId::Manifest),
+        ("o", ViewId::Sources),
+        ("N", ViewId::Notices),
+        ("?", ViewId::Help),
+        ("enter enter", ViewId::Instance),
+        ("enter enter esc", ViewId::Cluster),
+        ("enter q", ViewId::Fleet),
+        ("enter L esc esc esc", ViewId::Fleet),
+        (": e v e n t s enter", ViewId::Events),
+        ("ctrl-p s t a g enter", ViewId::Cluster),
+        ("enter L : v i e w space f l enter", ViewId::Fleet),
+    ] {
+        assert_eq!(top(keys), expected, "{keys}");
+    }
+}
+
+#[test]
+fn q_leaves_from_the_fleet_and_ctrl_c_from_anywhere() {
+    let left = vec![Effect::Exit(Outcome::Left)];
+    assert_eq!(Rig::new(fleets::busy()).keys("q"), left);
+    assert_eq!(Rig::new(fleets::busy()).keys("enter L ctrl-c"), left);
+    assert_eq!(Rig::new(fleets::busy()).keys("/ x ctrl-c"), left);
+    assert_eq!(Rig::new(fleets::busy()).keys("enter q"), []);
+}
+
+#[test]
+fn the_filter_is_live_goes_by_esc_and_comes_back_by_up() {
+    let mut rig = Rig::new(fleets::busy());
+    rig.keys("/");
+    rig.types("status:updating");
+    assert!(!rig.text((80, 24)).contains("acid-shop"));
+    rig.keys("enter");
+    assert!(rig.text((80, 24)).contains("/status:updating"));
+    rig.keys("esc");
+    assert!(rig.text((80, 24)).contains("acid-shop"));
+    rig.keys("/ up enter");
+    assert!(rig.text((80, 24)).contains("1-1/1"));
+    rig.keys("/");
+    rig.types(" x");
+    assert!(rig.text((80, 24)).contains("no cluster matches"));
+    rig.keys("esc");
+    assert!(rig.text((80, 24)).contains("1-1/1"));
+}
+
+#[test]
+fn a_filter_with_an_unknown_column_names_it_and_the_known_ones() {
+    let mut rig = Rig::new(fleets::busy());
+    rig.keys("/");
+    rig.types("nmae:x");
+    let text = rig.text((200, 24));
+    assert!(text.contains("no column \"nmae\" here; there are health, name, context"), "{text}");
+    rig.keys("enter");
+    assert!(rig.model.screen.dialog.is_some());
+}
+
+#[test]
+fn a_row_is_copied_as_a_command_and_without_a_password() {
+    let mut rig = Rig::new(fleets::busy());
+    rig.keys("/ s h o p enter");
+    let yank = |text: &str| vec![Effect::Yank(text.to_owned())];
+    assert_eq!(rig.keys("c"), yank("kubectl --context demo -n production get postgresql acid-shop"));
+    let psql = "kubectl --context demo -n production exec -it acid-shop-0 -c postgres -- psql -U postgres";
+    assert_eq!(rig.keys("i c"), yank(psql));
+}
+
+#[test]
+fn an_error_stays_on_the_line_until_the_notices_are_opened() {
+    let mut rig = Rig::new(fleets::busy());
+    let said = Msg::Say(Weight::Error, "the log file cannot be written".into());
+    app::update(&mut rig.model, rig.now, vec![said]);
+    rig.wait(3600);
+    assert!(rig.text((80, 24)).contains("the log file cannot be written"));
+    rig.keys("N esc");
+    assert!(!rig.text((80, 24)).contains("the log file cannot be written"));
+}
+
+#[test]
+fn what_is_lost_is_said_with_its_age_and_remedy_over_the_rows_that_stand() {
+    let mut rig = Rig::new(fleets::stale());
+    rig.wait(130);
+    let text = rig.text((80, 24));
+    for expected in
+        ["demo AUTH EXPIRED 2m10s", "demo is LOST, its rows are 2m10s old", "what to do: log in again", "acid-shop"]
+    {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+}
+
+#[test]
+fn only_rows_in_sight_are_sampled() {
+    let mut rig = Rig::new(fleets::crowd(2000));
+    rig.draw((80, 24));
+    let sampled = |rig: &Rig| {
+        let wants = app::wants(&rig.model);
+        let instances: std::collections::BTreeSet<_> = wants.iter().filter_map(Want::sampled).cloned().collect();
+        assert!(instances.len() <= 19 * 3);
+        instances.into_iter().next().unwrap().cluster.name.to_string()
+    };
+    assert_eq!(sampled(&rig), "acid-crowd-0000");
+    rig.keys("G");
+    assert_eq!(sampled(&rig), "acid-crowd-1981");
+}
+
+#[test]
+fn a_change_in_a_fleet_of_two_thousand_shows_within_a_frame() {
+    let mut rig = Rig::new(fleets::crowd(2000));
+    rig.draw((200, 50));
+    let mut total = std::time::Duration::ZERO;
+    for n in 0..100_u32 {
+        let mut cluster = fleets::cluster(&format!("acid-crowd-{:04}", n % 40), 3);
+        cluster.status = Some("Updating".into());
+        rig.see(vec![Seen::Cluster { cluster: Box::new(cluster), at: rig.now }]);
+        let before = Instant::now();
+        rig.draw((200, 50));
+        total += before.elapsed();
+    }
+    assert!(rig.text((200, 50)).contains("Updating"));
+    let mean = total / 100;
+    // What an unoptimized build needs says nothing about the figure.
+    if !cfg!(debug_assertions) {
+        assert!(mean.as_micros() <= 3000, "a frame takes {mean:?}, at most 3 ms");
+    }
+}
