@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
 
-#[cfg(feature = "sandbox")]
 mod console;
 mod keys;
 mod rig;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod screens;
 mod tidy;
