@@ -76,8 +76,19 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts a sandbox: returns when its API answers, while the fleet comes up.
     pub async fn start(options: Options) -> Result<Sandbox> {
-        let tools = Toolbox::find()?;
         let claim = Place::new(&options.name)?.claim(options.fleet.word(), options.crowd)?;
+        let place = claim.place.clone();
+        let started = Sandbox::start_at(claim, &options).await;
+        if started.is_err()
+            && let Err(error) = place.erase()
+        {
+            tracing::error!(%error, "the sandbox that did not start is not erased");
+        }
+        started
+    }
+
+    async fn start_at(claim: Claim, options: &Options) -> Result<Sandbox> {
+        let tools = Toolbox::find()?;
         let place = claim.place.clone();
         let listen = std::net::SocketAddr::from((network(claim.record.network).host(API_HOST), API_PORT));
         let api = Api::start(ApiOptions { listen, folder: place.folder() }).await;
@@ -89,9 +100,9 @@ impl Sandbox {
         operator::install(&store).await?;
         let (stop, stopped) = watch::channel(false);
         let mut sandbox = Sandbox { claim, api: Some(api), store, stop, tasks: JoinSet::new() };
-        sandbox.run_fleet(&options, &tools, context, stopped).await?;
+        sandbox.run_fleet(options, &tools, context, stopped).await?;
         claim_ready(&mut sandbox.claim)?;
-        sandbox.run_crowd(&options);
+        sandbox.run_crowd(options);
         Ok(sandbox)
     }
 

@@ -169,6 +169,12 @@ pub fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
     path.iter().fold(value, |value, key| &value[*key]).as_str().unwrap_or_default()
 }
 
+/// Whether a pod takes traffic.
+pub fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
 /// What a watch has seen of one object.
 #[derive(Debug, Clone)]
 pub enum Change {

@@ -17,7 +17,7 @@ pub use feed::Feed;
 
 use crate::sandbox::error::{During, Error, Result};
 use crate::sandbox::fleet::Workload;
-use crate::sandbox::objects::{POD, SECRET, Store, text};
+use crate::sandbox::objects::{POD, SECRET, Store, is_ready, text};
 use crate::sandbox::sql::{self, Login, Session};
 
 /// Statements a second in each place that is written to.
@@ -223,11 +223,11 @@ impl Target {
     }
 }
 
-/// The address of a cluster's primary, by its label.
+/// The address of a cluster's primary, as its Service finds it: by the role's label, among the pods that are ready.
 async fn primary(store: &Store, workload: &Workload) -> Result<String> {
     let labels = format!("application=spilo,cluster-name={},spilo-role=master", workload.cluster);
     let pods = store.list(POD, workload.namespace, &labels).await?;
-    let ip = pods.first().map(|pod| text(pod, &["status", "podIP"]).to_string());
+    let ip = pods.iter().find(|pod| is_ready(pod)).map(|pod| text(pod, &["status", "podIP"]).to_string());
     ip.ok_or_else(|| Error::failed(workload.cluster, "has no primary now"))
 }
 

@@ -11,7 +11,7 @@ use super::{Wish, database, patroni};
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::objects::{
     CONFIG_MAP, CRON_JOB, DISRUPTION_BUDGET, ENDPOINTS, EVENT, Kind, POD, POSTGRESQL, SECRET, SERVICE, SERVICE_ACCOUNT,
-    STATEFUL_SET, Spot, Store, VOLUME_CLAIM, text,
+    STATEFUL_SET, Spot, Store, VOLUME_CLAIM, is_ready, text,
 };
 
 const POLL: Duration = Duration::from_millis(300);
@@ -249,7 +249,8 @@ impl Worker {
 
     async fn primary(&self) -> Result<Option<Primary>> {
         let pods = self.pods().await?;
-        let found = pods.iter().find(|pod| text(pod, &["metadata", "labels", "spilo-role"]) == "master");
+        let is_master = |pod: &&Value| text(pod, &["metadata", "labels", "spilo-role"]) == "master" && is_ready(pod);
+        let found = pods.iter().find(is_master);
         Ok(found.map(|pod| Primary {
             name: text(pod, &["metadata", "name"]).into(),
             ip: text(pod, &["status", "podIP"]).into(),

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::build;
 use crate::sandbox::error::Result;
 use crate::sandbox::node::NOT_CROWD;
-use crate::sandbox::objects::{self, Change, POD, STATEFUL_SET, Store, VOLUME_CLAIM, text};
+use crate::sandbox::objects::{self, Change, POD, STATEFUL_SET, Store, VOLUME_CLAIM, is_ready, text};
 
 type Key = (String, String);
 
@@ -157,11 +157,6 @@ impl Known {
         }
         Ok(())
     }
-}
-
-pub fn is_ready(pod: &Value) -> bool {
-    let conditions = pod["status"]["conditions"].as_array();
-    conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 #[cfg(test)]
