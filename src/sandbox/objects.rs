@@ -154,6 +154,38 @@ impl Store {
     }
 }
 
+/// What an Event says; whom it is about goes beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Word<'a> {
+    /// Who says it, such as `kubelet`.
+    pub source: &'a str,
+    /// `Normal` or `Warning`.
+    pub severity: &'a str,
+    pub reason: &'a str,
+    pub message: &'a str,
+}
+
+impl Store {
+    /// Writes an Event about an object; one that is lost is only logged.
+    pub async fn tell(&self, about: &Spot, uid: &str, word: Word<'_>) {
+        let now = jiff::Timestamp::now();
+        let at = format!("{now:.0}");
+        let event = json!({
+            "metadata": { "name": format!("{}.{:x}", about.name, now.as_nanosecond()), "namespace": about.namespace },
+            "involvedObject": {
+                "apiVersion": about.kind.api_version(), "kind": about.kind.word, "namespace": about.namespace,
+                "name": about.name, "uid": uid,
+            },
+            "type": word.severity, "reason": word.reason, "message": word.message, "count": 1,
+            "source": { "component": word.source }, "reportingComponent": word.source,
+            "firstTimestamp": at, "lastTimestamp": at,
+        });
+        if let Err(error) = self.create(EVENT, event).await {
+            tracing::warn!(%error, "an event is lost");
+        }
+    }
+}
+
 impl From<&Spot> for String {
     fn from(spot: &Spot) -> String {
         spot.to_string()

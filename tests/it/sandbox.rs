@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use pgdeck::sandbox::command;
+use pgdeck::sandbox::objects::{CONFIG_MAP, POD, POSTGRESQL, SECRET, Store, VOLUME_CLAIM};
+use serde_json::{Value, json};
 
 /// The fleet comes up in a third of this on two quiet cores; others may be working here too.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -151,4 +153,60 @@ fn no_password_is_in_a_command_line_or_an_environment() {
         found.then(|| (process, String::from_utf8_lossy(&told[0]).into_owned()))
     });
     assert_eq!(shown.collect::<Vec<_>>(), []);
+}
+
+/// A way to the API of a sandbox that is up.
+async fn store(status: &Value) -> Store {
+    let kubeconfig = Path::new(status["kubeconfig"].as_str().unwrap());
+    Store::new(command::client(kubeconfig).await.unwrap().0, "test")
+}
+
+fn members(status: &Value) -> Vec<&str> {
+    status["members"].as_array().unwrap().iter().map(|member| member["name"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_manifest_is_followed_up_and_down_and_to_its_end() {
+    let sandbox = Fixture::new("scale", "one");
+    sandbox.up("small");
+    let store = store(&sandbox.ready()).await;
+    let shop = POSTGRESQL.at("production", "acid-shop");
+
+    store.patch(&shop, &json!({ "spec": { "numberOfInstances": 1 } })).await.unwrap();
+    sandbox.wait_until("scaled down", |status| members(status) == ["acid-shop-0"] && status["is_ready"] == true);
+
+    store.patch(&shop, &json!({ "spec": { "numberOfInstances": 2 } })).await.unwrap();
+    sandbox.wait_until("scaled up", |status| members(status).len() == 2 && status["is_ready"] == true);
+
+    store.delete(&shop, None).await.unwrap();
+    let status = sandbox.wait_until("deleted", |status| members(status).is_empty());
+    assert!(status["clusters"].as_object().unwrap().is_empty());
+    for kind in [SECRET, VOLUME_CLAIM, CONFIG_MAP] {
+        let deadline = Instant::now() + PATIENCE;
+        while !store.list(kind, "production", "cluster-name=acid-shop").await.unwrap().is_empty() {
+            assert!(Instant::now() < deadline, "{kind:?} of a deleted cluster stay");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_container_whose_patroni_dies_is_started_again_and_counted() {
+    let sandbox = Fixture::new("restart", "one");
+    sandbox.up("small");
+    let status = sandbox.ready();
+    let store = store(&status).await;
+    let standby = status["members"].as_array().unwrap().iter().find(|member| member["role"] == "standby").unwrap();
+    let name = standby["name"].as_str().unwrap().to_string();
+    let patroni = format!("patroni production/{name}");
+    let process = status["processes"].as_array().unwrap().iter().find(|process| process["what"] == patroni).unwrap();
+
+    assert!(Command::new("kill").args(["-9", &process["pid"].to_string()]).status().unwrap().success());
+
+    sandbox.wait_until("streaming from a new server", |now| {
+        let member = now["members"].as_array().unwrap().iter().find(|member| member["name"] == name).unwrap();
+        member["state"] == "streaming" && member["postgres"] != standby["postgres"]
+    });
+    let pod = store.get(&POD.at("production", &name)).await.unwrap().unwrap();
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 1);
 }

@@ -17,7 +17,7 @@ use super::config::{Env, Place};
 use super::status::{self, Container};
 use super::{End, LOG_PATH, Options, log, volume};
 use crate::sandbox::error::{During, Error, Result};
-use crate::sandbox::objects::{POD, SECRET, Spot, Store, VOLUME_CLAIM, text};
+use crate::sandbox::objects::{POD, SECRET, Spot, Store, VOLUME_CLAIM, Word, text};
 use crate::sandbox::process::{Birth, Ledger, Toolbox};
 
 /// What all members share.
@@ -81,6 +81,7 @@ impl Member {
             let delay = back_off(failures);
             self.restarts += 1;
             let delay_seconds = delay.as_secs();
+            self.tell("Warning", "BackOff", "Back-off restarting failed container postgres").await;
             self.write(&Container::BackingOff { exit_code, finished: Timestamp::now(), delay_seconds }).await;
             tokio::select! {
                 // Both only wait.
@@ -107,6 +108,7 @@ impl Member {
         let mut logs = JoinSet::new();
         let mut patroni = self.start(&mut logs)?;
         self.write(&Container::Running { since: Timestamp::now() }).await;
+        self.tell("Normal", "Started", "Started container postgres").await;
         let how = tokio::select! {
             // Both only wait.
             status = patroni.wait() => {
@@ -115,6 +117,7 @@ impl Member {
             how = end => how.unwrap_or(End::AtOnce),
         };
         if how == End::Gracefully {
+            self.tell("Normal", "Killing", "Stopping container postgres").await;
             self.shut_down(&mut patroni).await;
         }
         Ok(Life::Ended(how))
@@ -230,6 +233,14 @@ impl Member {
             && !error.is_status(404)
         {
             tracing::warn!(%error, "the pod's status is not written");
+        }
+    }
+
+    /// Says what a kubelet says, where there is none.
+    async fn tell(&self, severity: &str, reason: &str, message: &str) {
+        if self.context.options.network.is_some() {
+            let word = Word { source: "kubelet", severity, reason, message };
+            self.context.store.tell(&self.spot, text(&self.pod, &["metadata", "uid"]), word).await;
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -10,8 +9,8 @@ use super::build::Manifest;
 use super::{Wish, database, patroni};
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::objects::{
-    CONFIG_MAP, CRON_JOB, DISRUPTION_BUDGET, ENDPOINTS, EVENT, Kind, POD, POSTGRESQL, SECRET, SERVICE, SERVICE_ACCOUNT,
-    STATEFUL_SET, Spot, Store, VOLUME_CLAIM, is_ready, text,
+    CONFIG_MAP, CRON_JOB, DISRUPTION_BUDGET, ENDPOINTS, Kind, POD, POSTGRESQL, SECRET, SERVICE, SERVICE_ACCOUNT,
+    STATEFUL_SET, Spot, Store, VOLUME_CLAIM, Word, is_ready, text,
 };
 
 const POLL: Duration = Duration::from_millis(300);
@@ -21,7 +20,7 @@ const LABEL_PATIENCE: Duration = Duration::from_secs(600);
 /// Serves one cluster from its first manifest until it is gone.
 pub async fn serve(store: Store, mut wishes: watch::Receiver<Wish>) {
     let Some(first) = wishes.borrow_and_update().clone() else { return };
-    let mut worker = Worker { store, manifest: Manifest::read(&first), events: 0 };
+    let mut worker = Worker { store, manifest: Manifest::read(&first) };
     tokio::select! {
         // A creation is dropped at any await when the cluster is deleted meanwhile: what it made is deleted then.
         () = worker.create() => {}
@@ -43,7 +42,6 @@ struct Worker {
     store: Store,
     /// What was last brought about.
     manifest: Manifest,
-    events: u32,
 }
 
 impl Worker {
@@ -294,22 +292,9 @@ impl Worker {
         }
     }
 
-    async fn tell(&mut self, severity: &str, reason: &str, message: &str) {
-        self.events += 1;
-        let now = format!("{:.0}", Timestamp::now());
-        let Manifest { namespace, name, uid, .. } = &self.manifest;
-        let event = json!({
-            "metadata": { "name": format!("{name}.{:x}{:x}", Timestamp::now().as_microsecond(), self.events), "namespace": namespace },
-            "involvedObject": {
-                "apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "namespace": namespace, "name": name, "uid": uid,
-            },
-            "type": severity, "reason": reason, "message": message, "count": 1,
-            "source": { "component": "postgres-operator" }, "reportingComponent": "postgres-operator",
-            "firstTimestamp": now, "lastTimestamp": now,
-        });
-        if let Err(error) = self.store.create(EVENT, event).await {
-            tracing::warn!(%error, "an event is lost");
-        }
+    async fn tell(&self, severity: &str, reason: &str, message: &str) {
+        let word = Word { source: "postgres-operator", severity, reason, message };
+        self.store.tell(&self.spot(POSTGRESQL), &self.manifest.uid, word).await;
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::build;
 use crate::sandbox::error::Result;
 use crate::sandbox::node::NOT_CROWD;
-use crate::sandbox::objects::{self, Change, POD, STATEFUL_SET, Store, VOLUME_CLAIM, is_ready, text};
+use crate::sandbox::objects::{self, Change, POD, STATEFUL_SET, Store, VOLUME_CLAIM, Word, is_ready, text};
 
 type Key = (String, String);
 
@@ -125,6 +125,7 @@ impl Known {
                 let (pod, claim) = build::pod(&set, ordinal);
                 store.create(VOLUME_CLAIM, claim).await?;
                 if let Some(made) = store.create(POD, pod).await? {
+                    announce(store, &set, &made).await;
                     self.pods.insert((key.0.clone(), pod_name(ordinal)), made);
                 }
             }
@@ -157,6 +158,20 @@ impl Known {
         }
         Ok(())
     }
+}
+
+/// Says what a controller and a scheduler say about a new pod.
+async fn announce(store: &Store, set: &Value, pod: &Value) {
+    let (namespace, name) = (text(pod, &["metadata", "namespace"]), text(pod, &["metadata", "name"]));
+    let set_name = text(set, &["metadata", "name"]);
+    let message = format!("Create Pod {name} in StatefulSet {set_name} successful");
+    let (source, severity) = ("statefulset-controller", "Normal");
+    let word = Word { source, severity, reason: "SuccessfulCreate", message: &message };
+    store.tell(&STATEFUL_SET.at(namespace, set_name), text(set, &["metadata", "uid"]), word).await;
+    let node = text(pod, &["spec", "nodeName"]);
+    let message = format!("Successfully assigned {namespace}/{name} to {node}");
+    let word = Word { source: "default-scheduler", severity, reason: "Scheduled", message: &message };
+    store.tell(&POD.at(namespace, name), text(pod, &["metadata", "uid"]), word).await;
 }
 
 #[cfg(test)]
