@@ -41,6 +41,7 @@
 //! - [`app`]: model, messages, effects
 //!
 //! The world:
+//! - [`pg`]: Postgres itself: connections, surveys, faults
 //! - [`plane`]: where clusters live: Kubernetes contexts, plain hosts
 //! - [`term`]: the terminal, taken and given back whatever happens
 //! - [`sandbox`]: a small real fleet on this machine, for the demo and the tests
@@ -80,6 +81,7 @@ pub mod head;
 pub mod id;
 pub mod keymap;
 pub mod metric;
+pub mod pg;
 pub mod plane;
 pub mod present;
 pub mod runtime;

@@ -41,6 +41,23 @@ pub enum SurveyId {
     Storage,
 }
 
+impl SurveyId {
+    /// As in messages, tables and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            SurveyId::Vitals => "vitals",
+            SurveyId::Replication => "replication",
+            SurveyId::Slots => "slots",
+            SurveyId::Origins => "origins",
+            SurveyId::Subscriptions => "subscriptions",
+            SurveyId::Archiver => "archiver",
+            SurveyId::Activity => "activity",
+            SurveyId::Progress => "progress",
+            SurveyId::Storage => "storage",
+        }
+    }
+}
+
 /// What a survey is asked of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -67,6 +84,28 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Its name in messages, tables and JSON.
+    pub fn name(&self) -> &'static str {
+        self.id.word()
+    }
+
+    /// The right that lets a monitoring role ask it of a server of that major version.
+    pub fn needs_on(&self, major: u16) -> &'static str {
+        match self.id {
+            // Before 14 the functions check for a superuser themselves.
+            SurveyId::Origins if major < 14 => "a superuser: before Postgres 14 no GRANT opens replication origins",
+            SurveyId::Vitals
+            | SurveyId::Replication
+            | SurveyId::Slots
+            | SurveyId::Origins
+            | SurveyId::Subscriptions
+            | SurveyId::Archiver
+            | SurveyId::Activity
+            | SurveyId::Progress
+            | SurveyId::Storage => self.needs,
+        }
+    }
+
     /// The SQL for a server of that major version; none if the server is too old.
     pub fn sql_for(&self, major: u16) -> Option<&'static str> {
         self.sql.iter().rev().find(|(since, _)| *since <= major).map(|(_, sql)| *sql)

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 
 use crate::fault::Fault;
 use crate::fleet::seen::Seen;
-use crate::id::PlaneId;
+use crate::id::{InstanceId, PlaneId};
+use crate::pg::Reached;
 use crate::work::probe::{Answer, Probe};
 use crate::work::want::Want;
 
@@ -48,6 +49,9 @@ pub trait Plane: fmt::Debug + Send + Sync {
     /// Streams what `want` asks for into `sink` until the future is dropped; never ends by itself but for wants that this
     /// plane cannot serve, which it answers with a fault once.
     fn stream(&self, want: Want, sink: Sink) -> BoxFuture<'static, ()>;
+
+    /// Says how an instance's Postgres is reached and logged into, now.
+    fn reach(&self, instance: InstanceId) -> BoxFuture<'static, Result<Reached, Fault>>;
 
     /// Answers one question, once, within its own deadline.
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>>;

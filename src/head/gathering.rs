@@ -47,7 +47,11 @@ impl<'a> Gathering<'a> {
             self.runtime.want(wants.chain([Want::Fleet]).collect());
             let n_open = open.len();
             let is_open = |fleet: &Fleet, (id, survey): &(InstanceId, &'static Survey)| {
-                fleet.instance(id).is_none_or(|instance| !instance.has_answered(survey.id))
+                fleet.instance(id).is_none_or(|instance| {
+                    // A standby is not asked what only a primary can tell.
+                    let standby = instance.vitals.last().is_some_and(|(vitals, _)| vitals.in_recovery);
+                    !(instance.has_answered(survey.id) || standby && survey.asked == Asked::OnPrimary)
+                })
             };
             self.until(|fleet| open.iter().filter(|asked| is_open(fleet, asked)).count() < n_open, Duration::ZERO);
             let fleet = &self.fleet;

@@ -55,8 +55,19 @@ pub(super) const SURVEY: Survey = Survey {
     every: Duration::from_secs(2),
     asked: Asked::OnPrimary,
     needs: "pg_monitor",
-    sql: &[],
+    sql: &[(12, SQL)],
 };
+
+const SQL: &str = "select current_setting('archive_mode') as mode,
+    current_setting('archive_command') as command,
+    current_setting('archive_library', true) as library,
+    a.archived_count as archived,
+    a.last_archived_wal,
+    a.last_archived_time as last_archived,
+    a.failed_count as failed,
+    a.last_failed_wal,
+    a.last_failed_time as last_failed
+from pg_stat_archiver a";
 
 pub(super) const METRICS: &[Metric] = &[Metric {
     id: "archive_failures",

@@ -49,8 +49,27 @@ pub(super) const SURVEY: Survey = Survey {
     every: Duration::from_secs(2),
     asked: Asked::Everywhere,
     needs: "pg_monitor",
-    sql: &[],
+    sql: &[(12, SQL)],
 };
+
+const SQL: &str = "select r.pid,
+    r.usename as user,
+    coalesce(r.application_name, '') as application_name,
+    coalesce(host(r.client_addr), r.client_hostname) as client,
+    r.state,
+    r.sent_lsn as sent,
+    r.write_lsn as written,
+    r.flush_lsn as flushed,
+    r.replay_lsn as replayed,
+    r.sync_state,
+    extract(epoch from r.replay_lag)::float8 as replay_lag,
+    r.reply_time as reply,
+    s.slot_name as slot,
+    coalesce(s.slot_type = 'logical', false) as logical,
+    case when pg_is_in_recovery() then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+        else pg_current_wal_lsn() end as reference
+from pg_stat_replication r left join pg_replication_slots s on s.active_pid = r.pid
+order by r.application_name, r.pid";
 
 pub(super) const METRICS: &[Metric] = &[Metric {
     id: "replay_lag",

@@ -49,8 +49,53 @@ pub(super) const SURVEY: Survey = Survey {
     every: Duration::from_secs(2),
     asked: Asked::Everywhere,
     needs: "pg_monitor",
-    sql: &[],
+    sql: &[(12, SQL_12), (13, SQL_13), (16, SQL_16), (17, SQL_17)],
 };
+
+/// `$wal` and `$invalidation` are the columns that came with 13 and with 16 and 17, or nulls in their place.
+macro_rules! slots {
+    ($wal:literal, $invalidation:literal) => {
+        concat!(
+            "select s.slot_name as name,
+    s.slot_type = 'logical' as logical,
+    s.plugin,
+    s.database,
+    s.active,
+    s.temporary,
+    s.restart_lsn as restart,
+    s.confirmed_flush_lsn as confirmed_flush,
+    greatest(pg_wal_lsn_diff(case when pg_is_in_recovery()
+            then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+            else pg_current_wal_lsn() end, s.restart_lsn), 0)::int8 as retained,
+    ",
+            $wal,
+            ",
+    ",
+            $invalidation,
+            "
+from pg_replication_slots s
+order by s.slot_name"
+        )
+    };
+}
+
+const SQL_12: &str = slots!(
+    "null::text as wal_status, null::int8 as safe_wal",
+    "null::timestamptz as inactive_since, null::text as invalidation, null::bool as failover, null::bool as synced"
+);
+const SQL_13: &str = slots!(
+    "s.wal_status, s.safe_wal_size as safe_wal",
+    "null::timestamptz as inactive_since, null::text as invalidation, null::bool as failover, null::bool as synced"
+);
+const SQL_16: &str = slots!(
+    "s.wal_status, s.safe_wal_size as safe_wal",
+    "null::timestamptz as inactive_since, case when s.conflicting then 'conflict' end as invalidation,
+    null::bool as failover, null::bool as synced"
+);
+const SQL_17: &str = slots!(
+    "s.wal_status, s.safe_wal_size as safe_wal",
+    "s.inactive_since, s.invalidation_reason as invalidation, s.failover, s.synced"
+);
 
 pub(super) const METRICS: &[Metric] = &[Metric {
     id: "slot_retained",

@@ -31,8 +31,17 @@ pub(super) const SURVEY: Survey = Survey {
     every: Duration::from_secs(300),
     asked: Asked::OnPrimary,
     needs: "pg_monitor",
-    sql: &[],
+    sql: &[(12, SQL)],
 };
+
+const SQL: &str = "select datname as database,
+    case when has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'usage')
+        then pg_database_size(oid) end as size,
+    null::int8 as wal
+from pg_database
+union all
+select null, null, sum(size)::int8 from pg_ls_waldir()
+order by 1";
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {

@@ -41,9 +41,13 @@ pub(super) const ORIGINS: Survey = Survey {
     doc: "replication origins: how far each remote stream has been applied",
     every: Duration::from_secs(2),
     asked: Asked::OnPrimary,
-    needs: "GRANT EXECUTE ON FUNCTION pg_show_replication_origin_status() TO the monitoring role",
-    sql: &[],
+    needs: "GRANT EXECUTE ON FUNCTION pg_catalog.pg_show_replication_origin_status() TO the monitoring role",
+    sql: &[(12, ORIGINS_SQL)],
 };
+
+// The function, not the view on it: that way one GRANT is enough.
+const ORIGINS_SQL: &str = "select external_id as name, remote_lsn as remote, local_lsn as local
+from pg_show_replication_origin_status() order by external_id";
 
 pub(super) const SUBSCRIPTIONS: Survey = Survey {
     id: SurveyId::Subscriptions,
@@ -51,8 +55,46 @@ pub(super) const SUBSCRIPTIONS: Survey = Survey {
     every: Duration::from_secs(2),
     asked: Asked::OnPrimary,
     needs: "pg_monitor",
-    sql: &[],
+    sql: &[(12, SUBSCRIPTIONS_12), (15, SUBSCRIPTIONS_15), (16, SUBSCRIPTIONS_16)],
 };
+
+/// `$apply` picks the apply worker among a subscription's workers, `$errors` counts errors.
+macro_rules! subscriptions {
+    ($apply:literal, $errors:literal) => {
+        concat!(
+            "select s.subname as name,
+    d.datname as database,
+    s.subenabled as enabled,
+    a.pid,
+    a.received_lsn as received,
+    a.latest_end_lsn as latest_end,
+    a.last_msg_receipt_time as last_message,
+    (select count(*) from pg_stat_subscription w where w.subid = s.oid and w.relid is not null)::int4 as n_syncing,
+    ",
+            $errors,
+            "
+from pg_subscription s
+left join pg_database d on d.oid = s.subdbid
+left join pg_stat_subscription a on a.subid = s.oid and a.pid is not null and ",
+            $apply,
+            "
+order by d.datname, s.subname"
+        )
+    };
+}
+
+const SUBSCRIPTIONS_12: &str =
+    subscriptions!("a.relid is null", "null::int8 as apply_errors, null::int8 as sync_errors");
+const SUBSCRIPTIONS_15: &str = subscriptions!(
+    "a.relid is null",
+    "(select e.apply_error_count from pg_stat_subscription_stats e where e.subid = s.oid) as apply_errors,
+    (select e.sync_error_count from pg_stat_subscription_stats e where e.subid = s.oid) as sync_errors"
+);
+const SUBSCRIPTIONS_16: &str = subscriptions!(
+    "a.relid is null and a.leader_pid is null",
+    "(select e.apply_error_count from pg_stat_subscription_stats e where e.subid = s.oid) as apply_errors,
+    (select e.sync_error_count from pg_stat_subscription_stats e where e.subid = s.oid) as sync_errors"
+);
 
 pub(super) const METRICS: &[Metric] = &[Metric {
     id: "subscription_errors",

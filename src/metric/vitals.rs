@@ -98,8 +98,69 @@ pub(super) const SURVEY: Survey = Survey {
     every: Duration::from_secs(2),
     asked: Asked::Everywhere,
     needs: "pg_monitor",
-    sql: &[],
+    sql: &[(12, SQL_12), (14, SQL_14)],
 };
+
+/// `$pause` reads the state of replay as `pg_get_wal_replay_pause_state()` words it.
+macro_rules! vitals {
+    ($pause:literal) => {
+        concat!(
+            "select current_setting('server_version_num')::int4 as version,
+    (select system_identifier from pg_control_system()) as system,
+    r.in_recovery,
+    case when r.in_recovery
+        then greatest(
+            (select received_tli from pg_stat_wal_receiver),
+            (select nullif(min_recovery_end_timeline, 0) from pg_control_recovery()),
+            (select timeline_id from pg_control_checkpoint()))
+        else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int4
+        end as timeline,
+    pg_postmaster_start_time() as started,
+    clock_timestamp() as clock,
+    case when not r.in_recovery then pg_current_wal_lsn() end as written,
+    case when r.in_recovery then pg_last_wal_receive_lsn() end as received,
+    case when r.in_recovery then pg_last_wal_replay_lsn() end as replayed,
+    case when r.in_recovery then pg_last_xact_replay_timestamp() end as replayed_commit,
+    case when r.in_recovery then ",
+            $pause,
+            " end as replay,
+    w.status as receiver_status,
+    w.sender_host as receiver_host,
+    w.sender_port as receiver_port,
+    w.slot_name as receiver_slot,
+    w.latest_end_lsn as receiver_end,
+    w.last_msg_receipt_time as receiver_message,
+    a.connections,
+    current_setting('max_connections')::int4 as max_connections,
+    extract(epoch from clock_timestamp() - least(a.oldest, (select min(prepared) from pg_prepared_xacts)))::float8
+        as oldest_transaction,
+    (select max(age(datfrozenxid))::int8 from pg_database) as xid_age,
+    s.pending_restart,
+    current_setting('synchronous_standby_names') as synchronous_standby_names,
+    not r.in_recovery and s.writable as writable
+from (select pg_is_in_recovery() as in_recovery) r
+left join pg_stat_wal_receiver w on true
+cross join (
+    select count(*) filter (where backend_type = 'client backend' or backend_type is null and datid is not null)::int4
+            as connections,
+        min(xact_start) filter (where pid <> pg_backend_pid()) as oldest
+    from pg_stat_activity) a
+cross join (
+    select coalesce(array_agg(name) filter (where pending_restart), '{}') as pending_restart,
+        bool_and(reset_val = 'off') filter (where name = 'default_transaction_read_only') as writable
+    from pg_settings
+    where pending_restart or name = 'default_transaction_read_only') s"
+        )
+    };
+}
+
+const SQL_12: &str = vitals!(
+    "(select case when not pg_is_wal_replay_paused() then 'not paused'
+            when exists (select from pg_stat_activity
+                where backend_type = 'startup' and wait_event in ('RecoveryPause', 'RecoveryWalStream', 'RecoveryWalAll'))
+            then 'paused' else 'pause requested' end)"
+);
+const SQL_14: &str = vitals!("pg_get_wal_replay_pause_state()");
 
 pub(super) const METRICS: &[Metric] = &[
     Metric {

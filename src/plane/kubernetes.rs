@@ -11,6 +11,7 @@ pub mod parts;
 pub mod patroni;
 pub mod pool;
 mod quantity;
+mod reach;
 pub mod settings;
 pub mod slim;
 mod watch;
@@ -28,6 +29,7 @@ use super::{Clock, Plane, Sink, backoff};
 use crate::fault::Fault;
 use crate::fleet::seen::{Seen, Source, SourceState};
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
+use crate::pg::{self, Reached};
 use crate::work::probe::{Answer, Probe};
 use crate::work::want::Want;
 use client::Server;
@@ -175,6 +177,11 @@ impl Kubernetes {
         manifest::keep(server, cluster, object, sink, self.shared.clock.clone()).await;
     }
 
+    async fn find(self, instance: InstanceId) -> Result<Reached, Fault> {
+        let settings = self.settings().await?;
+        reach::reach(&self.server().await, &settings, &self.shared.options, &instance).await
+    }
+
     async fn answer(self, probe: Probe) -> Result<Answer, Fault> {
         let server = self.server().await;
         match probe {
@@ -184,9 +191,7 @@ impl Kubernetes {
                 let namespace = namespace.or(named);
                 Ok(Answer::Rights(access::rights(&server, namespace.as_deref()).await))
             }
-            Probe::Reach(instance) => {
-                Err(Fault::Unsupported { what: instance.to_string(), why: "this build has no way to Postgres".into() })
-            }
+            Probe::Reach(instance) => pg::probe::reach(self.find(instance).await?).await,
         }
     }
 }
@@ -201,10 +206,15 @@ impl Plane for Kubernetes {
         match want {
             Want::Fleet => this.watch_fleet(sink).boxed(),
             Want::Surroundings(cluster) => this.look_around(cluster, sink).boxed(),
+            // Sampled by the runtime, over `reach`.
             Want::Survey { .. } => futures::future::pending().boxed(),
             Want::Logs { instance, container } => this.follow(instance, container, sink).boxed(),
             Want::Manifest { cluster, object } => this.keep_manifest(cluster, object, sink).boxed(),
         }
+    }
+
+    fn reach(&self, instance: InstanceId) -> BoxFuture<'static, Result<Reached, Fault>> {
+        self.clone().find(instance).boxed()
     }
 
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>> {

@@ -1,5 +1,6 @@
 //! What the user may do, by feature of pgdeck, and which versions answer.
 
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::client::Server;
@@ -54,7 +55,10 @@ const NEEDED: &[Needed] = &[
 pub async fn rights(server: &Server, namespace: Option<&str>) -> Vec<Right> {
     let mut rights = Vec::with_capacity(NEEDED.len());
     for some in NEEDED.chunks(4) {
-        let asks = some.iter().map(|needed| one(server, needed, namespace));
+        let mut asks = Vec::with_capacity(some.len());
+        for needed in some {
+            asks.push(one(server, needed, namespace).boxed());
+        }
         rights.extend(futures::future::join_all(asks).await);
     }
     rights

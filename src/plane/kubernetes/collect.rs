@@ -114,6 +114,8 @@ impl Collecting {
             return;
         }
         self.running.push(subject.clone());
+        let now = (self.clock)();
+        self.tell_kind(&subject, SourceState::Connecting, now);
         self.tasks.spawn(watch::run(self.server.clone(), subject, self.tell.clone(), self.clock.clone()));
     }
 
