@@ -13,7 +13,7 @@ use crate::action::ViewId;
 use crate::fleet::seen::Seen;
 use crate::keymap::chord::Chord;
 use crate::keymap::{Keymap, KeymapError};
-use crate::screen::Screen;
+use crate::screen::{Screen, chrome};
 use crate::state::{Settings, State};
 use crate::theme::Theme;
 use crate::view::fleet::FleetView;
@@ -106,7 +106,8 @@ impl Model {
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let look = self.look(now);
         let view = self.screen.views.last().and_then(|view| view.next_change(&look));
-        [view, self.state.notices.fades(now), self.state.fleet.next_recheck()].into_iter().flatten().min()
+        let chrome = chrome::next_change(&look);
+        [view, chrome, self.state.notices.fades(now), self.state.fleet.next_recheck()].into_iter().flatten().min()
     }
 
     /// The view on top.

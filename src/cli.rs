@@ -44,7 +44,7 @@ pub struct Globals {
     /// How to reach pods: through the API server's port-forward, or directly at their addresses
     #[arg(long, global = true, value_enum, help_heading = "Where")]
     pub reach: Option<Reach>,
-    /// Theme: default, light, high-contrast, mono, or the path of a TOML file
+    /// Theme: default, light, high-contrast, colour-blind, mono, or the path of a TOML file
     #[arg(long, global = true, value_name = "NAME", help_heading = "Manners")]
     pub theme: Option<String>,
     /// Draw with ASCII alone

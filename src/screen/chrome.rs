@@ -9,6 +9,7 @@
 //!  enter open  / filter  ! problems  ? help  q quit
 //! ```
 
+use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
@@ -74,6 +75,12 @@ pub fn too_small(look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+/// When the age of a state at the top, or in the banner, reads differently.
+pub fn next_change(look: &Look<'_>) -> Option<Timestamp> {
+    let passing = planes(look).filter(|(_, standing)| !matches!(standing.state, SourceState::Live { .. }));
+    passing.map(|(_, standing)| look.now + format::stands(look.now.duration_since(standing.since))).min()
+}
+
 fn span(text: impl Into<std::borrow::Cow<'static, str>>, tone: Tone) -> Span {
     Span { text: text.into(), tone }
 }
@@ -100,7 +107,9 @@ fn header(look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
     // What is lost must not be cut off at the right.
     standings.sort_by_key(|(_, standing)| !matches!(standing.state, SourceState::Lost { .. }));
     for (plane, standing) in standings {
-        left.push(span(format!("  {} ", clean(plane.context())), Tone::Normal));
+        let protected = look.state.settings.protected.iter().any(|name| name == plane.context());
+        let mark = if protected { "(protected) " } else { "" };
+        left.push(span(format!("  {} {mark}", clean(plane.context())), Tone::Normal));
         left.push(state_word(standing, look.now));
     }
     let limited = look.state.fleet.sources().filter(|(source, standing)| {

@@ -74,7 +74,9 @@ impl Palette {
             detail: keymap.spelled(action.id).join(", "),
             choice: Choice::Act(action),
         });
-        let views = VIEWS.iter().map(|row| Item {
+        // What an action opens is not offered twice.
+        let opens = |id: ViewId| actions_in(view).any(|action| action.does == Deed::Open(id));
+        let views = VIEWS.iter().filter(|row| row.id != view && !opens(row.id)).map(|row| Item {
             text: format!("view {}", row.name),
             doc: row.doc,
             detail: "view".into(),
@@ -206,7 +208,7 @@ mod tests {
     #[test]
     fn a_few_letters_find_actions_views_and_clusters() {
         assert_eq!(chosen("h e l p enter", &[]), "help");
-        assert_eq!(chosen("v i e w space f l e enter", &[]), "view fleet");
+        assert_eq!(chosen("c o p enter", &[]), "copy");
         assert_eq!(chosen("d m / s h a c enter", &[]), "demo//shop/acid");
         assert_eq!(chosen("x q x q x enter", &[]), "nothing");
     }
