@@ -188,6 +188,9 @@ impl std::fmt::Display for Status {
         if let Some(api) = &self.api {
             writeln!(out, "api {api}   log {}", self.log)?;
         }
+        if self.crowd > 0 {
+            writeln!(out, "  {} made-up clusters", self.crowd)?;
+        }
         for (cluster, word) in &self.clusters {
             writeln!(out, "  {cluster:<28} {word}")?;
         }

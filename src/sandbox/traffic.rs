@@ -136,6 +136,13 @@ fn table(name: &str) -> String {
     )
 }
 
+/// Every so many statements a bulk import comes, so that standbys have something to catch up with.
+const IMPORT_EVERY: u32 = 300;
+
+fn import(table: &str) -> String {
+    format!("insert into {table} (customer, cents) select n % 1000, n from generate_series(1, 20000) n")
+}
+
 /// The statements of the workload, in turn; the table stays at some thousand rows.
 fn statements(table: &str) -> [String; 5] {
     let insert =
@@ -159,8 +166,8 @@ async fn write(
     let session = target.primary().await?;
     let what = format!("cannot write to {}", target.name());
     session.client.batch_execute(&table(target.table())).await.during(&*what)?;
-    let statements = statements(target.table());
-    let mut statements = statements.iter().cycle();
+    let (import, usual) = (import(target.table()), statements(target.table()));
+    let mut statements = (1..=IMPORT_EVERY).cycle().zip(usual.iter().cycle());
     loop {
         let now = *rate.borrow_and_update();
         if now == 0 {
@@ -172,7 +179,8 @@ async fn write(
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !rate.has_changed().unwrap_or(false) || *rate.borrow_and_update() == now {
             beat.tick().await;
-            let Some(statement) = statements.next() else { return Ok(()) };
+            let Some((turn, usual)) = statements.next() else { return Ok(()) };
+            let statement = if turn == IMPORT_EVERY { &import } else { usual };
             let answer = tokio::time::timeout(Duration::from_secs(15), session.client.batch_execute(statement)).await;
             answer.map_err(|_elapsed| Error::failed(&*what, "no answer within 15 s"))?.during(&*what)?;
             if done.send((target.name(), Ok(()))).await.is_err() {

@@ -155,6 +155,27 @@ fn no_password_is_in_a_command_line_or_an_environment() {
     assert_eq!(shown.collect::<Vec<_>>(), []);
 }
 
+#[tokio::test]
+async fn a_crowd_has_real_sizes_and_moves_by_its_regime() {
+    let sandbox = Fixture::new("crowd", "one");
+    let output = sandbox.run(&["up", "--detach", "--fleet", "none", "--crowd", "20", "--regime", "heartbeat+churn"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let store = store(&sandbox.ready()).await;
+    let pods = store.list(POD, "crowd-00", "application=spilo").await.unwrap();
+    assert_eq!(pods.len(), 60);
+    assert!(pods.iter().all(|pod| pod.to_string().len() >= 9 * 1024 && pod["status"]["phase"] == "Running"));
+
+    let words = || async { store.list(POSTGRESQL, "crowd-00", "").await.unwrap() };
+    let leader = CONFIG_MAP.at("crowd-00", "crowd-00007-leader");
+    let renewed = |leader: Option<Value>| leader.unwrap()["metadata"]["annotations"]["renewTime"].clone();
+    let (before, first) = (renewed(store.get(&leader).await.unwrap()), words().await);
+    let deadline = Instant::now() + PATIENCE;
+    while renewed(store.get(&leader).await.unwrap()) == before || words().await == first {
+        assert!(Instant::now() < deadline, "nothing moves");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// A way to the API of a sandbox that is up.
 async fn store(status: &Value) -> Store {
     let kubeconfig = Path::new(status["kubeconfig"].as_str().unwrap());

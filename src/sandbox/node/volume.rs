@@ -19,10 +19,11 @@ shift
 exec \"$@\"
 ";
 const WAL_G: &str = "#!/bin/sh
-# Stands in for WAL-G: archives into a local folder, in one move.
+# Stands in for WAL-G: archives into a local folder, in one move, and keeps the newest few.
 [ \"$1\" = wal-push ] || { echo \"wal-g: $1 is not known here\" >&2; exit 1; }
 name=${2##*/}
-cp -- \"$2\" \"$WALG_FILE_PREFIX/.$name\" && mv -- \"$WALG_FILE_PREFIX/.$name\" \"$WALG_FILE_PREFIX/$name\"
+cp -- \"$2\" \"$WALG_FILE_PREFIX/.$name\" && mv -- \"$WALG_FILE_PREFIX/.$name\" \"$WALG_FILE_PREFIX/$name\" || exit 1
+cd \"$WALG_FILE_PREFIX\" && ls -t | tail -n +9 | while read -r old; do rm -f -- \"$old\"; done
 ";
 
 /// Puts the tools that Spilo calls by name where the members' search path finds them.
