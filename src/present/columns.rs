@@ -27,6 +27,8 @@ pub struct Column {
     pub priority: u8,
     pub align: Align,
     pub cut: Cut,
+    /// The greater value is the worse one: sorted downwards at first.
+    pub greater_is_worse: bool,
     pub cell: fn(&Entry, Timestamp) -> Cell,
     pub key: fn(&Entry) -> Key,
 }
@@ -47,6 +49,7 @@ pub static COLUMNS: &[Column] = &[
         title: "HEALTH",
         doc: "The worst verdict that holds; sorted by it, what needs you stands first.",
         width: 10,
+        greater_is_worse: true,
         key: |entry| Key::Number(entry.health.severity as u64),
         ..text(0, |entry, _| cluster::health(entry.health.severity))
     },
@@ -133,6 +136,7 @@ pub static COLUMNS: &[Column] = &[
         doc: "How far the slowest standby's replay trails; `~` where it comes from Patroni's positions, not from SQL.",
         width: 10,
         align: Align::Right,
+        greater_is_worse: true,
         key: |entry| topology::worst_lag(entry).map_or(Key::Unknown, |(_, lag)| Key::Number(lag.bytes.0)),
         ..text(20, |entry, _| lag(entry))
     },
@@ -197,7 +201,19 @@ pub const FROZEN: usize = 2;
 
 const fn text(priority: u8, cell: fn(&Entry, Timestamp) -> Cell) -> Column {
     let key = |_: &Entry| Key::Unknown;
-    Column { id: "", title: "", doc: "", width: 0, most: 0, priority, align: Align::Left, cut: Cut::End, cell, key }
+    Column {
+        id: "",
+        title: "",
+        doc: "",
+        width: 0,
+        most: 0,
+        priority,
+        align: Align::Left,
+        cut: Cut::End,
+        greater_is_worse: false,
+        cell,
+        key,
+    }
 }
 
 /// The columns of those names, in that order; all of them for none. An error names what is unknown, and what there is.

@@ -14,18 +14,18 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::filter::Filter;
-use super::{Look, Reply, Subject, View, survey_wants};
+use super::{Look, Reply, Subject, View, psql, survey_wants};
 use crate::action::{Deed, ViewId};
 use crate::fleet::cluster::Role;
 use crate::fleet::seen::{Source, SourceState};
 use crate::fleet::{Entry, Fleet, topology};
-use crate::id::{ClusterId, InstanceId};
+use crate::id::{ClusterId, InstanceId, PlaneId};
 use crate::metric::{Asked, SURVEYS};
 use crate::present::columns::{self, COLUMNS, FROZEN};
 use crate::present::{Cell, Tone, clean};
 use crate::state::State;
 use crate::widget::cursor::{Cursor, Keyed};
-use crate::widget::table::{self, Column, Frame};
+use crate::widget::table::{self, Column, Frame, Order};
 use crate::work::want::Want;
 use roster::Roster;
 
@@ -50,7 +50,18 @@ impl FleetView {
         self.roster.set(|rule| {
             let at = chosen.iter().position(|column| *column == rule.column).map_or(0, |at| at + 1);
             rule.column = chosen.get(at).or(chosen.first()).copied().unwrap_or(0);
+            let worse = COLUMNS[rule.column].greater_is_worse;
+            rule.order = if worse { Order::Descending } else { Order::Ascending };
         });
+    }
+
+    /// The instance that a row stands for: the primary, or any member.
+    fn instance(&self, fleet: &Fleet) -> Option<InstanceId> {
+        let cluster = self.cursor.selected()?;
+        let entry = fleet.get(cluster)?;
+        let any = || entry.cluster.members.first().map(|member| &member.name);
+        let member = topology::primary(entry).or_else(any)?.clone();
+        Some(InstanceId { cluster: cluster.clone(), member })
     }
 
     /// What to say where there is no row.
@@ -150,22 +161,19 @@ impl View for FleetView {
             Deed::ProblemsOnly => self.roster.set(|rule| rule.problems_only = !rule.problems_only),
             Deed::Enter => return Reply::Open(ViewId::Cluster, self.subject()),
             Deed::Open(id @ (ViewId::Instance | ViewId::Activity)) => {
-                let Some(cluster) = self.cursor.selected() else { return Reply::NotMine };
-                let entry = look.state.fleet.get(cluster);
-                let primary = entry.and_then(topology::primary);
-                let any = || entry?.cluster.members.first().map(|member| &member.name);
-                return match primary.or_else(any) {
-                    Some(member) => {
-                        let instance = InstanceId { cluster: cluster.clone(), member: member.clone() };
-                        Reply::Open(id, Subject::Instance(instance))
-                    }
-                    None => Reply::Say(format!("{} has no member yet", clean(&cluster.name))),
+                return match (self.instance(&look.state.fleet), self.cursor.selected()) {
+                    (Some(instance), _) => Reply::Open(id, Subject::Instance(instance)),
+                    (None, Some(cluster)) => Reply::Say(format!("{} has no member yet", clean(&cluster.name))),
+                    (None, None) => Reply::NotMine,
                 };
             }
             Deed::Copy => {
-                return match self.cursor.selected() {
-                    Some(cluster) => Reply::Copy(super::cluster::get(cluster)),
-                    None => Reply::Say("there is no row to copy".into()),
+                return match (self.cursor.selected(), self.instance(&look.state.fleet)) {
+                    (Some(cluster), Some(instance)) if cluster.plane == PlaneId::Hosts => {
+                        Reply::Copy(psql(look.state, &instance))
+                    }
+                    (Some(cluster), _) => Reply::Copy(super::cluster::get(cluster)),
+                    (None, _) => Reply::Say("there is no row to copy".into()),
                 };
             }
             _ => return Reply::NotMine,

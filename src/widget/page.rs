@@ -190,7 +190,6 @@ impl<K: Clone + PartialEq> Page<K> {
             if left == 0 {
                 break;
             }
-            let text = if theme.ascii { to_ascii(text) } else { text.into() };
             (x, _) = buffer.set_stringn(x, area.y, text, left, theme.style(span.tone));
         }
         if selected {
@@ -215,29 +214,6 @@ fn skip_columns<'a>(text: &'a str, skip: &mut usize) -> &'a str {
         *skip = skip.saturating_sub(unicode_width::UnicodeWidthChar::width(c).unwrap_or(0));
     }
     rest.as_str()
-}
-
-/// Our own line drawing in ASCII; everything else stays.
-fn to_ascii(text: &str) -> std::borrow::Cow<'_, str> {
-    if text.is_ascii() {
-        return text.into();
-    }
-    let swap = |c: char| match c {
-        '├' | '└' | '┌' | '▅' | '▆' => '+',
-        '─' | '–' => '-',
-        '│' => '|',
-        '…' => '~',
-        '●' => '*',
-        '○' => 'o',
-        '▲' => '^',
-        '▼' => 'v',
-        '▁' | '▂' | '·' => '.',
-        '▃' | '▄' => ':',
-        '▇' | '█' => '#',
-        '→' => '>',
-        other => other,
-    };
-    text.chars().map(swap).collect::<String>().into()
 }
 
 #[cfg(test)]

@@ -71,6 +71,18 @@ fn the_filter_is_live_goes_by_esc_and_comes_back_by_up() {
 }
 
 #[test]
+fn sorting_goes_on_to_the_next_column_and_turns_around() {
+    let mut rig = Rig::new(fleets::busy());
+    let first = |rig: &mut Rig| rig.text((80, 24)).lines().nth(3).unwrap().to_owned();
+    rig.keys("s");
+    assert!(first(&mut rig).contains("acid-billing"));
+    rig.keys("S");
+    assert!(first(&mut rig).contains("oldprod"));
+    rig.keys("s s s s s s s s");
+    assert!(rig.text((80, 24)).contains("LAG↓") && first(&mut rig).contains("acid-shop"));
+}
+
+#[test]
 fn a_filter_with_an_unknown_column_names_it_and_the_known_ones() {
     let mut rig = Rig::new(fleets::busy());
     rig.keys("/");
@@ -89,6 +101,9 @@ fn a_row_is_copied_as_a_command_and_without_a_password() {
     assert_eq!(rig.keys("c"), yank("kubectl --context demo -n production get postgresql acid-shop"));
     let psql = "kubectl --context demo -n production exec -it acid-shop-0 -c postgres -- psql -U postgres";
     assert_eq!(rig.keys("i c"), yank(psql));
+    let mut rig = Rig::new(fleets::busy());
+    rig.keys("/ o l d p r o d enter");
+    assert_eq!(rig.keys("c"), yank("psql -h 10.9.0.5 -p 5432"));
 }
 
 #[test]
