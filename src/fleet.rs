@@ -10,7 +10,7 @@ pub mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use cluster::Cluster;
@@ -23,6 +23,8 @@ const MOVES_KEPT: usize = 16;
 const EVENTS_KEPT: usize = 200;
 /// At most this many changes are remembered for views that catch up; older ones make them start over.
 const CHANGES_KEPT: usize = 4096;
+/// A plane that has not answered for three of its ten-second intervals is silent.
+const SILENCE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Everything that is known of the world.
 #[derive(Debug, Default)]
@@ -33,6 +35,18 @@ pub struct Fleet {
     generation: u64,
     changes: VecDeque<(u64, ClusterId)>,
     rechecks: BTreeSet<(Timestamp, ClusterId)>,
+    planes: BTreeMap<PlaneId, Hearing>,
+}
+
+/// How a plane is heard.
+#[derive(Debug, Default)]
+struct Hearing {
+    /// When it last answered.
+    heard: Option<Timestamp>,
+    /// When it is called silent unless it answers before.
+    due: Option<Timestamp>,
+    /// Why its clusters are unknown now.
+    silent: Option<String>,
 }
 
 /// One cluster with all that was learned of it.
@@ -83,7 +97,10 @@ impl Fleet {
     /// Takes in one thing seen.
     pub fn apply(&mut self, seen: Seen, now: Timestamp) {
         match seen {
-            Seen::Cluster { cluster, at } => self.take_cluster(*cluster, at, now),
+            Seen::Cluster { cluster, at } => {
+                self.hear(&cluster.id.plane, at, now);
+                self.take_cluster(*cluster, at, now);
+            }
             Seen::Census { plane, clusters, at: _ } => self.take_census(&plane, &clusters),
             Seen::Gone(id) => self.remove(&id),
             Seen::Rows { instance, database: _, survey, at, took_ms, rows } => {
@@ -110,12 +127,22 @@ impl Fleet {
             self.rechecks.pop_first();
             self.judge(&id, now);
         }
+        let due: Vec<PlaneId> = self
+            .planes
+            .iter()
+            .filter(|(_, hearing)| hearing.due.is_some_and(|due| due <= now))
+            .map(|(plane, _)| plane.clone())
+            .collect();
+        for plane in due {
+            self.fall_silent(&plane, now);
+        }
         self.generation != before
     }
 
     /// When [`Fleet::tick`] is due next.
     pub fn next_recheck(&self) -> Option<Timestamp> {
-        self.rechecks.first().map(|(at, _)| *at)
+        let planes = self.planes.values().filter_map(|hearing| hearing.due);
+        self.rechecks.first().map(|(at, _)| *at).into_iter().chain(planes).min()
     }
 
     /// All clusters, in order of their ids.
@@ -241,12 +268,55 @@ impl Fleet {
         if before.is_none_or(|before| before.state != state) {
             self.generation += 1;
         }
-        if let (Source::Plane { plane }, SourceState::Relisting | SourceState::Lost { .. }) = (&source, &state) {
-            self.clusters.values_mut().filter(|entry| entry.cluster.id.plane == *plane).for_each(|entry| {
-                entry.stale = true;
-            });
+        if let Source::Plane { plane } = &source {
+            let plane = plane.clone();
+            match &state {
+                SourceState::Live { .. } => self.hear(&plane, at, at),
+                SourceState::Relisting => self.mark_stale(&plane),
+                SourceState::Lost { .. } => {
+                    self.mark_stale(&plane);
+                    let hearing = self.planes.entry(plane).or_default();
+                    if hearing.silent.is_none() {
+                        hearing.due = Some(hearing.heard.unwrap_or(at) + SILENCE);
+                    }
+                }
+                SourceState::Connecting | SourceState::Limited { .. } => {}
+            }
         }
         self.sources.insert(source, Standing { state, at, since });
+    }
+
+    /// A plane answered: its clusters are known again.
+    fn hear(&mut self, plane: &PlaneId, at: Timestamp, now: Timestamp) {
+        let hearing = self.planes.entry(plane.clone()).or_default();
+        hearing.heard = Some(at);
+        hearing.due = None;
+        if hearing.silent.take().is_some() {
+            self.judge_plane(plane, now);
+        }
+    }
+
+    fn fall_silent(&mut self, plane: &PlaneId, now: Timestamp) {
+        let state = self.sources.get(&Source::Plane { plane: plane.clone() }).map(|standing| standing.state.clone());
+        let Some(hearing) = self.planes.get_mut(plane) else { return };
+        hearing.due = None;
+        let Some(SourceState::Lost { why }) = state else { return };
+        let seconds = hearing.heard.map_or(0, |heard| now.duration_since(heard).as_secs());
+        hearing.silent = Some(format!("nothing was heard for {seconds} s: {why}; {}", why.remedy()));
+        self.judge_plane(plane, now);
+    }
+
+    fn judge_plane(&mut self, plane: &PlaneId, now: Timestamp) {
+        let ids: Vec<_> = self.clusters.keys().filter(|id| id.plane == *plane).cloned().collect();
+        for id in &ids {
+            self.judge(id, now);
+        }
+    }
+
+    fn mark_stale(&mut self, plane: &PlaneId) {
+        for entry in self.clusters.values_mut().filter(|entry| entry.cluster.id.plane == *plane) {
+            entry.stale = true;
+        }
     }
 
     fn remove(&mut self, id: &ClusterId) {
@@ -274,7 +344,8 @@ impl Fleet {
 
     fn judge(&mut self, id: &ClusterId, now: Timestamp) {
         let Some(entry) = self.clusters.get(id) else { return };
-        let health = health::judge(&Scene { entry, now, silent: None }, &entry.health);
+        let silent = self.planes.get(&id.plane).and_then(|hearing| hearing.silent.as_deref());
+        let health = health::judge(&Scene { entry, now, silent }, &entry.health);
         if let Some(at) = entry.health.recheck {
             self.rechecks.remove(&(at, id.clone()));
         }

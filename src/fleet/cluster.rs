@@ -356,15 +356,30 @@ impl Cluster {
     /// Whether two reports differ only in the leader's lease and position: a heartbeat, which changes no verdict by itself.
     pub fn is_heartbeat_after(&self, before: &Cluster) -> bool {
         let (Some(now), Some(then)) = (&self.dcs, &before.dcs) else { return false };
-        if now.lease.as_ref().map(|lease| lease.seen) == then.lease.as_ref().map(|lease| lease.seen) {
-            return false;
-        }
-        let mut quiet = before.clone();
-        if let Some(dcs) = &mut quiet.dcs {
-            dcs.lease.clone_from(&now.lease);
-            dcs.optime = now.optime;
-        }
-        quiet == *self
+        now.lease != then.lease
+            && now.leader == then.leader
+            && self.status == before.status
+            && self.members == before.members
+            && self.workload == before.workload
+            && self.spec == before.spec
+            && self.origin == before.origin
+            && self.warning == before.warning
+            && self.unreadable == before.unreadable
+            && self.surroundings == before.surroundings
+            && now.is_same_but_for_time(then)
+    }
+}
+
+impl Dcs {
+    /// Whether nothing but the lease and the positions differs.
+    fn is_same_but_for_time(&self, before: &Dcs) -> bool {
+        self.config == before.config
+            && self.system == before.system
+            && self.history == before.history
+            && self.sync_standbys == before.sync_standbys
+            && self.sync_leader == before.sync_leader
+            && self.switchover == before.switchover
+            && self.failsafe_active == before.failsafe_active
     }
 }
 

@@ -1,9 +1,21 @@
 //! The verdict table: what is wrong with a cluster, with evidence and since when. One row per verdict.
 
-use jiff::Timestamp;
+mod leader;
+mod members;
+mod operator;
+mod patroni;
+mod server;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Entry;
+use super::known::Known;
 use crate::id::Text;
 
 /// How bad it is; the greater needs you first.
@@ -103,7 +115,81 @@ impl Default for Health {
 }
 
 /// All rules, worst first.
-pub static RULES: &[Rule] = &[];
+pub static RULES: &[Rule] = &[
+    leader::NO_PRIMARY,
+    leader::TWO_PRIMARIES,
+    leader::LEADER_OVERDUE,
+    server::SLOT_LOST,
+    operator::FAILED,
+    operator::UPDATE_FAILED,
+    members::UNREACHABLE,
+    server::MIXED,
+    leader::STARTING,
+    members::NOT_READY,
+    members::POD_TROUBLE,
+    leader::TIMELINES,
+    patroni::PAUSED,
+    patroni::FAILSAFE,
+    patroni::SWITCHOVER,
+    members::REPLAY_PAUSED,
+    members::PENDING_RESTART,
+    members::LAGGING,
+    operator::NOT_TAKEN_UP,
+    operator::ORPHAN,
+    server::ARCHIVER,
+    server::VOLUME,
+    server::XID_AGE,
+    server::CONNECTIONS,
+    source::SILENT,
+    source::NOT_ASKED,
+];
+
+/// A sample older than three of its intervals is none.
+const INTERVALS: i64 = 3;
+
+/// The value, if it was sampled within three of its intervals of `every` seconds.
+fn fresh<T>(known: &Known<T>, every: i64, now: Timestamp) -> Option<&T> {
+    match known {
+        Known::Seen { value, at } if now.duration_since(*at) <= SignedDuration::from_secs(every * INTERVALS) => {
+            Some(value)
+        }
+        Known::Seen { .. } | Known::Lost { .. } | Known::Never(_) => None,
+    }
+}
+
+/// It holds by one piece of evidence.
+fn holds(evidence: impl Into<String>) -> Judged {
+    Judged::Holds { evidence: vec![evidence.into()], since: None }
+}
+
+/// It holds if there is any evidence.
+fn holds_all(evidence: Vec<String>) -> Judged {
+    if evidence.is_empty() { Judged::Fine } else { Judged::Holds { evidence, since: None } }
+}
+
+/// When the samples of an entry grow too old to be believed.
+fn samples_age(entry: &Entry) -> Option<Timestamp> {
+    let seen = entry.instances.values().filter_map(|instance| match &instance.vitals {
+        Known::Seen { at, .. } => Some(*at + SignedDuration::from_secs(2 * INTERVALS) + SignedDuration::from_millis(1)),
+        Known::Lost { .. } | Known::Never(_) => None,
+    });
+    seen.min()
+}
+
+/// The rules as a table for the README.
+pub fn table() -> String {
+    let mut table = String::from("| verdict | severity | from | holds when |\n|---|---|---|---|\n");
+    for rule in RULES {
+        let from = match rule.needs {
+            Needs::Objects => "objects",
+            Needs::Sql => "SQL",
+        };
+        let doc = rule.doc.replace('|', "\\|");
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "| `{}` | {} | {from} | {doc} |", rule.id, rule.severity.word());
+    }
+    table
+}
 
 /// Judges a cluster by every rule. `before` keeps "since" of verdicts that held already.
 pub fn judge(scene: &Scene<'_>, before: &Health) -> Health {
@@ -128,6 +214,10 @@ pub fn judge(scene: &Scene<'_>, before: &Health) -> Health {
             }
         }
     }
+    // Only what is still to come: a sample that is too old already is waited for no longer.
+    let ageing = samples_age(scene.entry).filter(|at| *at > scene.now);
+    health.recheck = [health.recheck, ageing].into_iter().flatten().min();
+    health.verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.severity));
     health
 }
 

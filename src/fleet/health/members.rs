@@ -1,0 +1,185 @@
+//! Verdicts on members: pods, reachability, lag, replay, restarts.
+
+use jiff::SignedDuration;
+
+use super::{Judged, Needs, Rule, Scene, Severity, fresh, holds, holds_all};
+use crate::fault::Fault;
+use crate::fleet::cluster::{Member, Origin, Pod};
+use crate::fleet::known::Known;
+use crate::fleet::topology;
+use crate::metric::lsn::Bytes;
+use crate::metric::vitals::Replay;
+
+/// A container that ended within this is restarting.
+const RECENT: SignedDuration = SignedDuration::from_secs(600);
+/// Waiting for less than this is starting, not a problem.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+/// A fault of a sampler that backs off is believed for so long.
+const BELIEVED: SignedDuration = SignedDuration::from_secs(150);
+/// Spilo's default for `maximum_lag_on_failover`.
+const MAXIMUM_LAG: Bytes = Bytes(33_554_432);
+
+pub(super) const UNREACHABLE: Rule = Rule {
+    id: "unreachable",
+    severity: Severity::Critical,
+    doc: "SQL was asked of every member and none answers. Look at the pods or hosts, and at the way to them (doctor).",
+    needs: Needs::Sql,
+    judge: unreachable,
+};
+
+pub(super) const NOT_READY: Rule = Rule {
+    id: "not_ready",
+    severity: Severity::Warning,
+    doc: "Fewer members are ready than asked for; on plain hosts: a member does not answer.",
+    needs: Needs::Objects,
+    judge: not_ready,
+};
+
+pub(super) const POD_TROUBLE: Rule = Rule {
+    id: "pod_trouble",
+    severity: Severity::Warning,
+    doc: "A pod does not start (its waiting reason is told) or restarted within the last ten minutes.",
+    needs: Needs::Objects,
+    judge: pod_trouble,
+};
+
+pub(super) const LAGGING: Rule = Rule {
+    id: "lagging",
+    severity: Severity::Warning,
+    doc: "A standby trails by more than maximum_lag_on_failover: Patroni would not promote it.",
+    needs: Needs::Objects,
+    judge: lagging,
+};
+
+pub(super) const REPLAY_PAUSED: Rule = Rule {
+    id: "replay_paused",
+    severity: Severity::Warning,
+    doc: "A standby does not replay WAL: somebody paused it. select pg_wal_replay_resume() on it ends that.",
+    needs: Needs::Sql,
+    judge: replay_paused,
+};
+
+pub(super) const PENDING_RESTART: Rule = Rule {
+    id: "pending_restart",
+    severity: Severity::Warning,
+    doc: "A changed setting waits for a restart of Postgres.",
+    needs: Needs::Objects,
+    judge: pending_restart,
+};
+
+fn unreachable(scene: &Scene<'_>) -> Judged {
+    let members = &scene.entry.cluster.members;
+    let lost = |member: &Member| match &scene.entry.instances.get(&member.name)?.vitals {
+        Known::Lost { why: why @ (Fault::Unreachable { .. } | Fault::TimedOut { .. }), at, .. }
+            if scene.now.duration_since(*at) < BELIEVED =>
+        {
+            Some(why.to_string())
+        }
+        Known::Lost { .. } | Known::Seen { .. } | Known::Never(_) => None,
+    };
+    let reasons: Vec<String> = members.iter().filter_map(lost).collect();
+    if !members.is_empty() && reasons.len() == members.len() {
+        return Judged::Holds { evidence: reasons, since: None };
+    }
+    let asked = members.iter().any(|member| scene.entry.instances.contains_key(&member.name));
+    if asked { Judged::Fine } else { Judged::NotSampled }
+}
+
+fn not_ready(scene: &Scene<'_>) -> Judged {
+    let cluster = &scene.entry.cluster;
+    if cluster.origin == Origin::Hosts {
+        let faults = cluster.members.iter().filter_map(|member| {
+            let fault = scene.entry.instances.get(&member.name)?.vitals.fault()?;
+            Some(fault.to_string())
+        });
+        return holds_all(faults.collect());
+    }
+    let (Some(desired), ready) = (cluster.n_desired(), cluster.n_ready()) else { return Judged::Fine };
+    if cluster.origin == Origin::Orphan || ready >= desired {
+        return Judged::Fine;
+    }
+    let why = |pod: &Pod| pod.waiting.as_ref().map(|waiting| waiting.reason.to_string());
+    let missing: Vec<String> = cluster
+        .members
+        .iter()
+        .filter_map(|member| Some((member, member.pod.as_ref().filter(|pod| !pod.ready)?)))
+        .map(|(member, pod)| format!("{} ({})", member.name, why(pod).unwrap_or_else(|| pod.phase.to_string())))
+        .collect();
+    let names = if missing.is_empty() { "the others do not exist".to_owned() } else { missing.join(", ") };
+    holds(format!("{ready} of {desired} members are ready: {names}"))
+}
+
+fn pod_trouble(scene: &Scene<'_>) -> Judged {
+    let mut evidence = Vec::new();
+    let mut recheck = None;
+    for (member, pod) in scene.entry.cluster.members.iter().filter_map(|member| Some((member, member.pod.as_ref()?))) {
+        let age = pod.created.map(|created| scene.now.duration_since(created));
+        if let Some(waiting) = &pod.waiting {
+            let starting = matches!(&*waiting.reason, "ContainerCreating" | "PodInitializing" | "waiting");
+            match age {
+                Some(age) if starting && age < PATIENCE => recheck = pod.created.map(|created| created + PATIENCE),
+                _ => {
+                    let message = waiting.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
+                    evidence.push(format!("{} does not start: {}{message}", member.name, waiting.reason));
+                }
+            }
+        }
+        let ended = pod.last_ended.filter(|ended| scene.now.duration_since(*ended) < RECENT);
+        if let Some(ended) = ended {
+            let ago = scene.now.duration_since(ended).as_secs().max(0);
+            evidence.push(format!("{} restarted {ago} s ago ({} times in all)", member.name, pod.restarts));
+        }
+    }
+    match (evidence.is_empty(), recheck) {
+        (false, _) => Judged::Holds { evidence, since: None },
+        (true, Some(at)) => Judged::FineUntil(at),
+        (true, None) => Judged::Fine,
+    }
+}
+
+fn lagging(scene: &Scene<'_>) -> Judged {
+    let cluster = &scene.entry.cluster;
+    let by_patroni = cluster.dcs.as_ref().and_then(|dcs| dcs.config.as_ref()?.maximum_lag_on_failover);
+    let most = by_patroni.or(cluster.spec.patroni.maximum_lag_on_failover).unwrap_or(MAXIMUM_LAG);
+    let behind = cluster.members.iter().filter_map(|member| {
+        let lag = topology::lag(scene.entry, member).filter(|lag| lag.bytes > most)?;
+        let how = if lag.exact { "" } else { " by Patroni's positions" };
+        Some(format!("{} trails by {} MiB{how}; {} MiB are allowed", member.name, lag.bytes.0 >> 20, most.0 >> 20))
+    });
+    holds_all(behind.collect())
+}
+
+fn replay_paused(scene: &Scene<'_>) -> Judged {
+    let mut n_sampled = 0;
+    let mut evidence = Vec::new();
+    for (name, instance) in &scene.entry.instances {
+        let Some(vitals) = fresh(&instance.vitals, 2, scene.now) else { continue };
+        n_sampled += 1;
+        match vitals.replay {
+            Replay::Paused => evidence.push(format!("{name} does not replay WAL: replay is paused")),
+            Replay::PauseRequested => {
+                evidence.push(format!("{name} is about to stop replaying WAL: a pause is requested"));
+            }
+            Replay::NotApplicable | Replay::Running => {}
+        }
+    }
+    if n_sampled == 0 { Judged::NotSampled } else { holds_all(evidence) }
+}
+
+fn pending_restart(scene: &Scene<'_>) -> Judged {
+    let pending = scene.entry.cluster.members.iter().filter_map(|member| {
+        let sampled =
+            scene.entry.instances.get(&member.name).and_then(|instance| fresh(&instance.vitals, 2, scene.now));
+        let settings: Vec<&str> =
+            sampled.map(|vitals| vitals.pending_restart.iter().map(|name| &**name).collect()).unwrap_or_default();
+        if !settings.is_empty() {
+            return Some(format!("{} waits for a restart: {}", member.name, settings.join(", ")));
+        }
+        let patroni = member.patroni.as_ref().filter(|patroni| patroni.pending_restart)?;
+        let reasons: Vec<String> =
+            patroni.pending_reason.iter().map(|(name, (old, new))| format!("{name} {old} → {new}")).collect();
+        let reasons = if reasons.is_empty() { "Patroni says so".to_owned() } else { reasons.join(", ") };
+        Some(format!("{} waits for a restart: {reasons}", member.name))
+    });
+    holds_all(pending.collect())
+}
