@@ -218,6 +218,8 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        // Or the node would start again what is ended here.
+        self.tasks.abort_all();
         if let Err(error) = self.claim.place.erase() {
             tracing::error!(%error, "the sandbox is not erased");
         }

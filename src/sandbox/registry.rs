@@ -132,7 +132,12 @@ impl Place {
         record.supervisor.signal(rustix::process::Signal::KILL);
         let _lock = self.lock()?;
         self.erase()?;
-        Ok(true)
+        match fs::remove_file(self.log()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).during(format!("cannot remove {}", self.log().display()))
+            }
+            _ => Ok(true),
+        }
     }
 
     /// Ends every process and removes every file of this sandbox.

@@ -6,7 +6,9 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use pgdeck::sandbox::command;
+use pgdeck::sandbox::fleet::Fleet;
 use pgdeck::sandbox::objects::{CONFIG_MAP, POD, POSTGRESQL, SECRET, Store, VOLUME_CLAIM};
+use pgdeck::sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 
 /// The fleet comes up in a third of this on two quiet cores; others may be working here too.
@@ -153,6 +155,33 @@ fn no_password_is_in_a_command_line_or_an_environment() {
         found.then(|| (process, String::from_utf8_lossy(&told[0]).into_owned()))
     });
     assert_eq!(shown.collect::<Vec<_>>(), []);
+}
+
+#[tokio::test]
+async fn a_sandbox_that_is_only_dropped_leaves_nothing_either() {
+    let name = format!("drop-{}", std::process::id());
+    let options = Options { name, fleet: Fleet::Small, ..Options::default() };
+    let sandbox = Sandbox::start(options).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        let status = serde_json::to_value(sandbox.status().await.unwrap()).unwrap();
+        if status["members"].as_array().unwrap().iter().any(|member| member["role"] == "primary") {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "no primary in time: {status:#}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+
+    drop(sandbox);
+
+    let left: Vec<Value> =
+        status["processes"].as_array().unwrap().iter().filter(|process| is_listed_alive(process)).cloned().collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(!Path::new(status["folder"].as_str().unwrap()).exists());
+}
+
+fn is_listed_alive(process: &Value) -> bool {
+    is_alive((process["pid"].as_u64().unwrap(), process["started"].as_u64().unwrap()))
 }
 
 #[tokio::test]
