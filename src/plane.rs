@@ -1,6 +1,7 @@
 //! The door to where clusters live: a Kubernetes context, or a file of plain hosts.
 
 pub mod backoff;
+pub mod hosts;
 pub mod kubernetes;
 
 use std::fmt;

@@ -6,6 +6,8 @@ use super::{Planes, clock};
 use crate::cli::Reach;
 use crate::config::{Config, Problem};
 use crate::plane::Plane;
+use crate::plane::hosts::settings::{self, Environment};
+use crate::plane::hosts::{Hosts, file};
 use crate::plane::kubernetes::{self, Kubernetes};
 
 /// Makes the planes; none is asked anything yet.
@@ -21,7 +23,60 @@ pub fn open(config: &Config) -> Result<Planes, Vec<Problem>> {
             Err(mut found) => problems.append(&mut found),
         }
     }
+    match hosts(config) {
+        Ok(Some(hosts)) => drop(planes.insert(hosts.id(), Arc::new(hosts))),
+        Ok(None) => {}
+        Err(mut found) => problems.append(&mut found),
+    }
     if problems.is_empty() { Ok(planes) } else { Err(problems) }
+}
+
+/// The plain hosts that a file, a connection string or libpq's variables name.
+fn hosts(config: &Config) -> Result<Option<Hosts>, Vec<Problem>> {
+    let environment = Environment::look();
+    let mut groups = Vec::new();
+    let mut problems = Vec::new();
+    if let Some(path) = &config.hosts {
+        let place = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => match file::parse(&place, &text) {
+                Ok(read) => groups.extend(read),
+                Err(mistakes) => problems.extend(mistakes.into_iter().map(|mistake| Problem {
+                    thing: mistake.thing,
+                    place: mistake.place,
+                    why: mistake.why,
+                    remedy: mistake.remedy,
+                })),
+            },
+            Err(error) => problems.push(Problem {
+                thing: "the hosts file".into(),
+                place,
+                why: format!("cannot be read: {error}"),
+                remedy: "check the path in --hosts or $PGDECK_HOSTS".into(),
+            }),
+        }
+    }
+    let mut one = |place: &str, group: Result<settings::Group, String>| match group {
+        Ok(group) => groups.push(group),
+        Err(why) => problems.push(Problem {
+            thing: "the connection string".into(),
+            place: place.into(),
+            why,
+            remedy:
+                "write it as host=db.example port=5432 user=me dbname=app sslmode=require, or as a postgresql:// URL"
+                    .into(),
+        }),
+    };
+    if let Some(dsn) = &config.dsn {
+        one("--dsn", settings::from_dsn(dsn));
+    }
+    if config.libpq {
+        one("$PGHOST", environment.group());
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok((!groups.is_empty()).then(|| Hosts::new(groups, environment, Arc::new(clock::now))))
 }
 
 fn kubernetes_plane(config: &Config, context: String) -> Kubernetes {
