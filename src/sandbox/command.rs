@@ -88,7 +88,14 @@ pub async fn status(name: &str) -> Result<Status> {
     let place = Place::new(name)?;
     let is_up = place.record().is_some_and(|record| record.is_ready && record.supervisor.is_alive());
     let store = if is_up { Some(Store::new(client(&place.kubeconfig()).await?.0, "pgdeck-sandbox")) } else { None };
-    status::look(&place, store.as_ref()).await
+    match status::look(&place, store.as_ref()).await {
+        // Its supervisor may be ending just now: what can be seen without the API is told all the same.
+        Err(error) if store.is_some() => {
+            let without = status::look(&place, None).await?;
+            Ok(Status { problem: Some(error.to_string()), ..without })
+        }
+        looked => looked,
+    }
 }
 
 /// Whether a sandbox is up and its API answers.

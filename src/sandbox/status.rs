@@ -35,6 +35,8 @@ pub struct Status {
     pub crowd: u32,
     /// Whether every member runs or streams and every workload writes.
     pub is_ready: bool,
+    /// Why the API could not be asked, if it should have answered.
+    pub problem: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -83,6 +85,7 @@ pub async fn look(place: &Place, store: Option<&Store>) -> Result<Status> {
         workload: Vec::new(),
         crowd: record.as_ref().map_or(0, |record| record.crowd),
         is_ready: false,
+        problem: None,
     };
     let Some(record) = record else { return Ok(status) };
     let network = network(record.network);
@@ -187,6 +190,9 @@ impl std::fmt::Display for Status {
         writeln!(out, "sandbox {} is {}   supervisor {pid}   folder {}", self.name, self.state, self.folder)?;
         if let Some(api) = &self.api {
             writeln!(out, "api {api}   log {}", self.log)?;
+        }
+        if let Some(problem) = &self.problem {
+            writeln!(out, "  the API does not answer: {problem}")?;
         }
         if self.crowd > 0 {
             writeln!(out, "  {} made-up clusters", self.crowd)?;

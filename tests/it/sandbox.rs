@@ -72,8 +72,10 @@ impl Fixture {
 impl Drop for Fixture {
     fn drop(&mut self) {
         self.run(&["down"]);
-        // The log and the lock are all that is left; a root that stays is only untidy.
-        let _ = fs::remove_dir_all(&self.root);
+        // The lock is all that is left, unless a neighbor still lives here: then the folder is not empty, and stays.
+        if fs::read_dir(&self.root).is_ok_and(|left| left.count() == 1) {
+            let _ = fs::remove_dir_all(&self.root);
+        }
     }
 }
 
