@@ -186,7 +186,7 @@ pub static COLUMNS: &[Column] = &[
         id: "why",
         title: "WHY",
         doc: "The worst verdict's first evidence.",
-        width: 30,
+        width: 38,
         most: 200,
         key: |entry| worst(entry).map_or(Key::Unknown, |held| Key::Word(health::reason(held))),
         ..text(80, |entry, _| match worst(entry) {

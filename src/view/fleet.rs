@@ -91,6 +91,7 @@ fn columns(fleet: &Fleet, chosen: &[usize]) -> Vec<Column> {
     let planes = fleet.sources().filter(|(source, _)| matches!(source, Source::Plane { .. })).count();
     let priority = |column: &columns::Column| match column.id {
         "context" if planes > 1 => 35,
+        "context" => u8::MAX,
         _ => column.priority,
     };
     chosen

@@ -9,22 +9,25 @@ use pgdeck::view::{Subject, VIEWS};
 use crate::rig::{Rig, fleets, folded, lines, styles};
 
 const SIZES: [(u16, u16); 2] = [(80, 24), (200, 50)];
-/// A state of the world: its name, and what was seen.
-type World = (&'static str, fn() -> Vec<Seen>);
-const WORLDS: [World; 4] =
-    [("empty", fleets::empty), ("busy", fleets::busy), ("stale", fleets::stale), ("broken", fleets::broken)];
+/// A state of the world: its name, what was seen, and how many seconds ago.
+type World = (&'static str, fn() -> Vec<Seen>, i64);
+const EMPTY: World = ("empty", fleets::empty, 1);
+const BUSY: World = ("busy", fleets::busy, 1);
+const STALE: World = ("stale", fleets::stale, 130);
+const BROKEN: World = ("broken", fleets::broken, 130);
+const WORLDS: [World; 4] = [EMPTY, BUSY, STALE, BROKEN];
 
-fn opened(view: ViewId, world: fn() -> Vec<Seen>, wish: &Wish) -> Rig {
+fn opened(view: ViewId, (_, world, seconds): World, wish: &Wish) -> Rig {
     let mut rig = Rig::with(Vec::new(), wish);
     rig.open(view, &Subject::Instance(fleets::instance("acid-shop-0")));
     rig.draw((80, 24));
     rig.see(world());
     rig.draw((80, 24));
-    rig.wait(130);
+    rig.wait(seconds);
     rig
 }
 
-fn picture(view: ViewId, world: fn() -> Vec<Seen>, size: (u16, u16)) -> String {
+fn picture(view: ViewId, world: World, size: (u16, u16)) -> String {
     let buffer = opened(view, world, &default()).draw(size);
     format!("{}\n{}", folded(&buffer), styles(&buffer).join("\n"))
 }
@@ -42,7 +45,7 @@ fn every_view_looks_as_it_did_in_every_state_of_the_world() {
     settings.bind(|| {
         for view in VIEWS {
             for size in SIZES {
-                let all = WORLDS.map(|(name, world)| format!("=== {name} ===\n{}", picture(view.id, world, size)));
+                let all = WORLDS.map(|world| format!("=== {} ===\n{}", world.0, picture(view.id, world, size)));
                 insta::assert_snapshot!(format!("{}-{}x{}", view.name, size.0, size.1), all.join("\n\n"));
             }
         }
@@ -52,11 +55,11 @@ fn every_view_looks_as_it_did_in_every_state_of_the_world() {
 #[test]
 fn no_picture_holds_a_control_character() {
     for view in VIEWS {
-        for (name, world) in WORLDS {
+        for world in WORLDS {
             for size in SIZES {
                 let text = opened(view.id, world, &default()).text(size);
                 let bad = text.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{202e}');
-                assert_eq!(bad, None, "{} {name}", view.name);
+                assert_eq!(bad, None, "{} {}", view.name, world.0);
             }
         }
     }
@@ -66,23 +69,22 @@ fn no_picture_holds_a_control_character() {
 fn in_ascii_every_picture_is_ascii_and_in_mono_it_has_no_colour() {
     let wish = Wish { name: "default".into(), no_color: true, ascii: true, truecolor: false };
     for view in VIEWS {
-        for (name, world) in WORLDS {
+        for world in WORLDS {
             let buffer = opened(view.id, world, &wish).draw((120, 30));
-            assert!(lines(&buffer).iter().all(|line| line.is_ascii()), "{} {name}", view.name);
+            assert!(lines(&buffer).iter().all(|line| line.is_ascii()), "{} {}", view.name, world.0);
             let colored = buffer
                 .content
                 .iter()
                 .find(|cell| cell.fg != ratatui::style::Color::Reset || cell.bg != ratatui::style::Color::Reset);
-            assert_eq!(colored, None, "{} {name}", view.name);
+            assert_eq!(colored, None, "{} {}", view.name, world.0);
         }
     }
 }
 
 #[test]
 fn every_theme_draws_the_same_words() {
-    let words = |name: &str| {
-        opened(ViewId::Fleet, fleets::busy, &Wish { name: name.into(), ..Wish::default() }).text((120, 30))
-    };
+    let words =
+        |name: &str| opened(ViewId::Fleet, BUSY, &Wish { name: name.into(), ..Wish::default() }).text((120, 30));
     for (name, _) in BUILT_IN {
         assert_eq!(words(name), words("default"), "{name}");
     }
@@ -91,7 +93,7 @@ fn every_theme_draws_the_same_words() {
 #[test]
 fn no_size_is_too_small_or_too_odd_to_draw() {
     for view in VIEWS {
-        let mut rig = opened(view.id, fleets::busy, &default());
+        let mut rig = opened(view.id, BUSY, &default());
         rig.keys(": a");
         for (width, height) in
             [(0, 0), (1, 1), (2, 5), (39, 24), (40, 8), (41, 9), (80, 7), (300, 8), (40, 80), (300, 80)]
@@ -167,7 +169,7 @@ fn twenty_thousand_keys_over_all_views_never_break_it() {
     ];
     let seed = 0x5eed_0001;
     let mut dice = Dice(seed);
-    for (name, world) in WORLDS {
+    for (name, world, _) in WORLDS {
         let mut rig = Rig::new(world());
         let mut last = Vec::new();
         for step in 0..5000 {
