@@ -125,6 +125,14 @@ fn is_of(sender: &WalSender, member: &Member) -> bool {
         || (sender.client.is_some() && sender.client.as_deref() == member.address.as_ref().map(host).as_deref())
 }
 
+/// Whether a member's WAL receiver streams from that one: by the address it says it is connected to.
+fn streams_from(entry: &Entry, member: &Member, upstream: &Member) -> bool {
+    let receiver = vitals(entry, &member.name).and_then(|vitals| vitals.receiver.as_ref());
+    let (Some(receiver), Some(address)) = (receiver, &upstream.address) else { return false };
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
+    receiver.sender_host.as_deref() == Some(host) && receiver.sender_port.is_none_or(|sent| sent.to_string() == port)
+}
+
 /// What a member does, in the worst word that is known.
 pub fn state(entry: &Entry, member: &Member) -> Text {
     let sampled = entry.instances.get(&member.name);
@@ -170,7 +178,10 @@ pub fn kind(entry: &Entry, member: &Member) -> Kind {
     match (by_sql, by_patroni, member.role()) {
         (Some("sync" | "quorum"), ..) | (None, true, _) => Kind::Synchronous,
         (Some(_), ..) | (None, false, Role::Standby) => Kind::Asynchronous,
-        (None, false, Role::Primary | Role::Unknown) => Kind::Unknown,
+        (None, false, Role::Primary | Role::Unknown) => {
+            let standby = vitals(entry, &member.name).is_some_and(|vitals| vitals.in_recovery);
+            if standby { Kind::Asynchronous } else { Kind::Unknown }
+        }
     }
 }
 
@@ -199,6 +210,9 @@ fn place(entry: &Entry, member: &Member, depth: usize, placed: &mut BTreeSet<Tex
         if let Some(below) = entry.cluster.members.iter().find(|member| is_of(sender, member)) {
             place(entry, below, depth + 1, placed, nodes);
         }
+    }
+    for below in entry.cluster.members.iter().filter(|below| streams_from(entry, below, member)) {
+        place(entry, below, depth + 1, placed, nodes);
     }
     nodes.extend(consumers(instance, senders, depth + 1));
 }
@@ -243,4 +257,80 @@ fn consumers(instance: &Instance, senders: &[WalSender], depth: usize) -> Vec<No
         sampled: instance.slots.last().map(|(_, at)| at),
     });
     connected.chain(idle).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::cluster::{Cluster, Origin};
+    use crate::fleet::health::Health;
+    use crate::fleet::known::Known;
+    use crate::id::{ClusterId, PlaneId};
+    use crate::metric::vitals::Receiver;
+
+    fn server(in_recovery: bool, from: Option<&str>) -> Vitals {
+        let receiver = from.map(|host| Receiver {
+            status: "streaming".into(),
+            sender_host: Some(host.into()),
+            sender_port: Some(5432),
+            slot: None,
+            latest_end: None,
+            last_message: None,
+        });
+        Vitals {
+            version: 150_000,
+            system: None,
+            in_recovery,
+            timeline: Some(1),
+            started: Timestamp::UNIX_EPOCH,
+            clock: Timestamp::UNIX_EPOCH,
+            written: (!in_recovery).then_some(Lsn(100)),
+            received: in_recovery.then_some(Lsn(90)),
+            replayed: in_recovery.then_some(Lsn(80)),
+            replayed_commit: None,
+            replay: Replay::Running,
+            receiver,
+            connections: 1,
+            max_connections: 100,
+            oldest_transaction: None,
+            xid_age: 1,
+            pending_restart: Vec::new(),
+            synchronous_standby_names: "".into(),
+            writable: !in_recovery,
+        }
+    }
+
+    fn entry(servers: &[(&str, Vitals)]) -> Entry {
+        let id = ClusterId { plane: PlaneId::Hosts, namespace: "".into(), name: "old".into() };
+        let mut cluster = Cluster::named(id, Origin::Hosts);
+        let mut instances = std::collections::BTreeMap::new();
+        for (name, vitals) in servers {
+            cluster.members.push(Member {
+                name: (*name).into(),
+                uid: None,
+                pod: None,
+                patroni: None,
+                label_role: Role::Unknown,
+                address: Some(format!("{name}:5432").into()),
+                discovered: false,
+            });
+            let value = Box::new(vitals.clone());
+            let vitals = Known::Seen { value, at: Timestamp::UNIX_EPOCH };
+            instances.insert(Text::from(*name), Instance { vitals, ..Instance::default() });
+        }
+        let (seen, health) = (Timestamp::UNIX_EPOCH, Health::default());
+        let (moves, events) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
+        Entry { cluster, seen, moves, instances, events, health, changed: 0, stale: false }
+    }
+
+    #[test]
+    fn plain_hosts_stand_below_the_server_they_stream_from() {
+        let entry =
+            entry(&[("c", server(true, Some("b"))), ("a", server(false, None)), ("b", server(true, Some("a")))]);
+        let tree: Vec<_> =
+            tree(&entry).into_iter().map(|node| (node.depth, node.name.to_string(), node.kind)).collect();
+        let expected = [(0, "a", Kind::Primary), (1, "b", Kind::Asynchronous), (2, "c", Kind::Asynchronous)];
+        assert_eq!(tree, expected.map(|(depth, name, kind)| (depth, name.to_owned(), kind)));
+        assert_eq!(worst_lag(&entry).map(|(_, lag)| lag), Some(Lag { bytes: Bytes(20), exact: true }));
+    }
 }

@@ -7,7 +7,7 @@ use crate::fleet::cluster::{Lease, Origin, Role};
 use crate::metric::vitals::Vitals;
 
 /// A cluster younger than this, or one that the operator still creates, may be without a primary.
-const YOUNG: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const YOUNG: SignedDuration = SignedDuration::from_secs(60);
 
 pub(super) const NO_PRIMARY: Rule = Rule {
     id: "no_primary",
@@ -68,7 +68,7 @@ fn is_wanted(scene: &Scene<'_>) -> bool {
     cluster.origin == Origin::Resource && cluster.spec.instances != Some(0)
 }
 
-fn is_young(scene: &Scene<'_>) -> bool {
+pub(super) fn is_young(scene: &Scene<'_>) -> bool {
     let cluster = &scene.entry.cluster;
     let young = cluster.created.is_some_and(|created| scene.now.duration_since(created) < YOUNG);
     young || cluster.status.as_deref() == Some("Creating")

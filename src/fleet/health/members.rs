@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::leader::{YOUNG, is_young};
 use super::{Judged, Needs, Rule, Scene, Severity, fresh, holds, holds_all};
 use crate::fault::Fault;
 use crate::fleet::cluster::{Member, Origin, Pod};
@@ -79,6 +80,10 @@ fn unreachable(scene: &Scene<'_>) -> Judged {
     };
     let reasons: Vec<String> = members.iter().filter_map(lost).collect();
     if !members.is_empty() && reasons.len() == members.len() {
+        // Servers that are still being made do not answer yet.
+        if let Some(created) = scene.entry.cluster.created.filter(|_| is_young(scene)) {
+            return Judged::FineUntil(created + YOUNG);
+        }
         return Judged::Holds { evidence: reasons, since: None };
     }
     let asked = members.iter().any(|member| scene.entry.instances.contains_key(&member.name));
