@@ -125,6 +125,7 @@ pub static RULES: &[Rule] = &[
     members::UNREACHABLE,
     server::MIXED,
     leader::STARTING,
+    members::SILENT_MEMBER,
     members::NOT_READY,
     members::POD_TROUBLE,
     leader::TIMELINES,

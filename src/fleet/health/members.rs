@@ -28,10 +28,18 @@ pub(super) const UNREACHABLE: Rule = Rule {
     judge: unreachable,
 };
 
+pub(super) const SILENT_MEMBER: Rule = Rule {
+    id: "not_answering",
+    severity: Severity::Warning,
+    doc: "A member that was asked by SQL does not answer, or refuses the login, while others do.",
+    needs: Needs::Sql,
+    judge: silent_member,
+};
+
 pub(super) const NOT_READY: Rule = Rule {
     id: "not_ready",
     severity: Severity::Warning,
-    doc: "Fewer members are ready than asked for; on plain hosts: a member does not answer.",
+    doc: "Fewer members are ready than asked for.",
     needs: Needs::Objects,
     judge: not_ready,
 };
@@ -90,17 +98,30 @@ fn unreachable(scene: &Scene<'_>) -> Judged {
     if asked { Judged::Fine } else { Judged::NotSampled }
 }
 
+fn silent_member(scene: &Scene<'_>) -> Judged {
+    if scene.entry.instances.is_empty() {
+        return Judged::NotSampled;
+    }
+    // All of them: that is a verdict of its own, or still to come.
+    if unreachable(scene) != Judged::Fine {
+        return Judged::Fine;
+    }
+    let silent = |member: &Member| match &scene.entry.instances.get(&member.name)?.vitals {
+        // A right that is missing says nothing about the member; it is told with the sources.
+        Known::Lost { why: Fault::Forbidden { .. } | Fault::Gone { .. }, .. } => None,
+        Known::Lost { why, at, .. } if scene.now.duration_since(*at) < BELIEVED => {
+            let leads = topology::primary(scene.entry) == Some(&member.name);
+            Some(if leads { format!("the primary does not answer: {why}") } else { why.to_string() })
+        }
+        Known::Lost { .. } | Known::Seen { .. } | Known::Never(_) => None,
+    };
+    holds_all(scene.entry.cluster.members.iter().filter_map(silent).collect())
+}
+
 fn not_ready(scene: &Scene<'_>) -> Judged {
     let cluster = &scene.entry.cluster;
-    if cluster.origin == Origin::Hosts {
-        let faults = cluster.members.iter().filter_map(|member| {
-            let fault = scene.entry.instances.get(&member.name)?.vitals.fault()?;
-            Some(fault.to_string())
-        });
-        return holds_all(faults.collect());
-    }
     let (Some(desired), ready) = (cluster.n_desired(), cluster.n_ready()) else { return Judged::Fine };
-    if cluster.origin == Origin::Orphan || ready >= desired {
+    if cluster.origin != Origin::Resource || ready >= desired {
         return Judged::Fine;
     }
     let why = |pod: &Pod| pod.waiting.as_ref().map(|waiting| waiting.reason.to_string());

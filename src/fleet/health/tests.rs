@@ -384,7 +384,12 @@ fn nobody_answers() {
         &["unreachable"],
         "connection refused",
     );
-    check(|entry| entry.instances.get_mut("shop-0").unwrap().vitals = lost(ago(1)), &[], "");
+    check(
+        |entry| entry.instances.get_mut("shop-0").unwrap().vitals = lost(ago(1)),
+        &["not_answering"],
+        "the primary does not answer: shop-0 cannot be reached",
+    );
+    check(|entry| entry.instances.get_mut("shop-0").unwrap().vitals = lost(ago(200)), &[], "");
     let forbidden = Fault::Forbidden { what: "secrets".into(), needs: "get secrets".into() };
     check(
         |entry| {
