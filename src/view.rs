@@ -23,6 +23,7 @@ use crate::fleet::seen::Seen;
 use crate::id::{ClusterId, InstanceId, PlaneId};
 use crate::keymap::Keymap;
 use crate::metric::{self, SurveyId};
+use crate::present::Cell;
 use crate::state::State;
 use crate::theme::Theme;
 use crate::work::want::Want;
@@ -90,6 +91,11 @@ pub trait View: fmt::Debug + Send {
     /// What stands at the right of the breadcrumb: how much of how much is in sight, say.
     fn note(&self) -> String {
         String::new()
+    }
+
+    /// What is wrong with what the cursor is on, in one line; it stands where notices stand while there is none.
+    fn remark(&self, _look: &Look<'_>) -> Option<Cell> {
+        None
     }
 
     /// What the cursor is on.

@@ -181,7 +181,13 @@ fn notice(look: &Look<'_>, screen: &Screen, area: Rect, buffer: &mut Buffer) {
         let text = format!(" {}", clean(error));
         return bar::draw(&[span(text, Tone::Bad)], &[], look.theme, area, buffer);
     }
-    let Some(notice) = look.state.notices.line(look.now) else { return };
+    let Some(notice) = look.state.notices.line(look.now) else {
+        if let Some(remark) = screen.views.last().and_then(|view| view.remark(look)) {
+            let left = [span(" ", remark.tone), span(remark.text, remark.tone)];
+            bar::draw(&left, &[], look.theme, area, buffer);
+        }
+        return;
+    };
     let tone = match notice.weight {
         Weight::Info => Tone::Normal,
         Weight::Warning => Tone::Warn,

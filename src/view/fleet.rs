@@ -18,7 +18,7 @@ use super::{Look, Reply, Subject, View, psql, survey_wants};
 use crate::action::{Deed, ViewId};
 use crate::fleet::cluster::Role;
 use crate::fleet::seen::{Source, SourceState};
-use crate::fleet::{Entry, Fleet, topology};
+use crate::fleet::{Entry, Fleet, health, topology};
 use crate::id::{ClusterId, InstanceId, PlaneId};
 use crate::metric::{Asked, SURVEYS};
 use crate::present::columns::{self, COLUMNS, FROZEN};
@@ -146,6 +146,14 @@ impl View for FleetView {
 
     fn note(&self) -> String {
         self.cursor.position()
+    }
+
+    fn remark(&self, look: &Look<'_>) -> Option<Cell> {
+        let entry = look.state.fleet.get(self.cursor.selected()?)?;
+        let (worst, others) = entry.health.verdicts.split_first()?;
+        let more = if others.is_empty() { String::new() } else { format!(" (+{} more)", others.len()) };
+        let text = format!("{}{more}: {}", entry.cluster.id.name, health::reason(worst));
+        Some(Cell::outside(&text, Tone::Dim))
     }
 
     fn subject(&self) -> Subject {
