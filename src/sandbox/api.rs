@@ -11,7 +11,10 @@ mod kinds;
 mod logs;
 mod patch;
 mod refusal;
+mod removal;
 mod reply;
+mod review;
+mod seed;
 mod select;
 mod serve;
 mod store;
@@ -28,6 +31,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
@@ -74,6 +78,8 @@ pub enum ApiError {
     Certificate(#[from] rcgen::Error),
     #[error("the sandbox's TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    #[error("the sandbox's API cannot be filled with what every cluster has: {0}")]
+    Seed(String),
     #[error("the system gives no random numbers for the sandbox's tokens")]
     Random,
 }
@@ -91,6 +97,7 @@ impl Api {
         let tokens = Tokens::random(&provider).map_err(|_no_detail| ApiError::Random)?;
         let (authority, tls) = certificates(address)?;
         let store = Arc::new(Store::new());
+        seed::fill(&store, address, Timestamp::now()).map_err(|refusal| ApiError::Seed(refusal.message))?;
         let shared = Arc::new(Shared { store: store.clone(), tokens: tokens.clone(), requests });
         let server = tokio::spawn(serve::serve(listener, TlsAcceptor::from(Arc::new(tls)), shared));
         Ok(Api { address, authority, tokens, store, server })

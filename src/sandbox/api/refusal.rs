@@ -96,6 +96,15 @@ impl Refusal {
         Refusal { code: 410, reason: "Expired", message, details: None }
     }
 
+    /// 410: the list has to start anew.
+    pub fn page_gone() -> Self {
+        let message =
+            "The provided continue parameter is too old to display a consistent list result. You must start a new \
+                       list without the continue parameter."
+                .into();
+        Refusal { code: 410, reason: "Expired", message, details: None }
+    }
+
     /// 415.
     pub fn media_type(got: &str) -> Self {
         let message = format!("the body of the request was in an unknown format - got {got}");

@@ -1,6 +1,46 @@
 //! Label and field selectors.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
+
+/// The fields that a field selector may name.
+const FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "status.phase",
+    "spec.nodeName",
+    "type",
+    "reason",
+    "involvedObject.apiVersion",
+    "involvedObject.fieldPath",
+    "involvedObject.kind",
+    "involvedObject.name",
+    "involvedObject.namespace",
+    "involvedObject.resourceVersion",
+    "involvedObject.uid",
+];
+
+/// What selectors look at in an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sight {
+    labels: BTreeMap<String, String>,
+    /// Those of [`FIELDS`] that the object has.
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Sight {
+    /// Takes it from an object.
+    pub fn of(object: &Value) -> Self {
+        let at = |path: &str| path.split('.').try_fold(object, |value, part| value.get(part)).and_then(Value::as_str);
+        let labels = object["metadata"]["labels"].as_object().into_iter().flatten();
+        let label = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        Sight {
+            labels: labels.filter_map(label).collect(),
+            fields: FIELDS.iter().filter_map(|path| Some((*path, at(path)?.to_owned()))).collect(),
+        }
+    }
+}
 
 /// A selector: every term must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,27 +69,25 @@ impl Selector {
                 .or_else(|| term.split_once("==").map(|(path, value)| (path, value, true)))
                 .or_else(|| term.split_once('=').map(|(path, value)| (path, value, true)))
                 .ok_or_else(|| format!("invalid field selector: {term}"))?;
+            if !FIELDS.contains(&path.trim()) {
+                return Err(format!("field label not supported: {}", path.trim()));
+            }
             Ok::<_, String>((path.trim().to_owned(), value.trim().to_owned(), equal))
         };
         let fields = fields.split(',').filter(|term| !term.is_empty()).map(field).collect::<Result<_, _>>()?;
         Ok(Selector { labels, fields })
     }
 
-    /// Whether it selects everything.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty() && self.fields.is_empty()
-    }
-
     /// Whether an object is selected.
-    pub fn matches(&self, object: &Value) -> bool {
-        let label = |key: &str| object["metadata"]["labels"].get(key).and_then(Value::as_str);
+    pub fn matches(&self, sight: &Sight) -> bool {
+        let label = |key: &str| sight.labels.get(key);
         let labels = self.labels.iter().all(|term| match term {
             LabelTerm::In(key, values) => label(key).is_some_and(|value| values.iter().any(|wanted| wanted == value)),
             LabelTerm::NotIn(key, values) => label(key).is_none_or(|value| values.iter().all(|wanted| wanted != value)),
             LabelTerm::Exists(key) => label(key).is_some(),
             LabelTerm::Missing(key) => label(key).is_none(),
         });
-        let field = |path: &str| path.split('.').fold(object, |value, part| &value[part]).as_str().unwrap_or("");
+        let field = |path: &str| sight.fields.iter().find(|(known, _)| *known == path).map_or("", |(_, value)| value);
         labels && self.fields.iter().all(|(path, wanted, equal)| (field(path) == wanted) == *equal)
     }
 }
@@ -110,7 +148,11 @@ mod tests {
 
     fn check(labels: &str, fields: &str, expected: bool) {
         let object = json!({"metadata": {"name": "a-0", "labels": {"app": "spilo", "role": "master"}}, "spec": {"nodeName": "n1"}});
-        assert_eq!(Selector::parse(labels, fields).unwrap().matches(&object), expected, "{labels} {fields}");
+        assert_eq!(
+            Selector::parse(labels, fields).unwrap().matches(&Sight::of(&object)),
+            expected,
+            "{labels} {fields}"
+        );
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::refusal::Refusal;
 use super::reply::{self, Reply};
 use super::store::Store;
 use super::verbs::{self, Manner};
-use super::{discovery, forward, logs, watching};
+use super::{discovery, forward, logs, removal, review, watching};
 
 /// A longer body is refused.
 const LONGEST_BODY: usize = 8 << 20;
@@ -110,9 +110,9 @@ async fn route(shared: &Arc<Shared>, user: User, request: Request<Incoming>, ask
         content_type: text(header::CONTENT_TYPE),
         gzip: text(header::ACCEPT_ENCODING).contains("gzip"),
     };
-    if path.ends_with("/selfsubjectaccessreviews") {
+    if path.starts_with("/apis/authorization.k8s.io/v1/selfsubject") {
         let body = body(request).await?;
-        let reply = review(user, &manner, &body);
+        let reply = review::answer(user, &path, &manner.content_type, &body);
         note(
             shared,
             asked,
@@ -158,9 +158,9 @@ async fn perform(
         "list" => verbs::list(store, call, manner, now),
         "get" => verbs::get(store, call, manner, now),
         "create" => verbs::create(store, call, &body(request).await?, now),
-        "update" | "patch" => verbs::change(store, call, manner, &body(request).await?),
-        "delete" => verbs::delete(store, call, &body(request).await?, now),
-        "deletecollection" => verbs::delete_all(store, call, &body(request).await?, now),
+        "update" | "patch" => verbs::change(store, call, manner, &body(request).await?, now),
+        "delete" => removal::delete(store, call, &body(request).await?, now),
+        "deletecollection" => removal::delete_all(store, call, &body(request).await?, now),
         _ => Err(Refusal::method()),
     }
 }
@@ -169,18 +169,4 @@ async fn body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
     let collected = Limited::new(request.into_body(), LONGEST_BODY).collect().await;
     let collected = collected.map_err(|error| Refusal::bad_request(format!("the body cannot be read: {error}")))?;
     Ok(collected.to_bytes())
-}
-
-/// Answers "may I?". kubectl's typed client sends protobuf: it is told so, and falls back on nothing.
-fn review(user: User, manner: &Manner, body: &[u8]) -> Result<Reply, Refusal> {
-    if manner.content_type.contains("protobuf") {
-        return Err(Refusal::media_type(&manner.content_type));
-    }
-    let mut review: Value = serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad_request(format!("the review cannot be read: {error}")))?;
-    let attributes = review["spec"]["resourceAttributes"].clone();
-    let text = |key: &str| attributes[key].as_str().unwrap_or_default();
-    let attempt = Attempt { verb: text("verb"), resource: text("resource"), subresource: text("subresource") };
-    review["status"] = json!({"allowed": access::allowed(user, &attempt)});
-    Ok(reply::json(201, &review))
 }

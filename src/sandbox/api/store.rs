@@ -1,6 +1,10 @@
 //! The objects, their versions, and the changes that watches replay.
+//!
+//! An object is kept as the text that goes out, beside what selectors look at: neither a list nor a watch of thousands of
+//! pods reads or writes a tree. Each kind has a ring of changes of its own, so that a busy kind does not age a quiet one.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -8,9 +12,12 @@ use tokio::sync::watch;
 
 use super::kinds::KINDS;
 use super::refusal::Refusal;
+use super::select::Sight;
 
-/// So many changes are kept for watches that resume; older versions answer 410 Gone.
+/// So many changes of a kind are kept for watches that resume; older versions answer 410 Gone.
 const CHANGES_KEPT: usize = 20_000;
+/// At most this many bytes of objects are kept in a kind's changes.
+const BYTES_KEPT: usize = 48 << 20;
 
 /// One version of an object, as text that goes out as it is.
 #[derive(Debug)]
@@ -19,10 +26,29 @@ pub struct Stored {
     pub name: String,
     pub version: u64,
     pub text: Arc<str>,
+    /// What selectors look at.
+    pub sight: Sight,
+    uid: String,
+    /// The uids of its owners.
+    owners: Vec<String>,
 }
 
 impl Stored {
-    /// The object as a tree, to be changed or selected.
+    fn new((namespace, name): Key, version: u64, object: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let owners = object["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        Stored {
+            namespace,
+            name,
+            version,
+            text: object.to_string().into(),
+            sight: Sight::of(object),
+            uid: text(&object["metadata"]["uid"]),
+            owners: owners.map(|owner| text(&owner["uid"])).collect(),
+        }
+    }
+
+    /// The object as a tree, to be changed.
     pub fn value(&self) -> Value {
         // What was stored was serialised by this very module.
         serde_json::from_str(&self.text).unwrap_or_default()
@@ -52,7 +78,8 @@ pub struct Change {
 #[derive(Debug)]
 pub struct Store {
     inner: Mutex<Inner>,
-    newest: watch::Sender<u64>,
+    /// One a kind: the version of its newest change.
+    newest: Vec<watch::Sender<u64>>,
 }
 
 type Key = (String, String);
@@ -60,8 +87,14 @@ type Key = (String, String);
 #[derive(Debug)]
 struct Inner {
     version: u64,
-    objects: Vec<BTreeMap<Key, Arc<Stored>>>,
+    shelves: Vec<Shelf>,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    objects: BTreeMap<Key, Arc<Stored>>,
     changes: VecDeque<Change>,
+    bytes: usize,
     /// Watches from before this version are told 410.
     compacted: u64,
 }
@@ -69,19 +102,19 @@ struct Inner {
 impl Store {
     /// An empty store.
     pub fn new() -> Self {
-        let objects = KINDS.iter().map(|_| BTreeMap::new()).collect();
         // As on a real API server, versions start well above zero.
-        let inner = Inner { version: 100, objects, changes: VecDeque::new(), compacted: 100 };
-        Store { inner: Mutex::new(inner), newest: watch::Sender::new(100) }
+        let shelf = |_| Shelf { objects: BTreeMap::new(), changes: VecDeque::new(), bytes: 0, compacted: 100 };
+        let inner = Inner { version: 100, shelves: KINDS.iter().map(shelf).collect() };
+        Store { inner: Mutex::new(inner), newest: KINDS.iter().map(|_| watch::Sender::new(100)).collect() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of the newest version; changes with every change.
-    pub fn newest(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
+    /// Tells of the newest change of a kind.
+    pub fn newest(&self, kind: usize) -> watch::Receiver<u64> {
+        self.newest[kind].subscribe()
     }
 
     /// The newest version.
@@ -91,14 +124,36 @@ impl Store {
 
     /// One object.
     pub fn get(&self, kind: usize, namespace: &str, name: &str) -> Option<Arc<Stored>> {
-        self.lock().objects[kind].get(&(namespace.to_owned(), name.to_owned())).cloned()
+        self.lock().shelves[kind].objects.get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
     /// All objects of a kind in a namespace, or in all, in order of (namespace, name), with the version they stand at.
     pub fn list(&self, kind: usize, namespace: Option<&str>) -> (u64, Vec<Arc<Stored>>) {
+        self.list_after(kind, namespace, None)
+    }
+
+    /// The same, behind that namespace and name.
+    pub fn list_after(&self, kind: usize, namespace: Option<&str>, after: Option<Key>) -> (u64, Vec<Arc<Stored>>) {
         let inner = self.lock();
-        let of = |stored: &&Arc<Stored>| namespace.is_none_or(|namespace| stored.namespace == namespace);
-        (inner.version, inner.objects[kind].values().filter(of).cloned().collect())
+        let start = match after {
+            Some(key) => Bound::Excluded(key),
+            None => Bound::Included((namespace.unwrap_or_default().to_owned(), String::new())),
+        };
+        let found = inner.shelves[kind].objects.range((start, Bound::Unbounded)).map(|(_, stored)| stored);
+        let found = found.take_while(|stored| namespace.is_none_or(|namespace| stored.namespace == namespace));
+        (inner.version, found.cloned().collect())
+    }
+
+    /// What goes when that object goes: what it owns and, of a namespace, all that is in it.
+    pub fn dependents(&self, owner: &Stored, namespace: Option<&str>) -> Vec<(usize, Arc<Stored>)> {
+        let inner = self.lock();
+        let depends = |stored: &&Arc<Stored>| {
+            namespace.is_some_and(|namespace| stored.namespace == namespace) || stored.owners.contains(&owner.uid)
+        };
+        let of = |(kind, shelf): (usize, &Shelf)| {
+            shelf.objects.values().filter(depends).map(|stored| (kind, stored.clone())).collect::<Vec<_>>()
+        };
+        inner.shelves.iter().enumerate().flat_map(of).collect()
     }
 
     /// Puts an object in place of the one with that version (`None`: of none). The object carries its own metadata but for
@@ -107,7 +162,7 @@ impl Store {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let key = (text(&object["metadata"]["namespace"]), text(&object["metadata"]["name"]));
         let mut inner = self.lock();
-        let before = inner.objects[kind].get(&key).cloned();
+        let before = inner.shelves[kind].objects.get(&key).cloned();
         match (&before, expected) {
             (Some(_), None) => return Err(Refusal::exists(&KINDS[kind], &key.1)),
             (None, Some(_)) => return Err(Refusal::not_found(&KINDS[kind], &key.1)),
@@ -119,13 +174,8 @@ impl Store {
         inner.version += 1;
         let version = inner.version;
         object["metadata"]["resourceVersion"] = version.to_string().into();
-        let stored = Arc::new(Stored {
-            namespace: key.0.clone(),
-            name: key.1.clone(),
-            version,
-            text: object.to_string().into(),
-        });
-        inner.objects[kind].insert(key, stored.clone());
+        let stored = Arc::new(Stored::new(key.clone(), version, &object));
+        inner.shelves[kind].objects.insert(key, stored.clone());
         let happened = if before.is_some() { Happened::Modified } else { Happened::Added };
         self.note(inner, Change { version, kind, happened, object: stored.clone(), before });
         Ok(stored)
@@ -134,52 +184,54 @@ impl Store {
     /// Removes an object; what is told to watches carries the version of its removal.
     pub fn remove(&self, kind: usize, namespace: &str, name: &str) -> Result<Arc<Stored>, Refusal> {
         let mut inner = self.lock();
-        let before = inner.objects[kind].remove(&(namespace.to_owned(), name.to_owned()));
+        let key = (namespace.to_owned(), name.to_owned());
+        let before = inner.shelves[kind].objects.remove(&key);
         let before = before.ok_or_else(|| Refusal::not_found(&KINDS[kind], name))?;
         inner.version += 1;
         let version = inner.version;
         let mut object = before.value();
         object["metadata"]["resourceVersion"] = version.to_string().into();
-        let last = Stored {
-            namespace: before.namespace.clone(),
-            name: name.to_owned(),
-            version,
-            text: object.to_string().into(),
-        };
-        let last = Arc::new(last);
+        let last = Arc::new(Stored::new(key, version, &object));
         let change = Change { version, kind, happened: Happened::Deleted, object: last.clone(), before: Some(before) };
         self.note(inner, change);
         Ok(last)
     }
 
     fn note(&self, mut inner: MutexGuard<'_, Inner>, change: Change) {
-        if inner.changes.len() == CHANGES_KEPT
-            && let Some(oldest) = inner.changes.pop_front()
+        let (kind, version) = (change.kind, change.version);
+        let shelf = &mut inner.shelves[kind];
+        shelf.bytes += change.object.text.len();
+        shelf.changes.push_back(change);
+        while (shelf.changes.len() > CHANGES_KEPT || shelf.bytes > BYTES_KEPT)
+            && let Some(oldest) = shelf.changes.pop_front()
         {
-            inner.compacted = oldest.version;
+            shelf.bytes -= oldest.object.text.len();
+            shelf.compacted = oldest.version;
         }
-        let version = change.version;
-        inner.changes.push_back(change);
         drop(inner);
-        self.newest.send_replace(version);
+        self.newest[kind].send_replace(version);
     }
 
     /// Changes of a kind after that version, oldest first, with the newest version of all. None: too old, 410 Gone.
     pub fn changes_after(&self, kind: usize, version: u64) -> Option<(u64, Vec<Change>)> {
         let inner = self.lock();
-        if version < inner.compacted {
+        let shelf = &inner.shelves[kind];
+        if version < shelf.compacted {
             return None;
         }
-        let first = inner.changes.partition_point(|change| change.version <= version);
-        let changes = inner.changes.range(first..).filter(|change| change.kind == kind).cloned().collect();
-        Some((inner.version, changes))
+        let first = shelf.changes.partition_point(|change| change.version <= version);
+        Some((inner.version, shelf.changes.range(first..).cloned().collect()))
     }
 
     /// Forgets all changes: whoever resumes from before now is told 410 Gone.
     pub fn compact(&self) {
         let mut inner = self.lock();
-        inner.changes.clear();
-        inner.compacted = inner.version;
+        let version = inner.version;
+        for shelf in &mut inner.shelves {
+            shelf.changes.clear();
+            shelf.bytes = 0;
+            shelf.compacted = version;
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! What the verbs do to the store: list, get, create, update, patch, delete.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::Call;
 use super::kinds::{KINDS, Kind};
 use super::patch;
 use super::refusal::Refusal;
+use super::removal;
 use super::reply::{self, Reply};
+use super::seed;
 use super::select::Selector;
 use super::store::{Store, Stored};
 use super::table;
@@ -36,19 +38,18 @@ impl Manner {
 pub fn list(store: &Store, call: &Call, manner: &Manner, now: Timestamp) -> Result<Reply, Refusal> {
     let kind = &KINDS[call.kind];
     let selector = selector(call)?;
-    let (mut version, objects) = store.list(call.kind, call.namespace.as_deref());
-    let mut after = None;
-    if let Some((stands, namespace, name)) = page_token(call.query.get("continue"))? {
-        version = stands;
-        after = Some((namespace, name));
+    let from = page_token(call.query.get("continue"))?;
+    let after = from.as_ref().map(|(_, namespace, name)| (namespace.clone(), name.clone()));
+    let (newest, objects) = store.list_after(call.kind, call.namespace.as_deref(), after);
+    // All pages carry the first one's version: a watch from there repeats what changed in between.
+    let version = from.map_or(newest, |(version, _, _)| version);
+    if store.changes_after(call.kind, version).is_none() {
+        return Err(Refusal::page_gone());
     }
     let limit = call.query.number("limit").filter(|limit| *limit > 0);
     let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let later = |stored: &&std::sync::Arc<Stored>| {
-        after.as_ref().is_none_or(|(namespace, name)| (&stored.namespace, &stored.name) > (namespace, name))
-    };
-    let selected = |stored: &&std::sync::Arc<Stored>| selector.is_empty() || selector.matches(&stored.value());
-    let mut page: Vec<_> = objects.iter().filter(later).filter(selected).take(most.saturating_add(1)).collect();
+    let selected = |stored: &&std::sync::Arc<Stored>| selector.matches(&stored.sight);
+    let mut page: Vec<_> = objects.iter().filter(selected).take(most.saturating_add(1)).collect();
     let more = page.len() > most;
     page.truncate(most);
     let token = page.last().filter(|_| more).map(|last| format!("{version}/{}/{}", last.namespace, last.name));
@@ -107,11 +108,11 @@ pub fn get(store: &Store, call: &Call, manner: &Manner, now: Timestamp) -> Resul
     Ok(object(200, &stored))
 }
 
-fn object(code: u16, stored: &Stored) -> Reply {
+pub fn object(code: u16, stored: &Stored) -> Reply {
     reply::text(code, "application/json", stored.text.to_string())
 }
 
-fn stands(store: &Store, call: &Call) -> Result<std::sync::Arc<Stored>, Refusal> {
+pub fn stands(store: &Store, call: &Call) -> Result<std::sync::Arc<Stored>, Refusal> {
     let name = call.name.as_deref().unwrap_or_default();
     let namespace = call.namespace.as_deref().unwrap_or_default();
     store.get(call.kind, namespace, name).ok_or_else(|| Refusal::not_found(&KINDS[call.kind], name))
@@ -140,8 +141,12 @@ pub fn create(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result
     if kind.status || kind.group == "acid.zalan.do" {
         metadata["generation"] = 1.into();
     }
+    seed::complete(store, kind, &mut value, now);
     if call.query.get("dryRun") == "All" {
         return Ok(reply::json(201, &value));
+    }
+    if let Some(namespace) = &call.namespace {
+        seed::namespace(store, namespace, now)?;
     }
     let stored = store.put(call.kind, None, value)?;
     Ok(object(201, &stored))
@@ -155,7 +160,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Random enough to be unique within one API: version, kind and time.
-fn uid(version: u64, kind: &Kind, now: Timestamp) -> String {
+pub fn uid(version: u64, kind: &Kind, now: Timestamp) -> String {
     let nanos = u128::try_from(now.as_nanosecond()).unwrap_or_default();
     let mixed = (nanos ^ (u128::from(version) << 64)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let hex = format!("{:032x}", mixed ^ kind.plural.len() as u128);
@@ -194,7 +199,7 @@ fn complete(kind: &Kind, call: &Call, value: &mut Value) -> Result<(), Refusal> 
 }
 
 /// Replaces or patches an object, or its status alone.
-pub fn change(store: &Store, call: &Call, manner: &Manner, body: &[u8]) -> Result<Reply, Refusal> {
+pub fn change(store: &Store, call: &Call, manner: &Manner, body: &[u8], now: Timestamp) -> Result<Reply, Refusal> {
     let kind = &KINDS[call.kind];
     let mut tries = 0;
     loop {
@@ -204,7 +209,7 @@ pub fn change(store: &Store, call: &Call, manner: &Manner, body: &[u8]) -> Resul
             Err(_) if manner.content_type.starts_with("application/apply-patch+yaml") => {
                 let mut value = json!({"kind": kind.kind});
                 patch::apply(&manner.content_type, &mut value, body)?;
-                return create(store, call, value.to_string().as_bytes(), Timestamp::UNIX_EPOCH);
+                return create(store, call, value.to_string().as_bytes(), now);
             }
             Err(refusal) => return Err(refusal),
         };
@@ -224,6 +229,10 @@ pub fn change(store: &Store, call: &Call, manner: &Manner, body: &[u8]) -> Resul
         if new == old || call.query.get("dryRun") == "All" {
             return Ok(reply::json(200, &new));
         }
+        if removal::is_over(&new) {
+            // The last finalizer let go.
+            return removal::remove(store, call.kind, &before, removal::Owned::Goes).map(|last| object(200, &last));
+        }
         match store.put(call.kind, Some(before.version), new) {
             Ok(stored) => return Ok(object(200, &stored)),
             // A patch without a version is tried again on what came between, as the API server does.
@@ -236,7 +245,16 @@ pub fn change(store: &Store, call: &Call, manner: &Manner, body: &[u8]) -> Resul
 /// Restores what a change may not touch: identity, and status or the rest, by the path that was called.
 fn keep(kind: &Kind, call: &Call, old: &Value, new: &mut Value) -> Result<(), Refusal> {
     complete(kind, call, new)?;
-    for key in ["name", "namespace", "uid", "creationTimestamp", "resourceVersion", "generation", "deletionTimestamp"] {
+    for key in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "resourceVersion",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ] {
         match old["metadata"].get(key) {
             Some(value) => new["metadata"][key] = value.clone(),
             None => {
@@ -277,49 +295,4 @@ fn prune_null(object: &mut Value, keys: &[&str]) {
     if let Some(object) = object.as_object_mut() {
         object.retain(|key, value| !(keys.contains(&key.as_str()) && value.is_null()));
     }
-}
-
-/// Deletes one object. A pod on a node gets its grace: it is marked, and whoever runs it deletes it with grace 0.
-pub fn delete(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result<Reply, Refusal> {
-    let kind = &KINDS[call.kind];
-    let stored = stands(store, call)?;
-    let options: Value = serde_json::from_slice(body).unwrap_or_default();
-    let mut value = stored.value();
-    let wanted = &options["preconditions"]["uid"];
-    if wanted.is_string() && *wanted != value["metadata"]["uid"] {
-        return Err(Refusal::conflict(kind, &stored.name));
-    }
-    let asked = options["gracePeriodSeconds"].as_u64().or_else(|| call.query.number("gracePeriodSeconds"));
-    let grace = asked.or_else(|| value["spec"]["terminationGracePeriodSeconds"].as_u64()).unwrap_or(30);
-    let runs = kind.plural == "pods" && value["spec"]["nodeName"].is_string();
-    if runs && grace > 0 {
-        if value["metadata"].get("deletionTimestamp").is_none() {
-            value["metadata"]["deletionTimestamp"] = stamp(now + SignedDuration::from_secs(grace.cast_signed())).into();
-            value["metadata"]["deletionGracePeriodSeconds"] = grace.into();
-            let marked = store.put(call.kind, Some(stored.version), value)?;
-            return Ok(object(200, &marked));
-        }
-        return Ok(object(200, &stored));
-    }
-    let last = store.remove(call.kind, &stored.namespace, &stored.name)?;
-    Ok(object(200, &last))
-}
-
-/// Deletes everything that is selected.
-pub fn delete_all(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result<Reply, Refusal> {
-    let selector = selector(call)?;
-    let (version, objects) = store.list(call.kind, call.namespace.as_deref());
-    for stored in objects.iter().filter(|stored| selector.matches(&stored.value())) {
-        let one = Call { name: Some(stored.name.clone()), namespace: Some(stored.namespace.clone()), ..call.clone() };
-        match delete(store, &one, body, now) {
-            Ok(_) => {}
-            // Somebody was faster.
-            Err(refusal) if refusal.code == 404 => {}
-            Err(refusal) => return Err(refusal),
-        }
-    }
-    let kind = &KINDS[call.kind];
-    let list = json!({"kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
-                      "metadata": {"resourceVersion": version.to_string()}, "items": []});
-    Ok(reply::json(200, &list))
 }

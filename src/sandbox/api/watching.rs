@@ -76,7 +76,7 @@ impl Watch {
     async fn run(mut self, sender: mpsc::Sender<Bytes>, initial: bool) {
         let seconds = self.call.query.number("timeoutSeconds").map_or(LONGEST, Duration::from_secs);
         let end = Instant::now() + seconds;
-        let mut newest = self.store.newest();
+        let mut newest = self.store.newest(self.call.kind);
         if initial && self.tell_initial(&sender).await.is_err() {
             return;
         }
@@ -117,7 +117,7 @@ impl Watch {
     async fn tell_initial(&mut self, sender: &mpsc::Sender<Bytes>) -> Result<(), mpsc::error::SendError<Bytes>> {
         let (version, objects) = self.store.list(self.call.kind, self.call.namespace.as_deref());
         self.version = version;
-        for stored in objects.iter().filter(|stored| self.selector.matches(&stored.value())) {
+        for stored in objects.iter().filter(|stored| self.selector.matches(&stored.sight)) {
             sender.send(self.line("ADDED", stored).into()).await?;
         }
         if self.call.query.flag("sendInitialEvents") && self.bookmarks {
@@ -130,7 +130,7 @@ impl Watch {
         if self.call.namespace.as_ref().is_some_and(|namespace| *namespace != change.object.namespace) {
             return None;
         }
-        let matches = |stored: &Stored| self.selector.is_empty() || self.selector.matches(&stored.value());
+        let matches = |stored: &Stored| self.selector.matches(&stored.sight);
         let before = change.before.as_ref().is_some_and(|before| matches(before));
         let after = change.happened != Happened::Deleted && matches(&change.object);
         let word = match (before, after) {
