@@ -66,7 +66,8 @@ pub fn complete(store: &Store, kind: &Kind, value: &mut Value, now: Timestamp) {
     match (kind.group, kind.plural) {
         ("", "pods") => value["status"] = json!({"phase": "Pending", "qosClass": "Burstable"}),
         ("", "namespaces") => value["status"] = json!({"phase": "Active"}),
-        ("", "persistentvolumeclaims") => value["status"] = json!({"phase": "Pending"}),
+        // No controller binds claims here: whoever makes one says that it is bound.
+        ("", "persistentvolumeclaims") => set(value, "status", json!({"phase": "Pending"})),
         ("", "services") => {
             let version = store.version();
             let address = format!("10.96.{}.{}", (version >> 8) & 0xff, version & 0xff);
