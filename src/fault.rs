@@ -67,7 +67,7 @@ impl Fault {
     pub fn remedy(&self) -> String {
         match self {
             Fault::Unreachable { .. } => "check the address, the network and that the server runs".into(),
-            Fault::Forbidden { needs, .. } => format!("ask for {needs}"),
+            Fault::Forbidden { .. } => "ask whoever grants rights there for it".into(),
             Fault::Conflict { .. } => "look again and repeat".into(),
             Fault::TimedOut { .. } => "check whether the server is overloaded or hangs; pgdeck keeps trying".into(),
             Fault::Refused { .. } => "see the reason above".into(),

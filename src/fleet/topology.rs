@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Entry;
 use super::cluster::{Member, Role};
 use super::instance::Instance;
+use crate::fault::Fault;
 use crate::id::Text;
 use crate::metric::lsn::{Bytes, Lsn};
 use crate::metric::replication::WalSender;
@@ -145,7 +146,9 @@ pub fn state(entry: &Entry, member: &Member) -> Text {
             (false, ..) => "running".into(),
         };
     }
-    if let Some(fault) = sampled.and_then(|instance| instance.vitals.fault()) {
+    // A right that is missing says nothing about the server: Patroni's word stands.
+    let fault = sampled.and_then(|instance| instance.vitals.fault());
+    if let Some(fault) = fault.filter(|fault| !matches!(fault, Fault::Forbidden { .. } | Fault::Gone { .. })) {
         return fault.word().into();
     }
     let patroni = member.patroni.as_ref().map(|patroni| {

@@ -97,7 +97,7 @@ mod tests {
             &[
                 "SLOTS",
                 "  – slots is forbidden: needs pg_monitor",
-                "    ask for pg_monitor",
+                "    ask whoever grants rights there for it",
                 "  stale: last seen 3s ago",
                 "  1",
             ],

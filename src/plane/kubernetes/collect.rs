@@ -54,6 +54,8 @@ struct Collecting {
     running: Vec<Subject>,
     states: BTreeMap<(Kind, Option<Text>), SourceState>,
     live: bool,
+    /// No clusters may be read in any namespace: the API server answers, but it tells nothing.
+    refused: bool,
 }
 
 impl Collector {
@@ -75,6 +77,7 @@ impl Collector {
             running: Vec::new(),
             states: BTreeMap::new(),
             live: false,
+            refused: false,
         };
         collecting.start(&self.namespaces, &self.settings);
         loop {
@@ -140,6 +143,7 @@ impl Collecting {
                 self.index.remove(subject.kind, &namespace, &name);
             }
             Told::Listed(listed) => {
+                self.refused &= subject.kind != Kind::Resources;
                 self.note_life(now);
                 self.index.keep_only(subject.kind, subject.namespace.as_deref(), &listed);
                 self.listed.insert((subject.kind, subject.namespace.clone()));
@@ -170,7 +174,7 @@ impl Collecting {
 
     /// The API server spoke.
     fn note_life(&mut self, now: Timestamp) {
-        if !self.live {
+        if !self.live && !self.refused {
             self.live = true;
             self.tell_plane(SourceState::Live { polled: false }, now);
         }
@@ -219,11 +223,29 @@ impl Collecting {
         self.note_life(now);
         if subject.namespace.is_some() || !self.narrowed.insert(subject.kind) {
             self.listed.insert((subject.kind, subject.namespace.clone()));
+            self.note_refusal(subject, now);
             return;
         }
         for namespace in namespaces(&self.server).await {
             self.spawn(Subject { namespace: Some(namespace.into()), ..subject.clone() });
         }
+    }
+
+    /// Where clusters may be read nowhere, the whole context is as good as lost.
+    fn note_refusal(&mut self, subject: &Subject, now: Timestamp) {
+        let mut scopes = self.running.iter().filter(|running| running.kind == Kind::Resources);
+        let is_limited = |subject: &Subject| {
+            let state = self.states.get(&(subject.kind, subject.namespace.clone()));
+            matches!(state, Some(SourceState::Limited { .. }))
+        };
+        if subject.kind != Kind::Resources || self.refused || !scopes.all(is_limited) {
+            return;
+        }
+        self.refused = true;
+        self.live = false;
+        let what = format!("clusters in {}", self.server.context);
+        let needs = "the right to list and watch postgresqls.acid.zalan.do".into();
+        self.tell_plane(SourceState::Lost { why: Fault::Forbidden { what, needs } }, now);
     }
 
     fn tell_changes(&mut self) {
@@ -242,6 +264,7 @@ impl Collecting {
         let now = (self.clock)();
         match pulse {
             // A right to /version is not needed to be alive.
+            Ok(Ok(_) | Err(Fault::Forbidden { .. })) if self.refused => {}
             Ok(Ok(_) | Err(Fault::Forbidden { .. })) => {
                 self.live = true;
                 self.tell_plane(SourceState::Live { polled: false }, now);
