@@ -19,6 +19,7 @@ use crate::present::columns;
 use crate::runtime::Runtime;
 use crate::runtime::planes;
 use crate::state::Settings;
+use crate::theme::Theme;
 
 /// How a command ends, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,10 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
         Ok(config) => config,
         Err(problems) => return refuse(&problems),
     };
+    let theme = match looks_fit(&config, &around) {
+        Ok(theme) => theme,
+        Err(message) => return usage(&message),
+    };
     if let Some(Command::Config { command: ConfigCommand::Check }) = command {
         return say(&format!(
             "{}: nothing is wrong with it",
@@ -83,8 +88,16 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
     match command {
         Some(Command::Status(asked)) => ended(runtime, |runtime| headless::run(runtime, asked)),
         Some(Command::Doctor(asked)) => ended(runtime, |runtime| doctor::run(runtime, asked)),
-        _ => console(&config, &around, runtime),
+        _ => console(&config, theme, runtime),
     }
+}
+
+/// The theme, if it and the columns that are wanted exist.
+fn looks_fit(config: &Config, around: &Surroundings) -> Result<Theme, String> {
+    let place = "--theme, or theme in the configuration";
+    let theme = looks::theme(config, around).map_err(|message| format!("{place}: {message}"))?;
+    columns::chosen(&config.columns)?;
+    Ok(theme)
 }
 
 fn ended(runtime: Runtime, run: impl FnOnce(&Runtime) -> Exit) -> Exit {
@@ -97,22 +110,15 @@ fn ended(runtime: Runtime, run: impl FnOnce(&Runtime) -> Exit) -> Exit {
 const GONE: i32 = rustix::io::Errno::IO.raw_os_error();
 
 /// Opens the console.
-fn console(config: &Config, around: &Surroundings, mut runtime: Runtime) -> Exit {
+fn console(config: &Config, theme: Theme, mut runtime: Runtime) -> Exit {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return usage("the console needs a terminal for its keys and its picture; use `pgdeck status` in scripts");
-    }
-    if let Err(message) = columns::chosen(&config.columns) {
-        return usage(&message);
     }
     let settings = Settings {
         ascii: config.ascii,
         protected: config.protected.clone(),
         columns: config.columns.clone(),
         read_only: config.readonly,
-    };
-    let theme = match looks::theme(config, around) {
-        Ok(theme) => theme,
-        Err(message) => return usage(&message),
     };
     let model = match Model::new(settings, theme, &config.keys) {
         Ok(model) => model,

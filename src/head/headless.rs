@@ -11,7 +11,7 @@ use crate::cli::{Output, Status};
 use crate::fault::Fault;
 use crate::fleet::seen::{Source, SourceState};
 use crate::fleet::{Entry, Fleet};
-use crate::id::{ClusterId, InstanceId, Text};
+use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use crate::present::{self, status};
 use crate::runtime::{Runtime, clock};
 use crate::work::target::{Candidate, Meant, Target, TargetError};
@@ -70,21 +70,34 @@ fn to_sample(fleet: &Fleet, meant: &BTreeSet<Meant>, everything: bool) -> Vec<In
     meant.iter().flat_map(of).collect()
 }
 
-fn states<'a>(runtime: &'a Runtime, fleet: &'a Fleet) -> impl Iterator<Item = Option<&'a SourceState>> {
-    runtime.planes().map(|plane| fleet.source(&Source::Plane { plane: plane.clone() }).map(|standing| &standing.state))
+/// Whether a plane answers. Plain hosts do if one of them did: their file always does.
+fn answered(fleet: &Fleet, plane: &PlaneId) -> bool {
+    let state = fleet.source(&Source::Plane { plane: plane.clone() }).map(|standing| &standing.state);
+    let is_up = matches!(state, Some(SourceState::Live { .. } | SourceState::Limited { .. } | SourceState::Relisting));
+    let has_host = || {
+        let of_plane = fleet.clusters().filter(|(id, _)| id.plane == *plane);
+        of_plane.flat_map(|(_, entry)| entry.instances.values()).any(|instance| instance.vitals.last().is_some())
+    };
+    is_up && (*plane != PlaneId::Hosts || has_host())
+}
+
+/// Whether nothing but logins and rights is in the way.
+fn refused(fleet: &Fleet, plane: &PlaneId) -> bool {
+    let state = fleet.source(&Source::Plane { plane: plane.clone() }).map(|standing| &standing.state);
+    let of_plane = fleet.clusters().filter(|(id, _)| id.plane == *plane);
+    let mut faults = of_plane.flat_map(|(_, entry)| entry.instances.values()).map(|instance| instance.vitals.fault());
+    let is_refusal = |why: &Fault| matches!(why, Fault::Forbidden { .. } | Fault::AuthExpired { .. });
+    match state {
+        Some(SourceState::Lost { why }) => is_refusal(why),
+        _ => *plane == PlaneId::Hosts && faults.all(|fault| fault.is_some_and(is_refusal)),
+    }
 }
 
 /// Done if any source answered; else whether the login or the network was in the way.
 fn verdict(runtime: &Runtime, fleet: &Fleet) -> Exit {
-    let answered = |state: Option<&SourceState>| {
-        matches!(state, Some(SourceState::Live { .. } | SourceState::Limited { .. } | SourceState::Relisting))
-    };
-    let refused = |state: Option<&SourceState>| {
-        matches!(state, Some(SourceState::Lost { why: Fault::Forbidden { .. } | Fault::AuthExpired { .. } }))
-    };
-    if states(runtime, fleet).any(answered) {
+    if runtime.planes().any(|plane| answered(fleet, plane)) {
         Exit::Done
-    } else if states(runtime, fleet).all(refused) {
+    } else if runtime.planes().all(|plane| refused(fleet, plane)) {
         Exit::Forbidden
     } else {
         Exit::Failed
@@ -95,21 +108,11 @@ fn verdict(runtime: &Runtime, fleet: &Fleet) -> Exit {
 fn not_found(gathering: &Gathering<'_>, error: &TargetError) -> Exit {
     let verdict = verdict(gathering.runtime, &gathering.fleet);
     let status = status::status(&gathering.fleet, gathering.runtime.planes(), |_| false, clock::now());
-    for line in sources(&status) {
+    for line in status.troubles() {
         super::complain(&line);
     }
     let exit = usage(&present::clean(&error.to_string()));
     if verdict == Exit::Done { exit } else { verdict }
-}
-
-/// Sources that do not answer as they should, one a line.
-fn sources(status: &status::Status) -> Vec<String> {
-    let troubled = status.sources.iter().filter_map(|source| Some((source, source.error.as_ref()?)));
-    let told = troubled.map(|(source, error)| {
-        let remedy = source.remedy.as_deref().unwrap_or_default();
-        present::clean(&format!("{}: {error}; {remedy}", source.state)).into_owned()
-    });
-    told.collect()
 }
 
 fn table(status: &status::Status) -> String {
@@ -124,7 +127,7 @@ fn table(status: &status::Status) -> String {
         }
     }
     let rows = if status.clusters.is_empty() { "no cluster is known".to_owned() } else { trimmed(&table.to_string()) };
-    let lines: Vec<_> = [rows].into_iter().chain(sources(status)).collect();
+    let lines: Vec<_> = [rows].into_iter().chain(status.troubles()).collect();
     lines.join("\n")
 }
 

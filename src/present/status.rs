@@ -75,6 +75,7 @@ struct MemberLine {
     age_s: i64,
     sampled: bool,
     error: Option<String>,
+    remedy: Option<String>,
 }
 
 /// The sources and those clusters of the fleet that `is_meant` picks; planes that never said a word are silent.
@@ -105,6 +106,9 @@ fn source_line(source: &Source, state: &SourceState) -> Option<SourceLine> {
         // A member's own line tells.
         Source::Instance { .. } | Source::Log { .. } => return None,
     };
+    if let (SourceState::Connecting, Source::Plane { plane }) = (state, source) {
+        return Some(silent_line(plane));
+    }
     let fault = match state {
         SourceState::Connecting | SourceState::Live { .. } | SourceState::Relisting => None,
         SourceState::Lost { why } | SourceState::Limited { why } => Some(why),
@@ -175,6 +179,7 @@ fn member_line(entry: &Entry, member: &Member, now: Timestamp) -> MemberLine {
     let vitals = entry.instances.get(&member.name).map(|instance| &instance.vitals);
     let sampled = vitals.and_then(|vitals| vitals.last());
     let by_sql = sampled.map(|(vitals, _)| if vitals.in_recovery { Role::Standby } else { Role::Primary });
+    let fault = vitals.and_then(|vitals| vitals.fault());
     let lag = topology::lag(entry, member);
     MemberLine {
         name: member.name.clone(),
@@ -187,7 +192,8 @@ fn member_line(entry: &Entry, member: &Member, now: Timestamp) -> MemberLine {
         lag_from: lag.map(|lag: Lag| if lag.exact { "sql" } else { "patroni" }),
         age_s: now.duration_since(sampled.map_or(entry.seen, |(_, at)| at)).as_secs().max(0),
         sampled: sampled.is_some(),
-        error: vitals.and_then(|vitals| vitals.fault()).map(ToString::to_string),
+        error: fault.map(ToString::to_string),
+        remedy: fault.map(Fault::remedy),
     }
 }
 
@@ -195,6 +201,18 @@ fn member_line(entry: &Entry, member: &Member, now: Timestamp) -> MemberLine {
 pub const HEAD: [&str; 9] = ["HEALTH", "CLUSTER", "PG", "READY", "MEMBER", "ROLE", "STATE", "LAG", "WHY"];
 
 impl Status {
+    /// Sources and members that do not answer as they should, each with its remedy, one a line.
+    pub fn troubles(&self) -> Vec<String> {
+        let told = |state: &str, error: &Option<String>, remedy: &Option<String>| {
+            let error = error.as_ref()?;
+            let remedy = remedy.as_deref().unwrap_or_default();
+            Some(super::clean(&format!("{state}: {error}; {remedy}")).into_owned())
+        };
+        let sources = self.sources.iter().filter_map(|source| told(source.state, &source.error, &source.remedy));
+        let members = self.clusters.iter().flat_map(|cluster| &cluster.members);
+        sources.chain(members.filter_map(|member| told(&member.state, &member.error, &member.remedy))).collect()
+    }
+
     /// One row a member; the cluster's own facts stand in its first row.
     pub fn rows(&self) -> Vec<[Cell; 9]> {
         self.clusters.iter().flat_map(ClusterLine::rows).collect()

@@ -95,11 +95,15 @@ fn kubernetes_plane(config: &Config, context: String) -> Kubernetes {
 fn contexts(config: &Config) -> Result<Vec<String>, Vec<Problem>> {
     let place = || match &config.kubeconfig {
         Some(path) => path.display().to_string(),
-        None => std::env::var("KUBECONFIG").unwrap_or_else(|_unset| "~/.kube/config".into()),
+        None => std::env::var("KUBECONFIG")
+            .map_or_else(|_unset| "~/.kube/config".into(), |named| format!("$KUBECONFIG ({named})")),
     };
     let (known, current) = kubernetes::contexts(config.kubeconfig.as_ref()).map_err(|fault| {
-        let remedy = "check the path and the file, or name another by --kubeconfig".into();
-        vec![Problem { thing: "the kubeconfig".into(), place: place(), why: fault.to_string(), remedy }]
+        // What the parser draws below its first line is no part of a message.
+        let said = fault.to_string();
+        let why = said.lines().next().unwrap_or_default().to_owned();
+        let remedy = "check the path, and the file with `kubectl config view`, or name another by --kubeconfig".into();
+        vec![Problem { thing: "the kubeconfig".into(), place: place(), why, remedy }]
     })?;
     let listed = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
     if config.contexts.is_empty() {

@@ -51,6 +51,8 @@ struct Ask {
 pub struct Connection {
     pub client: Client,
     pub namespace: Arc<str>,
+    /// The API server's URL, for messages.
+    address: Arc<str>,
     login: u64,
 }
 
@@ -135,9 +137,10 @@ impl Server {
             let connection = self.connection(refused).await?;
             let request = request(method, path, body.clone())?;
             let sent = async {
-                let response = connection.client.send(request).await.map_err(|error| self.broken(path, &error))?;
+                let response =
+                    connection.client.send(request).await.map_err(|error| self.broken(path, &connection, &error))?;
                 let (head, body) = response.into_parts();
-                let body = body.collect().await.map_err(|error| self.broken(path, &error))?.to_bytes();
+                let body = body.collect().await.map_err(|error| self.broken(path, &connection, &error))?.to_bytes();
                 Ok::<_, Fault>((head.status, head.headers, body))
             };
             let timed = tokio::time::timeout(deadline, sent).await;
@@ -163,7 +166,7 @@ impl Server {
             let sent = tokio::time::timeout(ANSWER, connection.client.send(request)).await;
             let response = sent
                 .map_err(|_elapsed| Fault::TimedOut { what: self.what(), after: ANSWER })?
-                .map_err(|error| self.broken(path, &error))?;
+                .map_err(|error| self.broken(path, &connection, &error))?;
             let status = response.status();
             if status == StatusCode::UNAUTHORIZED && refused.is_none() {
                 refused = Some(connection.login);
@@ -191,7 +194,7 @@ impl Server {
         }
     }
 
-    fn broken(&self, path: &str, error: &dyn std::error::Error) -> Fault {
+    fn broken(&self, path: &str, connection: &Connection, error: &dyn std::error::Error) -> Fault {
         let mut why = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -199,7 +202,7 @@ impl Server {
             source = cause.source();
         }
         tracing::debug!(path, why, "request failed");
-        Fault::Unreachable { what: self.what(), why }
+        Fault::Unreachable { what: format!("{} at {}", self.what(), connection.address), why }
     }
 
     fn refusal(&self, path: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
@@ -280,12 +283,13 @@ async fn keep_login(choice: Choice, clock: Clock, mut asked: mpsc::UnboundedRece
 async fn connect(choice: &Choice, login: u64) -> Result<(Connection, Option<Timestamp>), Fault> {
     let Login { config, ends, namespace } = credential::login(choice).await?;
     let what = format!("context {}", choice.context);
+    let address: Arc<str> = config.cluster_url.to_string().trim_end_matches('/').into();
     let malformed =
         move |error: kube::Error| Fault::Malformed { what, place: "the kubeconfig".into(), why: error.to_string() };
     // Certificates and tokens may come from files: not on the threads that keep the streams.
     let built = tokio::task::spawn_blocking(move || client(&config)).await;
     let client = built.map_err(|_cancelled| Fault::Cancelled)?.map_err(malformed)?;
-    Ok((Connection { client, namespace: namespace.into(), login }, ends))
+    Ok((Connection { client, namespace: namespace.into(), address, login }, ends))
 }
 
 /// A client with TCP keepalive, few idle connections, and no retries of its own.
