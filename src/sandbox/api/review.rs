@@ -1,4 +1,4 @@
-//! "May I?": SelfSubjectAccessReview and SelfSubjectRulesReview, as JSON and as kubectl's protobuf.
+//! "May I?": `SelfSubjectAccessReview` and `SelfSubjectRulesReview`, as JSON and as kubectl's protobuf.
 
 use serde_json::{Value, json};
 

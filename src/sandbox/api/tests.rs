@@ -174,3 +174,35 @@ async fn a_port_is_forwarded_and_a_refused_one_says_so() {
     let message = tokio::time::timeout(Duration::from_secs(5), error).await.unwrap().unwrap();
     assert!(message.contains("refused"), "{message}");
 }
+
+#[tokio::test]
+async fn what_an_object_owns_goes_with_it_and_a_finalizer_holds_it() {
+    let running = start().await;
+    let maps: Kube<ConfigMap> = Kube::default_namespaced(running.client(User::Admin).await);
+    let mut held = config_map("owner");
+    held.metadata.finalizers = Some(vec!["pgdeck/test".into()]);
+    let owner = maps.create(&PostParams::default(), &held).await.unwrap();
+    let reference = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.metadata.uid});
+    let mut owned = config_map("owned");
+    owned.metadata.owner_references = Some(vec![serde_json::from_value(reference).unwrap()]);
+    maps.create(&PostParams::default(), &owned).await.unwrap();
+
+    maps.delete("owner", &DeleteParams::default()).await.unwrap();
+    assert!(maps.get("owner").await.unwrap().metadata.deletion_timestamp.is_some());
+    assert!(maps.get_opt("owned").await.unwrap().is_some());
+
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    maps.patch("owner", &PatchParams::default(), &release).await.unwrap();
+    assert!(maps.get_opt("owner").await.unwrap().is_none());
+    assert!(maps.get_opt("owned").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_change_that_changes_nothing_keeps_the_version() {
+    let running = start().await;
+    let maps: Kube<ConfigMap> = Kube::default_namespaced(running.client(User::Admin).await);
+    let first = maps.create(&PostParams::default(), &config_map("a")).await.unwrap();
+    let again = Patch::Merge(json!({"data": {"k": "v"}}));
+    let second = maps.patch("a", &PatchParams::default(), &again).await.unwrap();
+    assert_eq!(first.metadata.resource_version, second.metadata.resource_version);
+}
