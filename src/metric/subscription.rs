@@ -55,7 +55,7 @@ pub(super) const SUBSCRIPTIONS: Survey = Survey {
     every: Duration::from_secs(2),
     asked: Asked::OnPrimary,
     needs: "pg_monitor",
-    sql: &[(12, SUBSCRIPTIONS_12), (15, SUBSCRIPTIONS_15), (16, SUBSCRIPTIONS_16)],
+    sql: &[(12, SUBSCRIPTIONS_12), (14, SUBSCRIPTIONS_14), (15, SUBSCRIPTIONS_15), (16, SUBSCRIPTIONS_16)],
 };
 
 /// `$apply` picks the apply worker among a subscription's workers, `$errors` counts errors.
@@ -83,7 +83,25 @@ order by d.datname, s.subname"
     };
 }
 
-const SUBSCRIPTIONS_12: &str =
+// Before 14 only a superuser may read pg_subscription.oid: the view gives names and workers, and the catalog the rest where
+// the name is the only one of its kind.
+const SUBSCRIPTIONS_12: &str = "select v.subname as name,
+    d.datname as database,
+    s.subenabled as enabled,
+    v.pid,
+    v.received_lsn as received,
+    v.latest_end_lsn as latest_end,
+    v.last_msg_receipt_time as last_message,
+    (select count(*) from pg_stat_subscription w where w.subid = v.subid and w.relid is not null)::int4 as n_syncing,
+    null::int8 as apply_errors,
+    null::int8 as sync_errors
+from pg_stat_subscription v
+left join pg_subscription s on s.subname = v.subname
+    and (select count(*) from pg_subscription o where o.subname = v.subname) = 1
+left join pg_database d on d.oid = s.subdbid
+where v.relid is null
+order by d.datname, v.subname";
+const SUBSCRIPTIONS_14: &str =
     subscriptions!("a.relid is null", "null::int8 as apply_errors, null::int8 as sync_errors");
 const SUBSCRIPTIONS_15: &str = subscriptions!(
     "a.relid is null",

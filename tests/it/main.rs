@@ -5,6 +5,8 @@
 mod bad;
 mod console;
 mod keys;
+mod pg;
+mod postgres;
 mod rig;
 #[cfg(feature = "sandbox")]
 mod sandbox;
