@@ -182,6 +182,19 @@ pub enum Unit {
     Transactions,
 }
 
+impl Unit {
+    /// As in tables.
+    pub fn word(self) -> &'static str {
+        match self {
+            Unit::Bytes => "bytes",
+            Unit::BytesPerSecond => "bytes a second",
+            Unit::Seconds => "seconds",
+            Unit::Count => "count",
+            Unit::Transactions => "transactions",
+        }
+    }
+}
+
 /// A figure derived from rows: what it is, its unit, and where it comes from.
 #[derive(Debug)]
 pub struct Metric {
@@ -221,6 +234,15 @@ pub fn read(rows: &Rows) -> Vec<Reading> {
         Rows::Archiver(archiver) => archiver::read(archiver),
         Rows::Storage(storage) => storage::read(storage),
     }
+}
+
+/// The metrics as a table for the README.
+pub fn table() -> String {
+    let rows = METRICS.iter().copied().flatten().map(|metric| {
+        let (unit, doc) = (metric.unit.word(), metric.doc.replace('|', "\\|"));
+        format!("| `{}` | {unit} | {doc} |\n", metric.id)
+    });
+    std::iter::once("| figure | unit | what it means |\n|---|---|---|\n".to_owned()).chain(rows).collect()
 }
 
 #[cfg(test)]

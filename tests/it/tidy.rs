@@ -3,6 +3,7 @@
 //! Each check is a function from source text to complaints, tried on small bad inputs below, then run on the tree.
 
 mod source;
+mod tables;
 
 use std::path::{Path, PathBuf};
 
