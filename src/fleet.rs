@@ -345,7 +345,9 @@ impl Fleet {
     fn judge(&mut self, id: &ClusterId, now: Timestamp) {
         let Some(entry) = self.clusters.get(id) else { return };
         let silent = self.planes.get(&id.plane).and_then(|hearing| hearing.silent.as_deref());
-        let health = health::judge(&Scene { entry, now, silent }, &entry.health);
+        let plane = self.sources.get(&Source::Plane { plane: id.plane.clone() });
+        let cut_off = plane.is_some_and(|standing| matches!(standing.state, SourceState::Lost { .. }));
+        let health = health::judge(&Scene { entry, now, silent, cut_off }, &entry.health);
         if let Some(at) = entry.health.recheck {
             self.rechecks.remove(&(at, id.clone()));
         }

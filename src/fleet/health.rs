@@ -68,6 +68,8 @@ pub struct Scene<'a> {
     pub now: Timestamp,
     /// Whether every source of the cluster's plane has answered within three of its own intervals, and which has not.
     pub silent: Option<&'a str>,
+    /// The cluster's plane does not answer right now: whatever is reached through it cannot answer either.
+    pub cut_off: bool,
 }
 
 /// What a rule says.

@@ -77,6 +77,9 @@ pub(super) const PENDING_RESTART: Rule = Rule {
 };
 
 fn unreachable(scene: &Scene<'_>) -> Judged {
+    if scene.cut_off {
+        return Judged::NotSampled;
+    }
     let members = &scene.entry.cluster.members;
     let lost = |member: &Member| match &scene.entry.instances.get(&member.name)?.vitals {
         Known::Lost { why: why @ (Fault::Unreachable { .. } | Fault::TimedOut { .. }), at, .. }

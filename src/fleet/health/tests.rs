@@ -152,7 +152,7 @@ fn dcs(entry: &mut Entry) -> &mut Dcs {
 }
 
 fn judged(entry: &Entry) -> Health {
-    judge(&Scene { entry, now: now(), silent: None }, &Health::default())
+    judge(&Scene { entry, now: now(), silent: None, cut_off: false }, &Health::default())
 }
 
 /// After `change` exactly these verdicts hold, and the first one's evidence holds `part`.
@@ -403,6 +403,17 @@ fn nobody_answers() {
 }
 
 #[test]
+fn what_is_reached_through_a_lost_plane_is_not_called_unreachable() {
+    let mut entry = healthy();
+    for instance in entry.instances.values_mut() {
+        let why = Fault::TimedOut { what: "the API server of t".into(), after: std::time::Duration::from_secs(10) };
+        instance.vitals = Known::Lost { last: None, why, at: ago(1) };
+    }
+    let health = judge(&Scene { entry: &entry, now: now(), silent: None, cut_off: true }, &Health::default());
+    assert_eq!(health.verdicts, []);
+}
+
+#[test]
 fn what_only_sql_tells() {
     let slot = Slot {
         name: "sub".into(),
@@ -495,8 +506,8 @@ fn plain_hosts_are_judged_by_sql() {
 fn since_is_kept_from_when_it_was_first_seen() {
     let mut entry = healthy();
     dcs(&mut entry).config.as_mut().unwrap().pause = true;
-    let first = judge(&Scene { entry: &entry, now: ago(100), silent: None }, &Health::default());
-    let again = judge(&Scene { entry: &entry, now: now(), silent: None }, &first);
+    let first = judge(&Scene { entry: &entry, now: ago(100), silent: None, cut_off: false }, &Health::default());
+    let again = judge(&Scene { entry: &entry, now: now(), silent: None, cut_off: false }, &first);
     let paused = again.verdicts.iter().find(|verdict| verdict.id == "patroni_paused").unwrap();
     assert_eq!((paused.since, paused.since_first_seen), (ago(100), true));
 }
@@ -504,12 +515,15 @@ fn since_is_kept_from_when_it_was_first_seen() {
 #[test]
 fn a_silent_source_makes_unknown_and_hides_no_older_trouble() {
     let entry = healthy();
-    let health =
-        judge(&Scene { entry: &entry, now: now(), silent: Some("nothing was heard for 31 s") }, &Health::default());
+    let health = judge(
+        &Scene { entry: &entry, now: now(), silent: Some("nothing was heard for 31 s"), cut_off: false },
+        &Health::default(),
+    );
     assert_eq!(health.severity, Severity::Unknown);
     let mut paused = healthy();
     dcs(&mut paused).config.as_mut().unwrap().pause = true;
-    let health = judge(&Scene { entry: &paused, now: now(), silent: Some("silent") }, &Health::default());
+    let health =
+        judge(&Scene { entry: &paused, now: now(), silent: Some("silent"), cut_off: false }, &Health::default());
     let ids: Vec<_> = health.verdicts.iter().map(|verdict| verdict.id).collect();
     assert_eq!(ids, ["patroni_paused", "source_silent"]);
 }
