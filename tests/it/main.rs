@@ -4,9 +4,15 @@
 
 mod bad;
 mod console;
+#[cfg(feature = "sandbox")]
+mod faults;
 mod keys;
+#[cfg(feature = "sandbox")]
+mod kube;
 mod pg;
 mod postgres;
+#[cfg(feature = "sandbox")]
+mod proxy;
 mod rig;
 #[cfg(feature = "sandbox")]
 mod sandbox;

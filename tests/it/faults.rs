@@ -1,0 +1,275 @@
+//! The Kubernetes plane on its bad days: what the API server does wrong is said, what was seen stays, and it goes on by itself.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pgdeck::fault::Fault;
+use pgdeck::fleet::seen::SourceState;
+use pgdeck::plane::kubernetes::Options;
+use pgdeck::work::want::Want;
+use serde_json::json;
+
+use crate::kube::stage::{self, Fleet, Stage};
+use crate::proxy::{Proxy, Trouble};
+
+/// A fleet of two clusters seen through a proxy, live.
+struct Scene {
+    fleet: Fleet,
+    proxy: Proxy,
+    stage: Stage,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        let stage = Stage::embedded("test").await;
+        stage.cluster("one").await;
+        stage.cluster("two").await;
+        let proxy = Proxy::before(&stage).await;
+        let mut fleet = Fleet::open(&stage::plane(proxy.options()), Want::Fleet);
+        fleet.listed().await;
+        // All six kinds are watched.
+        proxy.until("watches", |requests| requests.iter().filter(|path| is_watch(path)).count() >= 6).await;
+        fleet.until("live", Fleet::is_live).await;
+        Scene { fleet, proxy, stage }
+    }
+
+    fn assert_kept(&self) {
+        self.fleet.assert_kept(0, &[self.proxy.id("one"), self.proxy.id("two")]);
+    }
+
+    /// Asserts that it is live again: a new cluster is seen, and nothing was lost on the way.
+    async fn assert_recovers(mut self, patience: Duration) {
+        self.stage.cluster("new").await;
+        let id = self.proxy.id("new");
+        self.fleet.within(patience, "the new one", |fleet| fleet.clusters.contains_key(&id)).await;
+        self.fleet.within(patience, "live again", Fleet::is_live).await;
+        self.assert_kept();
+    }
+}
+
+fn is_watch(path: &str) -> bool {
+    path.contains("watch=true")
+}
+
+fn is_lost(state: Option<&SourceState>, why: impl Fn(&Fault) -> bool) -> bool {
+    matches!(state, Some(SourceState::Lost { why: fault }) if why(fault))
+}
+
+fn any_lost(fleet: &Fleet, kind: &str, why: impl Fn(&Fault) -> bool) -> bool {
+    fleet.kind(kind).into_iter().any(|state| is_lost(Some(state), &why))
+}
+
+const PATIENCE: Duration = Duration::from_secs(45);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_connections_are_taken_up_again_and_nothing_is_said_of_it() {
+    let mut scene = Scene::new().await;
+    let mark = scene.fleet.seen.len();
+    scene.proxy.cut();
+    scene.stage.cluster("new").await;
+    let id = scene.proxy.id("new");
+    scene.fleet.until("the new one", |fleet| fleet.clusters.contains_key(&id)).await;
+    scene.assert_kept();
+    let lost = scene.fleet.seen[mark..].iter().filter(|seen| format!("{seen:?}").contains("Lost"));
+    assert_eq!(lost.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_too_old_is_listed_anew_with_the_old_rows_on_screen() {
+    let mut scene = Scene::new().await;
+    let mark = scene.fleet.seen.len();
+    scene.proxy.trouble_once(Trouble::status(410, "too old resource version"), |path| {
+        is_watch(path) && path.contains("/postgresqls?")
+    });
+    scene.proxy.cut();
+    let relisting =
+        |fleet: &Fleet| fleet.seen[mark..].iter().any(|seen| format!("{seen:?}").contains("state: Relisting"));
+    scene.fleet.until("relisting", relisting).await;
+    scene.assert_recovers(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_store_tells_410_within_the_watch_and_is_listed_anew() {
+    let scene = Scene::new().await;
+    scene.stage.cluster("between").await;
+    scene.stage.api.as_ref().unwrap().compact();
+    scene.proxy.cut();
+    scene.assert_recovers(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_asks_to_wait_is_given_its_time() {
+    let mut scene = Scene::new().await;
+    let busy = Trouble::Refused { code: 429, message: "too many requests", retry_after: Some("2") };
+    scene.proxy.trouble(busy, |path| path.contains("/postgresqls?"));
+    let before = scene.proxy.requests().len();
+    let throttled =
+        |fault: &Fault| matches!(fault, Fault::Throttled { retry_after, .. } if *retry_after == Duration::from_secs(2));
+    scene.proxy.cut();
+    scene.fleet.until("throttled", |fleet| any_lost(fleet, "postgresqls", throttled)).await;
+    let since = Instant::now();
+    let asked = || scene.proxy.requests()[before..].iter().filter(|path| path.contains("/postgresqls?")).count();
+    let (first, proxy) = (asked(), &scene.proxy);
+    proxy.until("asked again", |_| asked() > first).await;
+    assert!(since.elapsed() > Duration::from_millis(1500), "asked again after {:?}", since.elapsed());
+    scene.proxy.heal();
+    scene.assert_recovers(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_with_an_inner_error_is_said_so_and_asked_again() {
+    let mut scene = Scene::new().await;
+    scene.proxy.trouble(Trouble::status(500, "etcdserver: leader changed"), |path| path.contains("/pods?"));
+    scene.proxy.cut();
+    let told = |fault: &Fault| matches!(fault, Fault::Refused { why, .. } if why.contains("leader changed"));
+    scene.fleet.until("refused", |fleet| any_lost(fleet, "pods", told)).await;
+    scene.proxy.heal();
+    let live =
+        |fleet: &Fleet| fleet.kind("pods").into_iter().all(|state| *state == SourceState::Live { polled: false });
+    scene.fleet.within(PATIENCE, "pods live again", live).await;
+    scene.assert_recovers(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_server_is_late_and_not_lost() {
+    let stage = Stage::embedded("test").await;
+    stage.cluster("one").await;
+    let proxy = Proxy::before(&stage).await;
+    proxy.trouble(Trouble::Late(Duration::from_millis(700)), |_| true);
+    let mut fleet = Fleet::open(&stage::plane(proxy.options()), Want::Fleet);
+    fleet.listed().await;
+    fleet.until("live", Fleet::is_live).await;
+    let lost = fleet.seen.iter().filter(|seen| format!("{seen:?}").contains("Lost"));
+    assert_eq!(lost.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expired_login_is_said_so_and_taken_up_when_it_is_good_again() {
+    let mut scene = Scene::new().await;
+    scene.proxy.trouble(Trouble::status(401, "Unauthorized"), |_| true);
+    scene.proxy.cut();
+    let expired = |fault: &Fault| matches!(fault, Fault::AuthExpired { .. });
+    scene.fleet.until("expired", |fleet| is_lost(fleet.plane(), expired)).await;
+    scene.assert_kept();
+    scene.proxy.heal();
+    scene.assert_recovers(PATIENCE).await;
+}
+
+/// An exec plugin that notes each of its runs in a file.
+fn plugin(runs: &Path) -> serde_json::Value {
+    let script = format!(
+        r#"echo run >>'{}'; echo '{{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{{"token":"t"}}}}'"#,
+        runs.display()
+    );
+    json!({"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
+                    "interactiveMode": "Never"}})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_login_is_made_anew_once_before_it_is_called_expired() {
+    let stage = Stage::embedded("test").await;
+    let proxy = Proxy::before(&stage).await;
+    let runs = proxy.folder().join("runs");
+    proxy.log_in(&plugin(&runs));
+    proxy.trouble(Trouble::status(401, "Unauthorized"), |_| true);
+    let mut fleet = Fleet::open(&stage::plane(proxy.options()), Want::Fleet);
+    let expired = |fault: &Fault| matches!(fault, Fault::AuthExpired { .. });
+    fleet.until("expired", |fleet| is_lost(fleet.plane(), expired)).await;
+    assert_eq!(std::fs::read_to_string(&runs).unwrap().lines().count(), 2);
+    proxy.heal();
+    fleet.listed().await;
+    fleet.until("live", Fleet::is_live).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_watching_is_forbidden_it_is_polled_and_said_so() {
+    let stage = Stage::embedded("test").await;
+    stage.cluster("one").await;
+    let proxy = Proxy::before(&stage).await;
+    let message = "pods is forbidden: User \"x\" cannot watch resource \"pods\" in API group \"\" at the cluster scope";
+    proxy.trouble(Trouble::status(403, message), |path| is_watch(path) && path.contains("/pods?"));
+    let mut fleet = Fleet::open(&stage::plane(proxy.options()), Want::Fleet);
+    let polled = |fleet: &Fleet| fleet.kind("pods").contains(&&SourceState::Live { polled: true });
+    fleet.until("polled", polled).await;
+    fleet.listed().await;
+    assert!(fleet.is_live());
+    assert!(fleet.kind("postgresqls").contains(&&SourceState::Live { polled: false }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_whole_is_forbidden_namespaces_are_looked_into_one_by_one() {
+    let stage = Stage::embedded("test").await;
+    stage.cluster("one").await;
+    stage.pod("one", "one-0", &json!({})).await;
+    let proxy = Proxy::before(&stage).await;
+    let message = "forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" at the cluster scope";
+    let cluster_wide = |path: &str| {
+        let list = path.split('?').next().unwrap_or_default();
+        !list.contains("/namespaces") && (list.ends_with("/pods") || list.ends_with("/postgresqls"))
+    };
+    proxy.trouble(Trouble::status(403, message), cluster_wide);
+    let options = Options { namespaces: Vec::new(), ..proxy.options() };
+    let mut fleet = Fleet::open(&stage::plane(options), Want::Fleet);
+    fleet.listed().await;
+    assert_eq!(fleet.clusters[&proxy.id("one")].members.len(), 1);
+    let limited = |state: &&SourceState| matches!(state, SourceState::Limited { why: Fault::Forbidden { needs, .. } } if needs.contains("list pods"));
+    assert_eq!(fleet.kind("pods").into_iter().filter(limited).count(), 1, "{:#?}", fleet.states);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_falls_silent_is_lost_by_its_pulse_and_found_again() {
+    let mut scene = Scene::new().await;
+    scene.proxy.swallow();
+    let silent = |fault: &Fault| matches!(fault, Fault::TimedOut { .. });
+    scene.fleet.until("silent", |fleet| is_lost(fleet.plane(), silent)).await;
+    scene.assert_kept();
+    scene.proxy.heal();
+    scene.proxy.cut();
+    scene.assert_recovers(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_down_is_unreachable_and_comes_back() {
+    let mut scene = Scene::new().await;
+    scene.proxy.down().await;
+    let unreachable = |fault: &Fault| matches!(fault, Fault::Unreachable { .. });
+    scene.fleet.until("unreachable", |fleet| is_lost(fleet.plane(), unreachable)).await;
+    scene.assert_kept();
+    scene.proxy.up().await;
+    scene.assert_recovers(PATIENCE).await;
+}
+
+/// How long the first census of all of these takes.
+async fn time_to_census(all: &[Options]) -> Duration {
+    let start = Instant::now();
+    let mut fleets: Vec<Fleet> =
+        all.iter().map(|options| Fleet::open(&stage::plane(options.clone()), Want::Fleet)).collect();
+    for fleet in &mut fleets {
+        fleet.listed().await;
+    }
+    start.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_black_hole_of_three_does_not_slow_the_other_two() {
+    let stages = [Stage::embedded("a").await, Stage::embedded("b").await, Stage::embedded("c").await];
+    for stage in &stages {
+        for idx in 0..40 {
+            stage.cluster(&format!("c{idx}")).await;
+        }
+    }
+    let hole = Proxy::before(&stages[2]).await;
+    hole.swallow();
+    let others = [stages[0].options(), stages[1].options()];
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        alone.push(time_to_census(&others).await);
+        let _dead = Fleet::open(&stage::plane(hole.options()), Want::Fleet);
+        beside.push(time_to_census(&others).await);
+    }
+    alone.sort_unstable();
+    beside.sort_unstable();
+    // The slack is for what else this machine does: such censuses take tens of milliseconds.
+    let limit = alone[1].mul_f64(1.2) + Duration::from_millis(150);
+    assert!(beside[1] <= limit, "alone {alone:?}, beside a black hole {beside:?}");
+}
