@@ -4,6 +4,7 @@
 
 mod bad;
 mod console;
+mod dialects;
 #[cfg(feature = "sandbox")]
 mod faults;
 mod keys;
