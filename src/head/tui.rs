@@ -34,7 +34,7 @@ pub fn run(model: Model, runtime: &mut Runtime, colors: Colors) -> io::Result<Ou
     // Signals are watched before the terminal is taken, so that it is given back whenever one comes.
     let signals = {
         let _within = runtime.enter();
-        input::watch_signals(mailbox.clone())?
+        input::watch_signals(&mailbox)?
     };
     runtime.spawn(signals);
     let term = Term::take()?;

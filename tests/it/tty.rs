@@ -57,7 +57,7 @@ impl Tty {
         let hung_up = Arc::new(AtomicBool::new(false));
         let ended = hung_up.clone();
         std::thread::spawn(move || {
-            let mut bytes = [0; 65536];
+            let mut bytes = vec![0; 65536];
             while let Ok(n @ 1..) = reader.read(&mut bytes) {
                 if sender.send(bytes[..n].to_vec()).is_err() || ended.load(Ordering::SeqCst) {
                     break;

@@ -56,10 +56,13 @@ impl HangupWatch {
     }
 }
 
+/// What a signal tells.
+type Tell = fn() -> Option<Msg>;
+
 /// Catches signals from now on; the future turns them into messages for as long as it is polled.
-pub fn watch_signals(mailbox: Mailbox) -> io::Result<impl Future<Output = ()>> {
+pub fn watch_signals(mailbox: &Mailbox) -> io::Result<impl Future<Output = ()>> {
     // Sizes too: the event stream catches them only from its first key on, and one between would be lost.
-    let told: [(SignalKind, fn() -> Option<Msg>); 6] = [
+    let told: [(SignalKind, Tell); 6] = [
         (SignalKind::terminate(), || Some(Msg::Interrupt)),
         (SignalKind::hangup(), || Some(Msg::Interrupt)),
         (SignalKind::interrupt(), || Some(Msg::Interrupt)),
@@ -67,7 +70,7 @@ pub fn watch_signals(mailbox: Mailbox) -> io::Result<impl Future<Output = ()>> {
         (SignalKind::from_raw(Signal::CONT.as_raw()), || Some(Msg::Redraw)),
         (SignalKind::window_change(), || size().ok().map(Msg::Resized)),
     ];
-    let watch = |(kind, tell): (SignalKind, fn() -> Option<Msg>)| {
+    let watch = |(kind, tell): (SignalKind, Tell)| {
         let (mut signals, mailbox) = (signal(kind)?, mailbox.clone());
         Ok(async move {
             while signals.recv().await.is_some() {

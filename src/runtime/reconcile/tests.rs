@@ -24,7 +24,7 @@ impl Rig {
     }
 
     fn due(&self) -> Option<i64> {
-        due(&self.streams, 2).map(|at| at.as_millisecond())
+        due(&self.streams, 2).map(Timestamp::as_millisecond)
     }
 }
 
