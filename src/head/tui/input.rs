@@ -60,7 +60,7 @@ impl HangupWatch {
 type Tell = fn() -> Option<Msg>;
 
 /// Catches signals from now on; the future turns them into messages for as long as it is polled.
-pub fn watch_signals(mailbox: &Mailbox) -> io::Result<impl Future<Output = ()>> {
+pub fn watch_signals(mailbox: &Mailbox) -> io::Result<impl Future<Output = ()> + use<>> {
     // Sizes too: the event stream catches them only from its first key on, and one between would be lost.
     let told: [(SignalKind, Tell); 6] = [
         (SignalKind::terminate(), || Some(Msg::Interrupt)),
