@@ -43,16 +43,13 @@ pub fn of_connecting(what: &str, login: &Login, tls: &TlsMode, error: &Error) ->
 fn of_startup(what: &str, login: &Login, code: &SqlState, message: &str) -> Fault {
     let refused = |why: String| Fault::Refused { what: what.into(), why };
     match code {
-        &SqlState::INVALID_PASSWORD => {
-            Fault::AuthExpired { what: what.into(), why: format!("user \"{}\": {message}", login.user) }
-        }
         &SqlState::INVALID_AUTHORIZATION_SPECIFICATION if message.contains("no encryption") => {
             refused(format!("{message}; the server wants TLS: set sslmode=require"))
         }
         &SqlState::INVALID_AUTHORIZATION_SPECIFICATION if message.contains("pg_hba") => {
             refused(format!("{message}; add a line for this address and user to the server's pg_hba.conf"))
         }
-        &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+        &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
             Fault::AuthExpired { what: what.into(), why: format!("user \"{}\": {message}", login.user) }
         }
         &SqlState::INVALID_CATALOG_NAME => Fault::Gone { what: format!("database \"{}\" of {what}", login.dbname) },
@@ -86,7 +83,7 @@ fn tls_error(error: &Error) -> Option<&rustls::Error> {
 pub fn of_asking(what: &str, survey: &Survey, major: u16, after: Duration, error: &Error) -> Fault {
     let asked = format!("{} of {what}", survey.name());
     let Some(said) = error.as_db_error() else {
-        return if error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>()) {
+        return if error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<io::Error>) {
             Fault::Unreachable { what: what.into(), why: chain(error) }
         } else {
             Fault::Malformed { what: asked, place: "its answer".into(), why: chain(error) }

@@ -1,5 +1,7 @@
 //! Postgres itself: every survey on every version, and what a server says when it does not answer.
 
+#![allow(clippy::print_stderr, reason = "the cost of a sample is worth telling")]
+
 use std::time::{Duration, Instant};
 
 use pgdeck::fault::Fault;

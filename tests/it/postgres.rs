@@ -1,5 +1,7 @@
 //! Real Postgres servers for the tests: made in a folder of their own, ended with the value that holds them.
 
+#![allow(clippy::print_stderr, reason = "a version that is not tested must be said loudly")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
