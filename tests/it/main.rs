@@ -4,6 +4,8 @@
 
 mod bad;
 mod console;
+#[cfg(feature = "sandbox")]
+mod demo;
 mod dialects;
 #[cfg(feature = "sandbox")]
 mod faults;

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A sandbox of one test, in a root of its own; ended when dropped, so that a failing test leaves nothing either.
-struct Fixture {
+pub struct Fixture {
     root: PathBuf,
     name: &'static str,
 }
 
 impl Fixture {
-    fn new(test: &str, name: &'static str) -> Fixture {
+    pub fn new(test: &str, name: &'static str) -> Fixture {
         let root = PathBuf::from(format!("/var/tmp/pgdeck-test-{test}-{}", std::process::id()));
         Fixture { root, name }
     }
@@ -36,7 +36,7 @@ impl Fixture {
             .unwrap()
     }
 
-    fn up(&self, fleet: &str) {
+    pub fn up(&self, fleet: &str) {
         let output = self.run(&["up", "--detach", "--fleet", fleet]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -46,13 +46,13 @@ impl Fixture {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         let output = self.run(&["status", "-o", "json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    fn wait_until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.status();
@@ -64,7 +64,7 @@ impl Fixture {
         }
     }
 
-    fn ready(&self) -> Value {
+    pub fn ready(&self) -> Value {
         self.wait_until("ready", |status| status["is_ready"] == true)
     }
 }
@@ -208,7 +208,7 @@ async fn a_crowd_has_real_sizes_and_moves_by_its_regime() {
 }
 
 /// A way to the API of a sandbox that is up.
-async fn store(status: &Value) -> Store {
+pub async fn store(status: &Value) -> Store {
     let kubeconfig = Path::new(status["kubeconfig"].as_str().unwrap());
     Store::new(command::client(kubeconfig).await.unwrap().0, "test")
 }

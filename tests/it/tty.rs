@@ -24,7 +24,7 @@ pub struct Tty {
     screen: vt100::Parser,
     /// All that was ever written.
     pub transcript: Vec<u8>,
-    _home: Home,
+    home: Home,
 }
 
 /// A home folder of its own.
@@ -73,7 +73,7 @@ impl Tty {
             hung_up,
             screen: vt100::Parser::new(cells(rows), cells(columns), 0),
             transcript: Vec::new(),
-            _home: home,
+            home: home,
         }
     }
 
@@ -114,6 +114,11 @@ impl Tty {
         Duration::from_millis(ticks * 10)
     }
 
+    /// The program's home: its configuration, state and log are below.
+    pub fn home(&self) -> &std::path::Path {
+        &self.home.0
+    }
+
     /// The text on the screen.
     pub fn text(&self) -> String {
         self.screen.screen().contents()
@@ -152,9 +157,15 @@ impl Tty {
     /// Waits until the screen is as it should be; fails with the screen otherwise.
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, is_so: impl Fn(&Tty) -> bool) -> Duration {
+        self.wait_within(PATIENCE, what, is_so)
+    }
+
+    /// As `wait_for`, with more patience.
+    #[track_caller]
+    pub fn wait_within(&mut self, patience: Duration, what: &str, is_so: impl Fn(&Tty) -> bool) -> Duration {
         let begun = Instant::now();
         while !is_so(self) {
-            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}; the screen:\n{}", self.text());
+            assert!(begun.elapsed() < patience, "waited in vain for {what}; the screen:\n{}", self.text());
             self.take_in(Duration::from_millis(20));
         }
         begun.elapsed()
