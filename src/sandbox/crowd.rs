@@ -54,7 +54,7 @@ impl Regime {
 
 const MEMBERS: u32 = 3;
 /// Clusters in one namespace.
-const PER_NAMESPACE: u32 = 100;
+pub const PER_NAMESPACE: u32 = 100;
 const AT_ONCE: usize = 32;
 const LOOP_WAIT: Duration = Duration::from_secs(10);
 const CHANGES_PER_SECOND: u32 = 20;
