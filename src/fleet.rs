@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod health;
+pub mod hearing;
 pub mod instance;
 pub mod known;
 pub mod seen;
@@ -10,11 +11,12 @@ pub mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use cluster::Cluster;
 use health::{Health, Scene, Severity};
+use hearing::Hearing;
 use instance::Instance;
 use seen::{Event, Seen, Source, SourceState};
 
@@ -23,8 +25,8 @@ const MOVES_KEPT: usize = 16;
 const EVENTS_KEPT: usize = 200;
 /// At most this many changes are remembered for views that catch up; older ones make them start over.
 const CHANGES_KEPT: usize = 4096;
-/// A plane that has not answered for three of its ten-second intervals is silent.
-const SILENCE: SignedDuration = SignedDuration::from_secs(30);
+/// A change of Patroni's approximate lag within this is not worth a frame.
+const GRAIN: u64 = 1 << 20;
 
 /// Everything that is known of the world.
 #[derive(Debug, Default)]
@@ -36,17 +38,6 @@ pub struct Fleet {
     changes: VecDeque<(u64, ClusterId)>,
     rechecks: BTreeSet<(Timestamp, ClusterId)>,
     planes: BTreeMap<PlaneId, Hearing>,
-}
-
-/// How a plane is heard.
-#[derive(Debug, Default)]
-struct Hearing {
-    /// When it last answered.
-    heard: Option<Timestamp>,
-    /// When it is called silent unless it answers before.
-    due: Option<Timestamp>,
-    /// Why its clusters are unknown now.
-    silent: Option<String>,
 }
 
 /// One cluster with all that was learned of it.
@@ -105,6 +96,10 @@ impl Fleet {
             Seen::Gone(id) => self.remove(&id),
             Seen::Rows { instance, database: _, survey, at, took_ms, rows } => {
                 let Some(entry) = self.clusters.get_mut(&instance.cluster) else { return };
+                if entry.cluster.member(&instance.member).is_none() {
+                    // A last answer of a member that is gone.
+                    return;
+                }
                 let sampled = entry.instances.entry(instance.member.clone()).or_default();
                 sampled.took_ms = Some(took_ms);
                 sampled.take(survey, at, rows);
@@ -120,19 +115,14 @@ impl Fleet {
     /// Judges again what time alone may have changed. True if anything did.
     pub fn tick(&mut self, now: Timestamp) -> bool {
         let before = self.generation;
-        while let Some((at, id)) = self.rechecks.first().cloned() {
-            if at > now {
-                break;
-            }
-            self.rechecks.pop_first();
+        while let Some((at, id)) = self.rechecks.first().cloned().filter(|(at, _)| *at <= now) {
+            // Judging puts it back at a later time only.
+            self.rechecks.remove(&(at, id.clone()));
             self.judge(&id, now);
         }
-        let due: Vec<PlaneId> = self
-            .planes
-            .iter()
-            .filter(|(_, hearing)| hearing.due.is_some_and(|due| due <= now))
-            .map(|(plane, _)| plane.clone())
-            .collect();
+        let is_due = |hearing: &Hearing| hearing.due().is_some_and(|due| due <= now);
+        let due: Vec<PlaneId> =
+            self.planes.iter().filter(|(_, hearing)| is_due(hearing)).map(|(plane, _)| plane.clone()).collect();
         for plane in due {
             self.fall_silent(&plane, now);
         }
@@ -141,7 +131,7 @@ impl Fleet {
 
     /// When [`Fleet::tick`] is due next.
     pub fn next_recheck(&self) -> Option<Timestamp> {
-        let planes = self.planes.values().filter_map(|hearing| hearing.due);
+        let planes = self.planes.values().filter_map(Hearing::due);
         self.rechecks.first().map(|(at, _)| *at).into_iter().chain(planes).min()
     }
 
@@ -211,24 +201,16 @@ impl Fleet {
 
     fn take_cluster(&mut self, cluster: Cluster, at: Timestamp, now: Timestamp) {
         let id = cluster.id.clone();
-        let Some(entry) = self.clusters.get_mut(&id) else {
-            let moves = VecDeque::from([Move { at, to: cluster.status.clone() }]);
-            let entry = Entry {
-                cluster,
-                seen: at,
-                moves,
-                instances: BTreeMap::new(),
-                events: VecDeque::new(),
-                health: Health::default(),
-                changed: 0,
-                stale: false,
-            };
-            self.clusters.insert(id.clone(), entry);
+        let known = self.clusters.get_mut(&id).filter(|entry| !is_another(&entry.cluster, &cluster));
+        let Some(entry) = known else {
+            self.remove(&id);
+            self.clusters.insert(id.clone(), Entry::new(cluster, at));
             self.touch(&id, now);
             return;
         };
         entry.seen = at;
         let quiet = !entry.stale && cluster.is_heartbeat_after(&entry.cluster);
+        let lag_before = if quiet { approximate_lag(entry) } else { None };
         entry.stale = false;
         if entry.cluster.status != cluster.status {
             if entry.moves.len() == MOVES_KEPT {
@@ -237,14 +219,34 @@ impl Fleet {
             entry.moves.push_back(Move { at, to: cluster.status.clone() });
         }
         entry.cluster = cluster;
-        if quiet { self.judge(&id, now) } else { self.touch(&id, now) }
+        if !quiet {
+            let Entry { cluster, instances, .. } = entry;
+            instances.retain(|name, _| cluster.member(name).is_some());
+        }
+        if quiet && approximate_lag(entry) == lag_before { self.judge(&id, now) } else { self.touch(&id, now) }
     }
 
+    /// After a list: what it does not hold is gone, what it holds is as it was unless told otherwise.
     fn take_census(&mut self, plane: &PlaneId, present: &BTreeSet<ClusterId>) {
         let gone: Vec<_> =
             self.clusters.keys().filter(|id| id.plane == *plane && !present.contains(*id)).cloned().collect();
         for id in &gone {
             self.remove(id);
+        }
+        self.confirm(plane, |id| present.contains(id));
+    }
+
+    /// What stood unconfirmed is as it was.
+    fn confirm(&mut self, plane: &PlaneId, is_told: impl Fn(&ClusterId) -> bool) {
+        let mut confirmed = Vec::new();
+        for (id, entry) in self.clusters.iter_mut().filter(|(id, entry)| entry.stale && id.plane == *plane) {
+            if is_told(id) {
+                entry.stale = false;
+                confirmed.push(id.clone());
+            }
+        }
+        for id in &confirmed {
+            self.note_change(id);
         }
     }
 
@@ -268,17 +270,21 @@ impl Fleet {
         if before.is_none_or(|before| before.state != state) {
             self.generation += 1;
         }
+        let before_lost = before.is_some_and(|before| matches!(before.state, SourceState::Lost { .. }));
         if let Source::Plane { plane } = &source {
-            let plane = plane.clone();
             match &state {
-                SourceState::Live { .. } => self.hear(&plane, at, at),
-                SourceState::Relisting => self.mark_stale(&plane),
-                SourceState::Lost { .. } => {
-                    self.mark_stale(&plane);
-                    let hearing = self.planes.entry(plane).or_default();
-                    if hearing.silent.is_none() {
-                        hearing.due = Some(hearing.heard.unwrap_or(at) + SILENCE);
+                SourceState::Live { .. } => {
+                    // A watch that goes on where it broke off confirms what stands; after a list its census does.
+                    if before_lost {
+                        self.confirm(plane, |_| true);
                     }
+                    self.planes.entry(plane.clone()).or_default().note_manner(&state);
+                    self.hear(plane, at, at);
+                }
+                SourceState::Relisting => self.mark_stale(plane),
+                SourceState::Lost { .. } => {
+                    self.mark_stale(plane);
+                    self.planes.entry(plane.clone()).or_default().lose(at);
                 }
                 SourceState::Connecting | SourceState::Limited { .. } => {}
             }
@@ -288,21 +294,21 @@ impl Fleet {
 
     /// A plane answered: its clusters are known again.
     fn hear(&mut self, plane: &PlaneId, at: Timestamp, now: Timestamp) {
-        let hearing = self.planes.entry(plane.clone()).or_default();
-        hearing.heard = Some(at);
-        hearing.due = None;
-        if hearing.silent.take().is_some() {
+        let was_silent = match self.planes.get_mut(plane) {
+            Some(hearing) => hearing.hear(at),
+            None => self.planes.entry(plane.clone()).or_default().hear(at),
+        };
+        if was_silent {
             self.judge_plane(plane, now);
         }
     }
 
     fn fall_silent(&mut self, plane: &PlaneId, now: Timestamp) {
-        let state = self.sources.get(&Source::Plane { plane: plane.clone() }).map(|standing| standing.state.clone());
-        let Some(hearing) = self.planes.get_mut(plane) else { return };
-        hearing.due = None;
-        let Some(SourceState::Lost { why }) = state else { return };
-        let seconds = hearing.heard.map_or(0, |heard| now.duration_since(heard).as_secs());
-        hearing.silent = Some(format!("nothing was heard for {seconds} s: {why}; {}", why.remedy()));
+        let why = match self.sources.get(&Source::Plane { plane: plane.clone() }).map(|standing| &standing.state) {
+            Some(SourceState::Lost { why }) => format!("{why}; {}", why.remedy()),
+            _ => "it does not answer".into(),
+        };
+        self.planes.entry(plane.clone()).or_default().fall_silent(&why);
         self.judge_plane(plane, now);
     }
 
@@ -313,14 +319,24 @@ impl Fleet {
         }
     }
 
+    /// The plane's rows stand, unconfirmed: each of them looks different from now on.
     fn mark_stale(&mut self, plane: &PlaneId) {
-        for entry in self.clusters.values_mut().filter(|entry| entry.cluster.id.plane == *plane) {
+        let mut any = false;
+        for entry in self.clusters.values_mut().filter(|entry| !entry.stale && entry.cluster.id.plane == *plane) {
             entry.stale = true;
+            any = true;
+        }
+        if any {
+            self.generation += 1;
+            self.changes.clear();
         }
     }
 
     fn remove(&mut self, id: &ClusterId) {
-        if self.clusters.remove(id).is_some() {
+        if let Some(entry) = self.clusters.remove(id) {
+            if let Some(at) = entry.health.recheck {
+                self.rechecks.remove(&(at, id.clone()));
+            }
             self.note_change(id);
         }
     }
@@ -343,23 +359,48 @@ impl Fleet {
     }
 
     fn judge(&mut self, id: &ClusterId, now: Timestamp) {
-        let Some(entry) = self.clusters.get(id) else { return };
-        let silent = self.planes.get(&id.plane).and_then(|hearing| hearing.silent.as_deref());
-        let plane = self.sources.get(&Source::Plane { plane: id.plane.clone() });
-        let cut_off = plane.is_some_and(|standing| matches!(standing.state, SourceState::Lost { .. }));
-        let health = health::judge(&Scene { entry, now, silent, cut_off }, &entry.health);
+        let Some(entry) = self.clusters.get_mut(id) else { return };
+        let mut differs = false;
+        for instance in entry.instances.values_mut() {
+            differs |= instance.age_out(now);
+        }
+        let health = health::judge(&Scene { entry, now, hearing: self.planes.get(&id.plane) }, &entry.health);
         if let Some(at) = entry.health.recheck {
             self.rechecks.remove(&(at, id.clone()));
         }
         if let Some(at) = health.recheck {
             self.rechecks.insert((at, id.clone()));
         }
-        let differs = health.verdicts != entry.health.verdicts || health.severity != entry.health.severity;
-        if let Some(entry) = self.clusters.get_mut(id) {
-            entry.health = health;
-        }
+        differs |= health.verdicts != entry.health.verdicts || health.severity != entry.health.severity;
+        entry.health = health;
         if differs {
             self.note_change(id);
         }
     }
+}
+
+impl Entry {
+    /// A cluster at first sight.
+    pub fn new(cluster: Cluster, seen: Timestamp) -> Self {
+        Entry {
+            moves: VecDeque::from([Move { at: seen, to: cluster.status.clone() }]),
+            cluster,
+            seen,
+            instances: BTreeMap::new(),
+            events: VecDeque::new(),
+            health: Health::default(),
+            changed: 0,
+            stale: false,
+        }
+    }
+}
+
+/// Whether a report is of another cluster of the same name: the old one was deleted meanwhile.
+fn is_another(known: &Cluster, told: &Cluster) -> bool {
+    known.origin == told.origin && known.uid.is_some() && told.uid.is_some() && known.uid != told.uid
+}
+
+/// The lag that a row shows by Patroni's positions, as coarse as it is worth a frame.
+fn approximate_lag(entry: &Entry) -> Option<u64> {
+    topology::worst_lag(entry).filter(|(_, lag)| !lag.exact).map(|(_, lag)| lag.bytes.0 / GRAIN)
 }

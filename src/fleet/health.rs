@@ -15,8 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Entry;
+use super::hearing::Hearing;
+use super::instance::Instance;
 use super::known::Known;
 use crate::id::Text;
+use crate::metric::vitals::Vitals;
 
 /// How bad it is; the greater needs you first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -66,10 +69,21 @@ pub enum Needs {
 pub struct Scene<'a> {
     pub entry: &'a Entry,
     pub now: Timestamp,
-    /// Whether every source of the cluster's plane has answered within three of its own intervals, and which has not.
-    pub silent: Option<&'a str>,
-    /// The cluster's plane does not answer right now: whatever is reached through it cannot answer either.
-    pub cut_off: bool,
+    /// How the cluster's plane is heard; none where nothing tells.
+    pub hearing: Option<&'a Hearing>,
+}
+
+impl<'a> Scene<'a> {
+    /// What one member said of itself a moment ago.
+    fn vitals(&self, member: &str) -> Option<&'a Vitals> {
+        let instance = self.entry.instances.get(member)?;
+        fresh(&instance.vitals, 2, self.now).map(|vitals| &**vitals)
+    }
+
+    /// Whether the plane does not answer now: what should have been told may be missing.
+    fn is_deaf(&self) -> bool {
+        self.hearing.is_some_and(Hearing::is_lost)
+    }
 }
 
 /// What a rule says.
@@ -156,7 +170,7 @@ fn fresh<T>(known: &Known<T>, every: i64, now: Timestamp) -> Option<&T> {
         Known::Seen { value, at } if now.duration_since(*at) <= SignedDuration::from_secs(every * INTERVALS) => {
             Some(value)
         }
-        Known::Seen { .. } | Known::Lost { .. } | Known::Never(_) => None,
+        Known::Seen { .. } | Known::Past { .. } | Known::Lost { .. } | Known::Never(_) => None,
     }
 }
 
@@ -170,13 +184,22 @@ fn holds_all(evidence: Vec<String>) -> Judged {
     if evidence.is_empty() { Judged::Fine } else { Judged::Holds { evidence, since: None } }
 }
 
-/// When the samples of an entry grow too old to be believed.
-fn samples_age(entry: &Entry) -> Option<Timestamp> {
-    let seen = entry.instances.values().filter_map(|instance| match &instance.vitals {
-        Known::Seen { at, .. } => Some(*at + SignedDuration::from_secs(2 * INTERVALS) + SignedDuration::from_millis(1)),
-        Known::Lost { .. } | Known::Never(_) => None,
+/// When something that was believed, or that held, is over by time alone; only what is still to come.
+fn next_end(scene: &Scene<'_>) -> Option<Timestamp> {
+    let Entry { cluster, instances, .. } = scene.entry;
+    let samples = instances.values().filter_map(Instance::next_past);
+    let faults = instances.values().filter_map(|instance| match &instance.vitals {
+        Known::Lost { at, .. } => Some(*at + members::BELIEVED),
+        Known::Seen { .. } | Known::Past { .. } | Known::Never(_) => None,
     });
-    seen.min()
+    let ended = cluster.members.iter().filter_map(|member| Some(member.pod.as_ref()?.last_ended? + members::RECENT));
+    let grown = leader::grown(cluster);
+    samples.chain(faults).chain(ended).chain(grown).filter(|at| *at > scene.now).min()
+}
+
+/// A moment as evidence names it.
+fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// The rules as a table for the README.
@@ -217,9 +240,10 @@ pub fn judge(scene: &Scene<'_>, before: &Health) -> Health {
             }
         }
     }
-    // Only what is still to come: a sample that is too old already is waited for no longer.
-    let ageing = samples_age(scene.entry).filter(|at| *at > scene.now);
-    health.recheck = [health.recheck, ageing].into_iter().flatten().min();
+    // Never at once again: a rule that named a time gone by would be asked without end.
+    let soonest = scene.now + SignedDuration::from_secs(1);
+    let asked = health.recheck.map(|at| at.max(soonest));
+    health.recheck = [asked, next_end(scene)].into_iter().flatten().min();
     health.verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.severity));
     health
 }

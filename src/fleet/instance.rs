@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::known::{Known, Why};
 use super::series::Series;
@@ -31,8 +31,15 @@ pub struct Instance {
     pub storage: Known<Storage>,
     /// By metric and label; figures of the last minutes, gaps included.
     pub series: BTreeMap<(&'static str, Text), Series>,
+    /// Since when every sample of it says that it takes writes.
+    pub leading: Option<Timestamp>,
     /// How long the last sample took, in milliseconds.
     pub took_ms: Option<u32>,
+}
+
+/// A sample older than three of its intervals is not believed any more.
+fn lasts(survey: SurveyId) -> SignedDuration {
+    SignedDuration::try_from(metric::survey(survey).every * 3).unwrap_or(SignedDuration::MAX)
 }
 
 impl Default for Instance {
@@ -49,6 +56,7 @@ impl Default for Instance {
             progress: Known::Never(never),
             storage: Known::Never(never),
             series: BTreeMap::new(),
+            leading: None,
             took_ms: None,
         }
     }
@@ -60,6 +68,9 @@ impl Instance {
         match &answer {
             Ok(rows) => self.record(rows, at),
             Err(_) => self.mark_gap(survey, at),
+        }
+        if let Ok(Rows::Vitals(vitals)) = &answer {
+            self.leading = (!vitals.in_recovery).then(|| self.leading.unwrap_or(at));
         }
         match answer {
             Ok(Rows::Vitals(rows)) => self.vitals.take(Ok(rows), at),
@@ -88,6 +99,37 @@ impl Instance {
             SurveyId::Progress => !self.progress.is_never(),
             SurveyId::Storage => !self.storage.is_never(),
         }
+    }
+
+    /// Makes past what is three of its own intervals old. True if anything is from now on.
+    pub fn age_out(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
+        any |= self.vitals.age_out(lasts(SurveyId::Vitals), now);
+        any |= self.replication.age_out(lasts(SurveyId::Replication), now);
+        any |= self.slots.age_out(lasts(SurveyId::Slots), now);
+        any |= self.origins.age_out(lasts(SurveyId::Origins), now);
+        any |= self.subscriptions.age_out(lasts(SurveyId::Subscriptions), now);
+        any |= self.archiver.age_out(lasts(SurveyId::Archiver), now);
+        any |= self.activity.age_out(lasts(SurveyId::Activity), now);
+        any |= self.progress.age_out(lasts(SurveyId::Progress), now);
+        any |= self.storage.age_out(lasts(SurveyId::Storage), now);
+        any
+    }
+
+    /// When the next of its answers will be past.
+    pub fn next_past(&self) -> Option<Timestamp> {
+        let passes = [
+            self.vitals.passes(lasts(SurveyId::Vitals)),
+            self.replication.passes(lasts(SurveyId::Replication)),
+            self.slots.passes(lasts(SurveyId::Slots)),
+            self.origins.passes(lasts(SurveyId::Origins)),
+            self.subscriptions.passes(lasts(SurveyId::Subscriptions)),
+            self.archiver.passes(lasts(SurveyId::Archiver)),
+            self.activity.passes(lasts(SurveyId::Activity)),
+            self.progress.passes(lasts(SurveyId::Progress)),
+            self.storage.passes(lasts(SurveyId::Storage)),
+        ];
+        passes.into_iter().flatten().min()
     }
 
     fn lose(&mut self, survey: SurveyId, at: Timestamp, why: Fault) {

@@ -31,6 +31,8 @@ impl Why {
 pub enum Known<T> {
     /// Seen at that time.
     Seen { value: T, at: Timestamp },
+    /// Seen at that time, and nobody has asked since: too old to be believed, still worth showing with its age.
+    Past { value: T, at: Timestamp },
     /// Its source answers with a fault; the last value, if any, keeps its own time.
     Lost { last: Option<(T, Timestamp)>, why: Fault, at: Timestamp },
     /// Never seen.
@@ -41,7 +43,9 @@ impl<T> Known<T> {
     /// The newest value, fresh or not, with the time it was seen.
     pub fn last(&self) -> Option<(&T, Timestamp)> {
         match self {
-            Known::Seen { value, at } | Known::Lost { last: Some((value, at)), .. } => Some((value, *at)),
+            Known::Seen { value, at } | Known::Past { value, at } | Known::Lost { last: Some((value, at)), .. } => {
+                Some((value, *at))
+            }
             Known::Lost { last: None, .. } | Known::Never(_) => None,
         }
     }
@@ -50,7 +54,7 @@ impl<T> Known<T> {
     pub fn fresh(&self) -> Option<&T> {
         match self {
             Known::Seen { value, .. } => Some(value),
-            Known::Lost { .. } | Known::Never(_) => None,
+            Known::Past { .. } | Known::Lost { .. } | Known::Never(_) => None,
         }
     }
 
@@ -68,8 +72,27 @@ impl<T> Known<T> {
     pub fn fault(&self) -> Option<&Fault> {
         match self {
             Known::Lost { why, .. } => Some(why),
-            Known::Seen { .. } | Known::Never(_) => None,
+            Known::Seen { .. } | Known::Past { .. } | Known::Never(_) => None,
         }
+    }
+
+    /// When it will be past, if nothing answers until then.
+    pub fn passes(&self, lasts: SignedDuration) -> Option<Timestamp> {
+        match self {
+            Known::Seen { at, .. } => Some(*at + lasts),
+            Known::Past { .. } | Known::Lost { .. } | Known::Never(_) => None,
+        }
+    }
+
+    /// Makes it past if it is as old as it may be. True if that changed it.
+    pub fn age_out(&mut self, lasts: SignedDuration, now: Timestamp) -> bool {
+        if self.passes(lasts).is_none_or(|due| due > now) {
+            return false;
+        }
+        if let Known::Seen { value, at } = std::mem::replace(self, Known::Never(Why::Waiting)) {
+            *self = Known::Past { value, at };
+        }
+        true
     }
 
     /// Takes in a new answer, keeping the last good value through faults.
@@ -77,7 +100,9 @@ impl<T> Known<T> {
         let before = std::mem::replace(self, Known::Never(Why::Waiting));
         *self = match (answer, before) {
             (Ok(value), _) => Known::Seen { value, at },
-            (Err(why), Known::Seen { value, at: seen }) => Known::Lost { last: Some((value, seen)), why, at },
+            (Err(why), Known::Seen { value, at: seen } | Known::Past { value, at: seen }) => {
+                Known::Lost { last: Some((value, seen)), why, at }
+            }
             (Err(why), Known::Lost { last, .. }) => Known::Lost { last, why, at },
             (Err(why), Known::Never(_)) => Known::Lost { last: None, why, at },
         };
@@ -97,5 +122,18 @@ mod tests {
         assert_eq!(known.last(), Some((&7, Timestamp::UNIX_EPOCH)));
         assert_eq!(known.fresh(), None);
         assert_eq!(known.age(Timestamp::from_second(9).unwrap()), Some(SignedDuration::from_secs(9)));
+    }
+
+    #[test]
+    fn what_nobody_asks_for_any_more_is_past_and_keeps_its_time() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let lasts = SignedDuration::from_secs(6);
+        let mut known = Known::Seen { value: 7, at: at(0) };
+        assert!(!known.age_out(lasts, at(5)));
+        assert!(known.age_out(lasts, at(6)) && !known.age_out(lasts, at(7)));
+        assert_eq!((known.fresh(), known.last(), known.passes(lasts)), (None, Some((&7, at(0))), None));
+
+        known.take(Ok(8), at(8));
+        assert_eq!(known.fresh(), Some(&8));
     }
 }

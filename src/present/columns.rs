@@ -8,6 +8,7 @@ use super::{Align, Cell, Cut, Tone, cluster, format};
 use crate::fleet::Entry;
 use crate::fleet::cluster::{Dcs, DcsConfig, Origin, Role};
 use crate::fleet::health::{self, Verdict};
+use crate::fleet::instance::Instance;
 use crate::fleet::topology;
 use crate::id::{PlaneId, Text};
 use crate::metric::archiver::Archiving;
@@ -279,7 +280,8 @@ fn n_ready(entry: &Entry) -> Option<usize> {
     match entry.cluster.origin {
         Origin::Resource | Origin::Orphan => Some(entry.cluster.n_ready()),
         Origin::Hosts => {
-            let asked = entry.instances.values().any(|instance| instance.vitals.age(entry.seen).is_some());
+            let told = |instance: &Instance| instance.vitals.fresh().is_some() || instance.vitals.fault().is_some();
+            let asked = entry.instances.values().any(told);
             let answer = || entry.instances.values().filter(|instance| instance.vitals.fresh().is_some()).count();
             asked.then(answer)
         }

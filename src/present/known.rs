@@ -24,6 +24,12 @@ pub fn section<K, T>(
             lines.extend(show(value));
             lines
         }
+        Known::Past { value, at } => {
+            let age = format!("  stale: last seen {}", ago(now.duration_since(*at)));
+            let mut lines = vec![head.with(age, Tone::Warn)];
+            lines.extend(show(value).into_iter().map(dimmed));
+            lines
+        }
         Known::Lost { last, why, .. } => {
             let mut lines = vec![head];
             lines.extend(fault(why));

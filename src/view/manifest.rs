@@ -74,6 +74,7 @@ impl ManifestView {
         let age = |at: Timestamp| format!("  read {}", ago(now.duration_since(at)));
         let mut lines = match &self.text {
             Known::Seen { at, .. } => vec![head.with(age(*at), Tone::Dim)],
+            Known::Past { at, .. } => vec![head.with(age(*at), Tone::Warn)],
             Known::Lost { last, why, .. } => {
                 let mut lines = vec![match last {
                     Some((_, at)) => head.with(age(*at), Tone::Warn),

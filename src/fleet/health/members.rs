@@ -2,8 +2,8 @@
 
 use jiff::SignedDuration;
 
-use super::leader::{YOUNG, is_young};
-use super::{Judged, Needs, Rule, Scene, Severity, fresh, holds, holds_all};
+use super::leader::is_young;
+use super::{Judged, Needs, Rule, Scene, Severity, fresh, holds, holds_all, moment};
 use crate::fault::Fault;
 use crate::fleet::cluster::{Member, Origin, Pod};
 use crate::fleet::known::Known;
@@ -12,11 +12,11 @@ use crate::metric::lsn::Bytes;
 use crate::metric::vitals::Replay;
 
 /// A container that ended within this is restarting.
-const RECENT: SignedDuration = SignedDuration::from_secs(600);
+pub(super) const RECENT: SignedDuration = SignedDuration::from_secs(600);
 /// Waiting for less than this is starting, not a problem.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// A fault of a sampler that backs off is believed for so long.
-const BELIEVED: SignedDuration = SignedDuration::from_secs(150);
+pub(super) const BELIEVED: SignedDuration = SignedDuration::from_secs(150);
 /// Spilo's default for `maximum_lag_on_failover`.
 const MAXIMUM_LAG: Bytes = Bytes(33_554_432);
 
@@ -77,7 +77,8 @@ pub(super) const PENDING_RESTART: Rule = Rule {
 };
 
 fn unreachable(scene: &Scene<'_>) -> Judged {
-    if scene.cut_off {
+    // While the API server does not answer there is no way to the members, which says nothing about them.
+    if scene.is_deaf() && scene.entry.cluster.origin != Origin::Hosts {
         return Judged::NotSampled;
     }
     let members = &scene.entry.cluster.members;
@@ -87,13 +88,13 @@ fn unreachable(scene: &Scene<'_>) -> Judged {
         {
             Some(why.to_string())
         }
-        Known::Lost { .. } | Known::Seen { .. } | Known::Never(_) => None,
+        Known::Lost { .. } | Known::Seen { .. } | Known::Past { .. } | Known::Never(_) => None,
     };
     let reasons: Vec<String> = members.iter().filter_map(lost).collect();
     if !members.is_empty() && reasons.len() == members.len() {
         // Servers that are still being made do not answer yet.
-        if let Some(created) = scene.entry.cluster.created.filter(|_| is_young(scene)) {
-            return Judged::FineUntil(created + YOUNG);
+        if is_young(scene) {
+            return Judged::NotSampled;
         }
         return Judged::Holds { evidence: reasons, since: None };
     }
@@ -116,7 +117,7 @@ fn silent_member(scene: &Scene<'_>) -> Judged {
             let leads = topology::primary(scene.entry) == Some(&member.name);
             Some(if leads { format!("the primary does not answer: {why}") } else { why.to_string() })
         }
-        Known::Lost { .. } | Known::Seen { .. } | Known::Never(_) => None,
+        Known::Lost { .. } | Known::Seen { .. } | Known::Past { .. } | Known::Never(_) => None,
     };
     holds_all(scene.entry.cluster.members.iter().filter_map(silent).collect())
 }
@@ -140,13 +141,15 @@ fn not_ready(scene: &Scene<'_>) -> Judged {
 
 fn pod_trouble(scene: &Scene<'_>) -> Judged {
     let mut evidence = Vec::new();
-    let mut recheck = None;
+    let (mut recheck, mut since) = (None, None);
     for (member, pod) in scene.entry.cluster.members.iter().filter_map(|member| Some((member, member.pod.as_ref()?))) {
         let age = pod.created.map(|created| scene.now.duration_since(created));
         if let Some(waiting) = &pod.waiting {
             let starting = matches!(&*waiting.reason, "ContainerCreating" | "PodInitializing" | "waiting");
             match age {
-                Some(age) if starting && age < PATIENCE => recheck = pod.created.map(|created| created + PATIENCE),
+                Some(age) if starting && age < PATIENCE => {
+                    recheck = pod.created.map(|created| created + PATIENCE).into_iter().chain(recheck).min();
+                }
                 _ => {
                     let message = waiting.message.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
                     evidence.push(format!("{} does not start: {}{message}", member.name, waiting.reason));
@@ -155,12 +158,12 @@ fn pod_trouble(scene: &Scene<'_>) -> Judged {
         }
         let ended = pod.last_ended.filter(|ended| scene.now.duration_since(*ended) < RECENT);
         if let Some(ended) = ended {
-            let ago = scene.now.duration_since(ended).as_secs().max(0);
-            evidence.push(format!("{} restarted {ago} s ago ({} times in all)", member.name, pod.restarts));
+            evidence.push(format!("{} restarted after {} ({} times in all)", member.name, moment(ended), pod.restarts));
+            since = since.max(Some(ended));
         }
     }
     match (evidence.is_empty(), recheck) {
-        (false, _) => Judged::Holds { evidence, since: None },
+        (false, _) => Judged::Holds { evidence, since },
         (true, Some(at)) => Judged::FineUntil(at),
         (true, None) => Judged::Fine,
     }

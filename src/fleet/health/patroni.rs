@@ -1,8 +1,7 @@
 //! Verdicts on Patroni itself: pauses, scheduled switchovers, failsafe.
 
-use jiff::SignedDuration;
-
-use super::{Judged, Needs, Rule, Scene, Severity, fresh, holds};
+use super::leader::{Renewal, lease};
+use super::{Judged, Needs, Rule, Scene, Severity, holds};
 
 pub(super) const PAUSED: Rule = Rule {
     id: "patroni_paused",
@@ -51,12 +50,9 @@ fn switchover(scene: &Scene<'_>) -> Judged {
 fn failsafe(scene: &Scene<'_>) -> Judged {
     let Some(dcs) = &scene.entry.cluster.dcs else { return Judged::Fine };
     let enabled = dcs.config.as_ref().is_some_and(|config| config.failsafe == Some(true));
-    let (Some(lease), Some(leader), true) = (&dcs.lease, &dcs.leader, enabled) else { return Judged::Fine };
-    let overdue = scene.now >= lease.seen + SignedDuration::from_secs(i64::from(lease.ttl));
-    let instance = scene.entry.instances.get(leader);
-    let writes =
-        instance.and_then(|instance| fresh(&instance.vitals, 2, scene.now)).is_some_and(|vitals| !vitals.in_recovery);
-    if overdue && writes {
+    let (Some(leader), true) = (&dcs.leader, enabled) else { return Judged::Fine };
+    let writes = scene.vitals(leader).is_some_and(|vitals| !vitals.in_recovery);
+    if writes && matches!(lease(scene), Renewal::Overdue) {
         return holds(format!("{leader} takes writes without a lease: failsafe mode keeps it"));
     }
     Judged::Fine

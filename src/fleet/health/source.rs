@@ -2,12 +2,13 @@
 
 use super::{Judged, Needs, Rule, Scene, Severity, holds};
 use crate::fleet::cluster::Origin;
+use crate::fleet::hearing::Hearing;
 use crate::fleet::known::Known;
 
 pub(super) const SILENT: Rule = Rule {
     id: "source_silent",
     severity: Severity::Unknown,
-    doc: "Its source has not answered for three of its own intervals: what is on screen is old.",
+    doc: "Its plane has not answered for three of its own intervals (watched: 10 s, polled: 30 s): what is on screen is old.",
     needs: Needs::Objects,
     judge: silent,
 };
@@ -21,7 +22,7 @@ pub(super) const NOT_ASKED: Rule = Rule {
 };
 
 fn silent(scene: &Scene<'_>) -> Judged {
-    scene.silent.map_or(Judged::Fine, holds)
+    scene.hearing.and_then(Hearing::silent).map_or(Judged::Fine, holds)
 }
 
 fn not_asked(scene: &Scene<'_>) -> Judged {

@@ -133,11 +133,9 @@ fn healthy() -> Entry {
         stale: false,
     };
     for (name, in_recovery) in [("shop-0", false), ("shop-1", true)] {
-        let instance = Instance {
-            vitals: Known::Seen { value: Box::new(vitals(in_recovery)), at: ago(1) },
-            slots: Known::Seen { value: Vec::new(), at: ago(1) },
-            ..Instance::default()
-        };
+        let mut instance = Instance::default();
+        instance.vitals = Known::Seen { value: Box::new(vitals(in_recovery)), at: ago(1) };
+        instance.slots = Known::Seen { value: Vec::new(), at: ago(1) };
         entry.instances.insert(name.into(), instance);
     }
     entry
@@ -154,7 +152,7 @@ fn dcs(entry: &mut Entry) -> &mut Dcs {
 }
 
 fn judged(entry: &Entry) -> Health {
-    judge(&Scene { entry, now: now(), silent: None, cut_off: false }, &Health::default())
+    judge(&Scene { entry, now: now(), hearing: None }, &Health::default())
 }
 
 /// After `change` exactly these verdicts hold, and the first one's evidence holds `part`.
@@ -343,7 +341,7 @@ fn pods_and_members() {
         &["not_ready", "pod_trouble"],
         "1 of 2 members are ready: shop-1 (ImagePullBackOff)",
     );
-    check(pod(|pod| pod.last_ended = Some(ago(30))), &["pod_trouble"], "shop-1 restarted 30 s ago");
+    check(pod(|pod| pod.last_ended = Some(ago(30))), &["pod_trouble"], "shop-1 restarted after 1970-01-12");
     check(pod(|pod| pod.last_ended = Some(ago(700))), &[], "");
     check(
         pod(|pod| {
@@ -402,17 +400,6 @@ fn nobody_answers() {
         &[],
         "",
     );
-}
-
-#[test]
-fn what_is_reached_through_a_lost_plane_is_not_called_unreachable() {
-    let mut entry = healthy();
-    for instance in entry.instances.values_mut() {
-        let why = Fault::TimedOut { what: "the API server of t".into(), after: std::time::Duration::from_secs(10) };
-        instance.vitals = Known::Lost { last: None, why, at: ago(1) };
-    }
-    let health = judge(&Scene { entry: &entry, now: now(), silent: None, cut_off: true }, &Health::default());
-    assert_eq!(health.verdicts, []);
 }
 
 #[test]
@@ -508,26 +495,165 @@ fn plain_hosts_are_judged_by_sql() {
 fn since_is_kept_from_when_it_was_first_seen() {
     let mut entry = healthy();
     dcs(&mut entry).config.as_mut().unwrap().pause = true;
-    let first = judge(&Scene { entry: &entry, now: ago(100), silent: None, cut_off: false }, &Health::default());
-    let again = judge(&Scene { entry: &entry, now: now(), silent: None, cut_off: false }, &first);
+    let first = judge(&Scene { entry: &entry, now: ago(100), hearing: None }, &Health::default());
+    let again = judge(&Scene { entry: &entry, now: now(), hearing: None }, &first);
     let paused = again.verdicts.iter().find(|verdict| verdict.id == "patroni_paused").unwrap();
     assert_eq!((paused.since, paused.since_first_seen), (ago(100), true));
 }
 
+/// Heard from `since` seconds ago until `until` seconds ago.
+fn heard(since: i64, until: i64) -> Hearing {
+    let mut hearing = Hearing::default();
+    for second in (until..=since).rev() {
+        hearing.hear(ago(second));
+    }
+    hearing
+}
+
+fn judged_through(entry: &Entry, hearing: &Hearing) -> Health {
+    judge(&Scene { entry, now: now(), hearing: Some(hearing) }, &Health::default())
+}
+
+fn ids(health: &Health) -> Vec<&str> {
+    health.verdicts.iter().map(|verdict| verdict.id).collect()
+}
+
 #[test]
 fn a_silent_source_makes_unknown_and_hides_no_older_trouble() {
-    let entry = healthy();
-    let health = judge(
-        &Scene { entry: &entry, now: now(), silent: Some("nothing was heard for 31 s"), cut_off: false },
-        &Health::default(),
-    );
+    let mut hearing = heard(100, 31);
+    hearing.lose(ago(30));
+    hearing.fall_silent("the API server cannot be reached");
+    let health = judged_through(&healthy(), &hearing);
     assert_eq!(health.severity, Severity::Unknown);
+    assert!(health.verdicts[0].evidence[0].starts_with("nothing was heard since 1970-01-12"), "{health:?}");
+
     let mut paused = healthy();
     dcs(&mut paused).config.as_mut().unwrap().pause = true;
-    let health =
-        judge(&Scene { entry: &paused, now: now(), silent: Some("silent"), cut_off: false }, &Health::default());
-    let ids: Vec<_> = health.verdicts.iter().map(|verdict| verdict.id).collect();
-    assert_eq!(ids, ["patroni_paused", "source_silent"]);
+    assert_eq!(ids(&judged_through(&paused, &hearing)), ["patroni_paused", "source_silent"]);
+}
+
+#[test]
+fn a_lease_is_overdue_only_if_its_plane_could_be_heard_for_its_ttl() {
+    let mut entry = healthy();
+    dcs(&mut entry).lease.as_mut().unwrap().seen = ago(40);
+    entry.instances.clear();
+    let expect = |hearing: &Hearing, expected: &[&str]| assert_eq!(ids(&judged_through(&entry, hearing)), expected);
+    // Heard all the time, to the end; heard all the time, but not near the end; back after a gap; lost now.
+    expect(&heard(100, 0), &["leader_overdue"]);
+    expect(&heard(100, 25), &[]);
+    expect(&heard(20, 0), &[]);
+    let mut lost = heard(100, 0);
+    lost.lose(now());
+    expect(&lost, &[]);
+    assert!(judged_through(&entry, &heard(100, 25)).recheck.unwrap() > now());
+}
+
+#[test]
+fn while_the_api_server_does_not_answer_no_member_is_called_unreachable() {
+    let mut entry = healthy();
+    let why = Fault::Unreachable { what: "shop-0".into(), why: "no port-forward".into() };
+    for instance in entry.instances.values_mut() {
+        instance.vitals = Known::Lost { last: None, why: why.clone(), at: ago(1) };
+    }
+    let mut hearing = heard(100, 3);
+    assert_eq!(ids(&judged_through(&entry, &hearing)), ["unreachable"]);
+    hearing.lose(ago(2));
+    assert_eq!(ids(&judged_through(&entry, &hearing)), [""; 0]);
+}
+
+#[test]
+fn a_switchover_is_no_split_brain() {
+    let lead = |entry: &mut Entry, name: &str, from: i64, until: i64| {
+        let instance = entry.instances.get_mut(name).unwrap();
+        instance.vitals = Known::Seen { value: Box::new(vitals(false)), at: ago(until) };
+        instance.leading = Some(ago(from));
+    };
+    // The old primary's last sample is fresh still, the new one's first came after it.
+    check(
+        |entry| {
+            lead(entry, "shop-0", 500, 4);
+            lead(entry, "shop-1", 2, 0);
+        },
+        &[],
+        "",
+    );
+    check(
+        |entry| {
+            lead(entry, "shop-0", 500, 1);
+            lead(entry, "shop-1", 2, 0);
+        },
+        &["two_primaries"],
+        "shop-0 and shop-1 take writes",
+    );
+}
+
+#[test]
+fn a_leader_that_is_in_recovery_does_not_lead_but_in_a_standby_cluster() {
+    let recovering = |entry: &mut Entry| set_vitals(entry, "shop-0", |vitals| vitals.in_recovery = true);
+    check(recovering, &["no_primary"], "shop-0 is");
+    check(
+        |entry| {
+            recovering(entry);
+            entry.cluster.spec.standby = true;
+            dcs(entry).config.as_mut().unwrap().standby_cluster = true;
+        },
+        &[],
+        "",
+    );
+}
+
+#[test]
+fn creating_is_an_excuse_for_ten_minutes() {
+    let creating = |age: i64| {
+        move |entry: &mut Entry| {
+            entry.cluster.created = Some(ago(age));
+            entry.cluster.status = Some("Creating".into());
+            dcs(entry).leader = None;
+            entry.instances.clear();
+        }
+    };
+    check(creating(120), &["starting"], "being created");
+    check(creating(601), &["no_primary"], "no member leads");
+    let mut entry = healthy();
+    creating(120)(&mut entry);
+    assert_eq!(judged(&entry).recheck, Some(ago(120) + SignedDuration::from_secs(600)));
+}
+
+#[test]
+fn a_hibernating_cluster_needs_no_leader() {
+    check(
+        |entry| {
+            entry.cluster.spec.instances = Some(0);
+            entry.cluster.workload.as_mut().unwrap().replicas = 0;
+            entry.cluster.members.clear();
+            entry.instances.clear();
+            dcs(entry).lease.as_mut().unwrap().seen = ago(5000);
+        },
+        &[],
+        "",
+    );
+}
+
+#[test]
+fn nothing_is_judged_again_at_once() {
+    let mut entry = healthy();
+    dcs(&mut entry).lease.as_mut().unwrap().seen = ago(3000);
+    entry.cluster.created = Some(ago(10));
+    entry.cluster.members[0].pod.as_mut().unwrap().last_ended = Some(ago(599));
+    for health in [judged(&entry), judged_through(&entry, &heard(4000, 100))] {
+        assert!(health.recheck.is_none_or(|at| at > now()), "{:?}", health.recheck);
+    }
+}
+
+#[test]
+fn what_holds_for_a_time_is_judged_again_at_its_end() {
+    let mut entry = healthy();
+    entry.instances.clear();
+    dcs(&mut entry).lease = None;
+    entry.cluster.members[1].pod.as_mut().unwrap().last_ended = Some(ago(500));
+    let health = judged(&entry);
+    assert_eq!((ids(&health), health.recheck), (vec!["pod_trouble"], Some(now() + SignedDuration::from_secs(100))));
+    assert_eq!(health.verdicts[0].since, ago(500));
 }
 
 #[test]

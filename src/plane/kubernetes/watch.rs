@@ -107,8 +107,7 @@ enum End {
     Closed(String),
     /// The version is too old: list again.
     Gone,
-    /// Resume from this version; `spoke` if anything was heard before it failed.
-    Failed { next: String, fault: Fault, spoke: bool },
+    Failed(String, Fault),
 }
 
 /// Lists and watches until nobody listens any more.
@@ -142,10 +141,8 @@ pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<T
                     }
                     continue;
                 }
-                End::Failed { fault: Fault::Forbidden { .. }, .. } => return poll(&server, &subject, &tell).await,
-                End::Failed { next, fault, spoke } => {
-                    // One that spoke had recovered: breaks that lie hours apart do not add up.
-                    attempt = if spoke { 0 } else { attempt };
+                End::Failed(_, Fault::Forbidden { .. }) => return poll(&server, &subject, &tell).await,
+                End::Failed(next, fault) => {
                     version = Some(next);
                     fault
                 }
@@ -225,9 +222,8 @@ async fn watch(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<
         Ok(lines) => lines,
         // A real API server answers 410 by its status line too.
         Err(Fault::Gone { .. }) => return End::Gone,
-        Err(fault) => return End::Failed { next: version, fault, spoke: false },
+        Err(fault) => return End::Failed(version, fault),
     };
-    let mut spoke = false;
     if tell.send((subject.clone(), Told::State(SourceState::Live { polled: false }))).is_err() {
         return End::Closed(version);
     }
@@ -239,11 +235,11 @@ async fn watch(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<
         };
         let line = match line {
             Ok(Some(Ok(line))) => line,
-            Ok(Some(Err(fault))) => return End::Failed { next: version, fault, spoke },
+            Ok(Some(Err(fault))) => return End::Failed(version, fault),
             Ok(None) => return End::Closed(version),
             Err(_elapsed) => {
                 let what = format!("the watch of {}", subject.kind.word());
-                return End::Failed { next: version, fault: Fault::TimedOut { what, after: SILENCE }, spoke };
+                return End::Failed(version, Fault::TimedOut { what, after: SILENCE });
             }
         };
         if line.is_empty() {
@@ -251,14 +247,13 @@ async fn watch(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<
         }
         match take(subject, &line) {
             Ok((told, seen)) => {
-                spoke = true;
                 version = seen.unwrap_or(version);
                 if tell.send((subject.clone(), told)).is_err() {
                     return End::Closed(version);
                 }
             }
             Err(Fault::Gone { .. }) => return End::Gone,
-            Err(fault) => return End::Failed { next: version, fault, spoke },
+            Err(fault) => return End::Failed(version, fault),
         }
     }
 }
