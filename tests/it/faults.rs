@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pgdeck::fault::Fault;
-use pgdeck::fleet::seen::SourceState;
+use pgdeck::fleet::seen::{Seen, Source, SourceState};
 use pgdeck::plane::kubernetes::Options;
 use pgdeck::work::want::Want;
 use serde_json::json;
@@ -155,6 +155,32 @@ async fn an_expired_login_is_said_so_and_taken_up_when_it_is_good_again() {
     scene.assert_recovers(PATIENCE).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn breaks_of_a_watch_that_spoke_in_between_do_not_add_up() {
+    let mut scene = Scene::new().await;
+    let watches =
+        |proxy: &Proxy| proxy.requests().iter().filter(|path| is_watch(path) && path.contains("/postgresqls?")).count();
+    for round in 0..5 {
+        let before = watches(&scene.proxy);
+        scene.proxy.cut();
+        let proxy = &scene.proxy;
+        proxy.until("the watch", |_| watches(proxy) > before).await;
+        let name = format!("new-{round}");
+        scene.stage.cluster(&name).await;
+        let id = scene.proxy.id(&name);
+        scene.fleet.until("the new one", |fleet| fleet.clusters.contains_key(&id)).await;
+    }
+    let lost = |seen: &&Seen| {
+        let kind = Source::Kind {
+            plane: scene.proxy.id("one").plane,
+            kind: "postgresqls".into(),
+            namespace: Some(scene.proxy.id("one").namespace),
+        };
+        matches!(seen, Seen::Source { source, state: SourceState::Lost { .. }, .. } if *source == kind)
+    };
+    assert_eq!(scene.fleet.seen.iter().filter(lost).count(), 0);
+}
+
 /// An exec plugin that notes each of its runs in a file.
 fn plugin(runs: &Path) -> serde_json::Value {
     let script = format!(
@@ -179,6 +205,26 @@ async fn a_refused_login_is_made_anew_once_before_it_is_called_expired() {
     proxy.heal();
     fleet.listed().await;
     fleet.until("live", Fleet::is_live).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plugin_that_fails_is_not_run_for_every_stream() {
+    let mut scene = Scene::new().await;
+    let runs = scene.proxy.folder().join("runs");
+    let script = format!("echo run >>'{}'; echo 'log in first' >&2; exit 1", runs.display());
+    let exec = json!({"apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
+                      "interactiveMode": "Never"});
+    scene.proxy.log_in(&json!({"exec": exec}));
+    scene.proxy.trouble(Trouble::status(401, "Unauthorized"), |_| true);
+    scene.proxy.cut();
+    let said = |fault: &Fault| matches!(fault, Fault::AuthExpired { why, .. } if why.contains("log in first"));
+    for kind in ["postgresqls", "pods", "configmaps", "statefulsets", "endpoints", "events"] {
+        scene.fleet.until("the plugin's own words", |fleet| any_lost(fleet, kind, said)).await;
+    }
+    // Six streams that each came twice: without restraint twelve.
+    let n = std::fs::read_to_string(&runs).unwrap().lines().count();
+    assert!((1..=4).contains(&n), "run {n} times");
+    scene.assert_kept();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, real parts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
+#![allow(clippy::print_stderr, reason = "figures, and what was skipped, are told beside the results")]
 
 mod bad;
 mod console;

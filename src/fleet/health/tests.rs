@@ -133,9 +133,11 @@ fn healthy() -> Entry {
         stale: false,
     };
     for (name, in_recovery) in [("shop-0", false), ("shop-1", true)] {
-        let mut instance = Instance::default();
-        instance.vitals = Known::Seen { value: Box::new(vitals(in_recovery)), at: ago(1) };
-        instance.slots = Known::Seen { value: Vec::new(), at: ago(1) };
+        let instance = Instance {
+            vitals: Known::Seen { value: Box::new(vitals(in_recovery)), at: ago(1) },
+            slots: Known::Seen { value: Vec::new(), at: ago(1) },
+            ..Instance::default()
+        };
         entry.instances.insert(name.into(), instance);
     }
     entry

@@ -30,6 +30,8 @@ const PAGE: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 6;
 /// A credential is renewed this long before it ends.
 const BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
+/// A login that failed is not tried again sooner: many streams ask at once, and a plugin may bother the user.
+const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(3);
 
 /// One API server, shared by all streams of a plane.
 #[derive(Debug, Clone)]
@@ -261,6 +263,7 @@ pub fn parse<T: serde::de::DeserializeOwned>(path: &str, body: &[u8]) -> Result<
 
 async fn keep_login(choice: Choice, clock: Clock, mut asked: mpsc::UnboundedReceiver<Ask>) {
     let mut current: Option<(Connection, Option<Timestamp>)> = None;
+    let mut failed: Option<(Timestamp, Fault)> = None;
     let mut logins = 0;
     while let Some(ask) = asked.recv().await {
         let usable = current.as_ref().filter(|(connection, ends)| {
@@ -268,9 +271,13 @@ async fn keep_login(choice: Choice, clock: Clock, mut asked: mpsc::UnboundedRece
         });
         let answer = if let Some((connection, _)) = usable {
             Ok(connection.clone())
+        } else if let Some((_, why)) = failed.as_ref().filter(|(at, _)| clock() < *at + AFTER_FAILURE) {
+            Err(why.clone())
         } else {
             logins += 1;
-            connect(&choice, logins).await.map(|(connection, ends)| {
+            let made = connect(&choice, logins).await;
+            failed = made.as_ref().err().map(|why| (clock(), why.clone()));
+            made.map(|(connection, ends)| {
                 current = Some((connection.clone(), ends));
                 connection
             })

@@ -80,14 +80,15 @@ struct Parts {
 }
 
 impl Parts {
-    /// Nothing of it is left that makes a cluster. Patroni's objects alone do not: they come before the CR in a list, and
-    /// may stay behind.
+    /// Nothing of it is left that makes a cluster. Patroni's objects and events alone do not: they may come before the CR,
+    /// and stay behind it.
     fn is_gone(&self) -> bool {
         self.resource.is_none() && self.members.is_empty() && self.workload.is_none()
     }
 
     fn is_empty(&self) -> bool {
         self.is_gone()
+            && self.warning.is_none()
             && self.leaders.is_empty()
             && self.configs.is_empty()
             && self.syncs.is_empty()
@@ -177,7 +178,7 @@ impl Index {
                 None => return,
             },
         };
-        let object: Text = format!("{} {}/{}", kind.word(), meta.namespace, meta.name).into();
+        let object: Text = named(kind, meta).into();
         let unreadable = Unreadable { object: object.clone(), place: "the object".into(), why: why.into() };
         self.part(kind, meta, id).unreadable.insert(object, unreadable);
     }
@@ -187,7 +188,11 @@ impl Index {
         let Some(id) = self.homes.remove(&(kind, namespace.into(), name.into())) else { return };
         let Some(parts) = self.parts.get_mut(&id) else { return };
         match kind {
-            Kind::Resources => parts.resource = None,
+            Kind::Resources => {
+                parts.resource = None;
+                // It told of that CR, not of the next one of its name.
+                parts.warning = None;
+            }
             Kind::Pods => drop(parts.members.remove(name)),
             Kind::StatefulSets => parts.workload = None,
             Kind::ConfigMaps | Kind::Endpoints => {
@@ -202,7 +207,7 @@ impl Index {
             }
             Kind::Events => {}
         }
-        parts.unreadable.retain(|object, _| !object.ends_with(&format!(" {namespace}/{name}")));
+        parts.unreadable.remove(&*format!("{} {namespace}/{name}", kind.word()));
         self.dirty.insert(id);
     }
 
@@ -280,8 +285,18 @@ impl Index {
             self.homes.insert(key, id.clone());
         }
         self.dirty.insert(id.clone());
-        self.parts.entry(id).or_default()
+        let parts = self.parts.entry(id).or_default();
+        if !parts.unreadable.is_empty() {
+            // Whoever puts it says anew whether it can be read.
+            parts.unreadable.remove(&*named(kind, meta));
+        }
+        parts
     }
+}
+
+/// An object as it is called where it cannot be read.
+fn named(kind: Kind, meta: &slim::Meta) -> String {
+    format!("{} {}/{}", kind.word(), meta.namespace, meta.name)
 }
 
 /// Notes when a lease was seen to be renewed.
@@ -404,6 +419,41 @@ mod tests {
         let changed = index.take_changed(false);
         let cluster = changed[0].1.as_ref().unwrap();
         assert_eq!(cluster.dcs.as_ref().unwrap().leader.as_deref(), Some("shop-0"));
+    }
+
+    #[test]
+    fn a_warning_that_comes_before_the_cr_is_kept_and_goes_with_it() {
+        let mut index = index();
+        let event = json!({"metadata": {"name": "e", "namespace": "d"}, "type": "Warning", "reason": "Create",
+                           "involvedObject": {"kind": "postgresql", "namespace": "d", "name": "shop"}});
+        put(&mut index, Kind::Events, &event);
+        assert_eq!(index.take_changed(true), []);
+        let warned = |index: &mut Index| index.take_changed(true)[0].1.as_ref().unwrap().warning.is_some();
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        assert!(warned(&mut index));
+        index.remove(Kind::Resources, "d", "shop");
+        assert!(index.take_changed(true)[0].1.is_none());
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        assert!(!warned(&mut index));
+    }
+
+    #[test]
+    fn an_object_that_was_corrected_is_readable_again() {
+        let mut index = index();
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        let of: slim::Meta = serde_json::from_value(meta("shop-0")).unwrap();
+        index.put_unreadable(Kind::Pods, &of, "no list");
+        let named = |index: &mut Index| {
+            let changed = index.take_changed(true);
+            changed[0].1.as_ref().unwrap().unreadable.iter().any(|unreadable| &*unreadable.why == "no list")
+        };
+        assert!(named(&mut index));
+        put(
+            &mut index,
+            Kind::Pods,
+            &json!({"metadata": meta("shop-0"), "spec": {"containers": [{"name": "postgres"}]}}),
+        );
+        assert!(!named(&mut index));
     }
 
     #[test]

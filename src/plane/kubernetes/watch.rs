@@ -107,7 +107,8 @@ enum End {
     Closed(String),
     /// The version is too old: list again.
     Gone,
-    Failed(String, Fault),
+    /// Resume from this version; `spoke` if anything was heard before it failed.
+    Failed { next: String, fault: Fault, spoke: bool },
 }
 
 /// Lists and watches until nobody listens any more.
@@ -141,8 +142,10 @@ pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<T
                     }
                     continue;
                 }
-                End::Failed(_, Fault::Forbidden { .. }) => return poll(&server, &subject, &tell).await,
-                End::Failed(next, fault) => {
+                End::Failed { fault: Fault::Forbidden { .. }, .. } => return poll(&server, &subject, &tell).await,
+                End::Failed { next, fault, spoke } => {
+                    // One that spoke had recovered: breaks that lie hours apart do not add up.
+                    attempt = if spoke { 0 } else { attempt };
                     version = Some(next);
                     fault
                 }
@@ -222,8 +225,9 @@ async fn watch(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<
         Ok(lines) => lines,
         // A real API server answers 410 by its status line too.
         Err(Fault::Gone { .. }) => return End::Gone,
-        Err(fault) => return End::Failed(version, fault),
+        Err(fault) => return End::Failed { next: version, fault, spoke: false },
     };
+    let mut spoke = false;
     if tell.send((subject.clone(), Told::State(SourceState::Live { polled: false }))).is_err() {
         return End::Closed(version);
     }
@@ -235,11 +239,11 @@ async fn watch(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<
         };
         let line = match line {
             Ok(Some(Ok(line))) => line,
-            Ok(Some(Err(fault))) => return End::Failed(version, fault),
+            Ok(Some(Err(fault))) => return End::Failed { next: version, fault, spoke },
             Ok(None) => return End::Closed(version),
             Err(_elapsed) => {
                 let what = format!("the watch of {}", subject.kind.word());
-                return End::Failed(version, Fault::TimedOut { what, after: SILENCE });
+                return End::Failed { next: version, fault: Fault::TimedOut { what, after: SILENCE }, spoke };
             }
         };
         if line.is_empty() {
@@ -247,13 +251,14 @@ async fn watch(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<
         }
         match take(subject, &line) {
             Ok((told, seen)) => {
+                spoke = true;
                 version = seen.unwrap_or(version);
                 if tell.send((subject.clone(), told)).is_err() {
                     return End::Closed(version);
                 }
             }
             Err(Fault::Gone { .. }) => return End::Gone,
-            Err(fault) => return End::Failed(version, fault),
+            Err(fault) => return End::Failed { next: version, fault, spoke },
         }
     }
 }

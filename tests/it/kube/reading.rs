@@ -75,10 +75,13 @@ async fn what_cannot_be_read_is_named_and_the_others_live() {
 #[tokio::test]
 async fn a_manifest_of_the_wrong_shape_is_named_by_each_wrong_place() {
     let stage = Stage::embedded("test").await;
-    stage.create(POSTGRESQL, json!({"metadata": {"name": "bare"}, "status": "Running"})).await;
-    let wrong = json!({"metadata": {"name": "wrong"}, "status": 7, "spec": {
+    stage.create(POSTGRESQL, json!({"metadata": {"name": "bare"}})).await;
+    let wrong = json!({"metadata": {"name": "wrong"}, "spec": {
         "teamId": ["a"], "numberOfInstances": "three", "volume": {"size": {}}, "postgresql": {"version": "\u{1b}]52;c;x\u{7}"}}});
     stage.create(POSTGRESQL, wrong).await;
+    for (name, status) in [("bare", json!("Running")), ("wrong", json!(7))] {
+        stage.store.patch_status(&POSTGRESQL.at(&stage.namespace, name), &status).await.unwrap();
+    }
     stage.cluster("fine").await;
     let mut fleet = stage.watch();
 
