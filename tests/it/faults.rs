@@ -254,6 +254,14 @@ async fn where_the_whole_is_forbidden_namespaces_are_looked_into_one_by_one() {
         !list.contains("/namespaces") && (list.ends_with("/pods") || list.ends_with("/postgresqls"))
     };
     proxy.trouble(Trouble::status(403, message), cluster_wide);
+    check_narrowed(&proxy).await;
+    // Not even their names may be listed: the context's own is left.
+    let message = "forbidden: User \"x\" cannot list resource \"namespaces\" in API group \"\" at the cluster scope";
+    proxy.trouble(Trouble::status(403, message), |path| path.starts_with("/api/v1/namespaces?"));
+    check_narrowed(&proxy).await;
+}
+
+async fn check_narrowed(proxy: &Proxy) {
     let options = Options { namespaces: Vec::new(), ..proxy.options() };
     let mut fleet = Fleet::open(&stage::plane(options), Want::Fleet);
     fleet.listed().await;

@@ -124,13 +124,13 @@ impl Index {
                 self.part(kind, &object.metadata, id).resource = Some(read);
             }
             Object::Pod(object) => {
-                let id = zalando::cluster_of(&object.metadata, &self.settings, &self.plane)?;
+                let id = self.home(kind, &object.metadata)?;
                 let (member, unreadable) = zalando::member(&object, &self.settings, &mut self.pool)?;
                 let parts = self.part(kind, &object.metadata, id);
                 parts.members.insert(member.name.clone(), (member, unreadable));
             }
             Object::StatefulSet(object) => {
-                let id = zalando::cluster_of(&object.metadata, &self.settings, &self.plane)?;
+                let id = self.home(kind, &object.metadata)?;
                 if *object.metadata.name != *id.name {
                     return None;
                 }
@@ -152,7 +152,7 @@ impl Index {
     }
 
     fn put_dcs(&mut self, kind: Kind, meta: &slim::Meta, endpoints: bool, now: Timestamp, clock: Option<Timestamp>) {
-        let Some(id) = zalando::cluster_of(meta, &self.settings, &self.plane) else { return };
+        let Some(id) = self.home(kind, meta) else { return };
         let Some(place) = patroni::place(&meta.name, &id.name, endpoints) else { return };
         let mut pool = std::mem::take(&mut self.pool);
         let parts = self.part(kind, meta, id);
@@ -269,6 +269,15 @@ impl Index {
     /// Every cluster there is.
     pub fn census(&self) -> BTreeSet<ClusterId> {
         self.parts.iter().filter(|(_, parts)| !parts.is_gone()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The cluster that its labels name. An object that names none any more is forgotten.
+    fn home(&mut self, kind: Kind, meta: &slim::Meta) -> Option<ClusterId> {
+        let id = zalando::cluster_of(meta, &self.settings, &self.plane);
+        if id.is_none() {
+            self.remove(kind, &meta.namespace, &meta.name);
+        }
+        id
     }
 
     fn named(&self, namespace: &str, name: &str) -> ClusterId {
@@ -435,6 +444,19 @@ mod tests {
         assert!(index.take_changed(true)[0].1.is_none());
         put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
         assert!(!warned(&mut index));
+    }
+
+    #[test]
+    fn a_pod_that_loses_its_label_is_no_member_any_more() {
+        let mut index = index();
+        let mut pod = json!({"metadata": meta("shop-0"), "spec": {"containers": [{"name": "postgres"}]}});
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        put(&mut index, Kind::Pods, &pod);
+        let members = |index: &mut Index| index.take_changed(true)[0].1.as_ref().unwrap().members.len();
+        assert_eq!(members(&mut index), 1);
+        pod["metadata"]["labels"] = json!({"application": "spilo"});
+        put(&mut index, Kind::Pods, &pod);
+        assert_eq!(members(&mut index), 0);
     }
 
     #[test]
