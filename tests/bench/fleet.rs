@@ -1,20 +1,29 @@
 //! The figures: the console on a crowd of made-up clusters, in a real terminal. Writes `target/bench.json`, ends with 5 over a
-//! target. `BENCH_QUICK=1` measures shorter.
+//! target.
+//!
+//! `BENCH_QUICK=1` measures shorter, and only the regimes that have targets. `PGDECK_BENCH_PROGRAM` measures another build.
+//! `PGDECK_BENCH_KUBECONFIG` measures against any API server in which `pgdeck sandbox crowd` made the crowd, whose size and
+//! regime `PGDECK_BENCH_CROWD` (say, `2000`) and `PGDECK_BENCH_REGIME` tell; nobody counts the lists there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that panics has failed, which is its job")]
 #![allow(dead_code, reason = "the terminal is shared with the tests, which use more of it")]
 
-#[path = "../it/tty.rs"]
-mod tty;
+#[path = "../it"]
+mod it {
+    pub mod rig;
+    pub mod tty;
+}
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use it::rig::{Rig, fleets};
+use it::tty::Tty;
+use pgdeck::fleet::seen::Seen;
 use pgdeck::sandbox::command;
 use pgdeck::sandbox::objects::{POSTGRESQL, Store};
 use serde_json::{Value, json};
-use tty::Tty;
 
 /// Two thousand clusters take a while to make.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -22,46 +31,87 @@ const REGIMES: &[&str] = &["silent", "heartbeat", "churn", "heartbeat+churn"];
 /// Where targets hold.
 const MANY: u64 = 2000;
 const REPEATS: usize = 50;
+const FRAMES: usize = 200;
 
-/// A sandbox with a crowd; ended when dropped.
+/// A crowd in an API server.
 struct Crowd {
-    root: PathBuf,
     clusters: u64,
-    regime: &'static str,
+    regime: String,
+    /// May change it.
+    admin: PathBuf,
+    /// The console's: with the view user no SQL goes to made-up pods.
+    view: PathBuf,
+    /// Where the API logs its requests, if it does.
+    requests: Option<PathBuf>,
+    _sandbox: Option<Sandbox>,
 }
 
-impl Crowd {
+/// A sandbox of its own; ended when dropped.
+struct Sandbox {
+    root: PathBuf,
+}
+
+impl Sandbox {
     fn run(&self, arguments: &[&str]) -> Vec<u8> {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
-        program.arg("sandbox").args(arguments).args(["--name", "bench"]).env("PGDECK_SANDBOX_ROOT", &self.root);
-        let output = program.output().unwrap();
+        let mut command = Command::new(program());
+        command.arg("sandbox").args(arguments).args(["--name", "bench"]).env("PGDECK_SANDBOX_ROOT", &self.root);
+        let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output.stdout
     }
-
-    fn up(clusters: u64, regime: &'static str) -> (Crowd, Value) {
-        let root = PathBuf::from(format!("/var/tmp/pgdeck-bench-{}", std::process::id()));
-        let crowd = Crowd { root, clusters, regime };
-        let n = clusters.to_string();
-        crowd.run(&["up", "--detach", "--fleet", "none", "--crowd", &n, "--regime", regime]);
-        let begun = Instant::now();
-        loop {
-            let status: Value = serde_json::from_slice(&crowd.run(&["status", "-o", "json"])).unwrap();
-            if status["crowd"].as_u64() == Some(clusters) && status["is_ready"] == true {
-                return (crowd, status);
-            }
-            assert!(begun.elapsed() < PATIENCE, "no crowd in time: {status:#}");
-            std::thread::sleep(Duration::from_millis(200));
-        }
-    }
 }
 
-impl Drop for Crowd {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         self.run(&["down"]);
         // Left over only when another bench of the same process id died; nothing to add then.
         std::fs::remove_dir_all(&self.root).ok();
     }
+}
+
+impl Crowd {
+    fn up(clusters: u64, regime: &str) -> Crowd {
+        let sandbox = Sandbox { root: PathBuf::from(format!("/var/tmp/pgdeck-bench-{}", std::process::id())) };
+        sandbox.run(&["up", "--detach", "--fleet", "none", "--crowd", &clusters.to_string(), "--regime", regime]);
+        let begun = Instant::now();
+        loop {
+            let status: Value = serde_json::from_slice(&sandbox.run(&["status", "-o", "json"])).unwrap();
+            if status["crowd"].as_u64() == Some(clusters) && status["is_ready"] == true {
+                let folder = PathBuf::from(status["folder"].as_str().unwrap());
+                let [admin, view, requests] =
+                    ["kubeconfig", "kubeconfig-view", "requests.jsonl"].map(|name| folder.join(name));
+                let (regime, requests) = (regime.to_owned(), Some(requests));
+                return Crowd { clusters, regime, admin, view, requests, _sandbox: Some(sandbox) };
+            }
+            assert!(begun.elapsed() < PATIENCE, "no crowd in time: {status:#}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// The crowd that somebody made elsewhere.
+    fn elsewhere(kubeconfig: PathBuf) -> Crowd {
+        let told = |name: &str| std::env::var(name).ok();
+        let clusters = told("PGDECK_BENCH_CROWD").map_or(MANY, |n| n.parse().expect("PGDECK_BENCH_CROWD is a number"));
+        let regime = told("PGDECK_BENCH_REGIME").unwrap_or_else(|| "silent".into());
+        Crowd { clusters, regime, admin: kubeconfig.clone(), view: kubeconfig, requests: None, _sandbox: None }
+    }
+
+    /// Lists that pgdeck asked of the API so far.
+    fn lists(&self) -> Option<usize> {
+        let text = std::fs::read_to_string(self.requests.as_ref()?).unwrap();
+        let asked = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let is_ours = |line: &Value| line["agent"].as_str().is_some_and(|agent| agent.starts_with("pgdeck/"));
+        Some(asked.filter(|line| line["verb"] == "list" && is_ours(line)).count())
+    }
+}
+
+/// The build that is measured.
+fn program() -> PathBuf {
+    std::env::var_os("PGDECK_BENCH_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_pgdeck").into(), PathBuf::from)
+}
+
+fn is_quick() -> bool {
+    std::env::var_os("BENCH_QUICK").is_some()
 }
 
 /// What was measured, and what went over its target.
@@ -84,7 +134,7 @@ impl Report {
         samples.sort_by(f64::total_cmp);
         let value = samples[samples.len() / 2];
         let p99 = samples[(samples.len() * 99).div_ceil(100).saturating_sub(1)];
-        let (regime, objects) = (crowd.regime, crowd.clusters);
+        let (regime, objects) = (&crowd.regime, crowd.clusters);
         println!("{objects:>5} {regime:<16} {figure:<22} {value:>10.2} {unit:<6} p99 {p99:.2} n {}", samples.len());
         self.rows.push(json!({"figure": figure, "value": value, "unit": unit, "n": samples.len(), "p99": p99,
                               "regime": regime, "objects": objects}));
@@ -108,12 +158,16 @@ fn proc(tty: &Tty, file: &str, name: &str) -> f64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// Lists that pgdeck asked of the API so far.
-fn lists(folder: &Path) -> usize {
-    let text = std::fs::read_to_string(folder.join("requests.jsonl")).unwrap();
-    let asked = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let is_ours = |line: &Value| line["agent"].as_str().is_some_and(|agent| agent.starts_with("pgdeck/"));
-    asked.filter(|line| line["verb"] == "list" && is_ours(line)).count()
+/// Bytes that its connections received, by the kernel's count; none where `ss` is missing.
+fn received(tty: &Tty) -> Option<f64> {
+    let output = Command::new("ss").args(["-tinpOH"]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let ours = format!("pid={},", tty.pid().as_raw_nonzero());
+    let counts = text.lines().filter(|line| line.contains(&ours)).filter_map(|line| {
+        let (_, rest) = line.split_once("bytes_received:")?;
+        rest.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    Some(counts.sum())
 }
 
 /// Whether every visible row has its members and primary.
@@ -128,71 +182,116 @@ fn until(tty: &mut Tty, what: &str, shown: impl Fn(&Tty) -> bool) -> f64 {
     tty.wait_for(what, shown).as_secs_f64() * 1000.0
 }
 
-fn measure(clusters: u64, regime: &'static str, threads: &tokio::runtime::Runtime, report: &mut Report) {
-    let (crowd, status) = Crowd::up(clusters, regime);
-    let kubeconfig = status["kubeconfig"].as_str().unwrap();
-    let folder = PathBuf::from(status["folder"].as_str().unwrap());
-    let none = (None, None);
-    let mut tty = Tty::start(&["-A"], &[("KUBECONFIG", kubeconfig)], (200, 50));
+fn measure(crowd: &Crowd, threads: &tokio::runtime::Runtime, report: &mut Report) {
+    let view = crowd.view.to_str().unwrap();
+    let mut tty = Tty::start_program(&program(), &["-A"], &[("KUBECONFIG", view)], (200, 50));
     let full = until(&mut tty, "the first full screen", is_full);
-    report.add(&crowd, "start to full screen", "ms", &mut [full], (Some(1000.0), None));
-
-    tty.watch(Duration::from_secs(10));
-    let span = Duration::from_secs(if std::env::var_os("BENCH_QUICK").is_some() { 15 } else { 60 });
-    let (cpu, written, listed) = (tty.cpu(), tty.transcript.len(), lists(&folder));
-    tty.watch(span);
-    let minute = 60.0 / span.as_secs_f64();
-    let used = (tty.cpu() - cpu).as_secs_f64() / span.as_secs_f64() * 100.0;
-    let target = match regime {
-        "silent" => Some(0.5),
-        "heartbeat" => Some(3.0),
-        _ => None,
-    };
-    report.add(&crowd, "cpu", "%", &mut [used], (target, None));
-    report.add(&crowd, "rss", "MiB", &mut [proc(&tty, "status", "VmRSS") / 1024.0], (Some(60.0), None));
-    report.add(&crowd, "lists after start", "count", &mut [(lists(&folder) - listed) as f64], (Some(0.0), None));
-    let painted = (tty.transcript.len() - written) as f64 * minute / 1024.0;
-    report.add(&crowd, "painted a minute", "KiB", &mut [painted], none);
-
-    let mut keys: Vec<f64> = (0..REPEATS)
-        .map(|n| {
-            tty.watch(Duration::from_millis(50));
-            let frames = tty.n_frames();
-            tty.keys(if n % 2 == 0 { "j" } else { "k" });
-            until(&mut tty, "a frame after a key", |tty| tty.n_frames() > frames)
-        })
-        .collect();
-    report.add(&crowd, "key to paint", "ms", &mut keys, (Some(12.0), None));
-
-    let store =
-        threads.block_on(async { Store::new(command::client(Path::new(kubeconfig)).await.unwrap().0, "bench") });
-    let first = tty.text().lines().find_map(|line| Some(line[line.find("crowd-0")?..][..11].to_owned())).unwrap();
-    let number: u64 = first[6..].parse().unwrap();
-    let namespace = format!("crowd-{:02}", number / pgdeck::sandbox::crowd::PER_NAMESPACE as u64);
-    let mut patches: Vec<f64> = (0..REPEATS)
-        .map(|n| {
-            tty.watch(Duration::from_millis(50));
-            let team = format!("team{n:02}");
-            let patch = json!({ "spec": { "teamId": &team } });
-            let begun = Instant::now();
-            threads.block_on(store.patch(&POSTGRESQL.at(&namespace, &first), &patch)).unwrap();
-            until(&mut tty, "the patched cell", |tty| tty.text().contains(&team));
-            begun.elapsed().as_secs_f64() * 1000.0
-        })
-        .collect();
-    report.add(&crowd, "patch to glass", "ms", &mut patches, (Some(60.0), Some(150.0)));
+    report.add(crowd, "start to full screen", "ms", &mut [full], (Some(1000.0), None));
+    // The end of the start: pods that are not in sight still come in.
+    tty.watch(Duration::from_secs(if is_quick() { 5 } else { 10 }));
+    at_rest(crowd, &mut tty, report);
+    key_to_paint(crowd, &mut tty, report);
+    patch_to_glass(crowd, &mut tty, threads, report);
     tty.keys("q");
     tty.wait_exit(Duration::from_secs(2));
 }
 
-fn main() -> ExitCode {
+/// What it costs to stand there.
+fn at_rest(crowd: &Crowd, tty: &mut Tty, report: &mut Report) {
+    let none = (None, None);
+    let span = Duration::from_secs(if is_quick() { 8 } else { 30 });
+    let (cpu, written, listed, got) = (tty.cpu(), tty.transcript.len(), crowd.lists(), received(tty));
+    tty.watch(span);
+    let minute = 60.0 / span.as_secs_f64();
+    let used = (tty.cpu() - cpu).as_secs_f64() / span.as_secs_f64() * 100.0;
+    let target = match &*crowd.regime {
+        "silent" => Some(0.5),
+        "heartbeat" => Some(3.0),
+        _ => None,
+    };
+    report.add(crowd, "cpu", "%", &mut [used], (target, None));
+    report.add(crowd, "rss", "MiB", &mut [proc(tty, "status", "VmRSS") / 1024.0], (Some(60.0), None));
+    if let (Some(before), Some(after)) = (listed, crowd.lists()) {
+        report.add(crowd, "lists after start", "count", &mut [(after - before) as f64], (Some(0.0), None));
+    }
+    if let (Some(before), Some(after)) = (got, received(tty)) {
+        let kib = (after - before).max(0.0) * minute / 1024.0;
+        report.add(crowd, "received a minute", "KiB", &mut [kib], none);
+    }
+    let painted = (tty.transcript.len() - written) as f64 * minute / 1024.0;
+    report.add(crowd, "painted a minute", "KiB", &mut [painted], none);
+}
+
+fn key_to_paint(crowd: &Crowd, tty: &mut Tty, report: &mut Report) {
+    let mut samples: Vec<f64> = (0..REPEATS)
+        .map(|n| {
+            tty.watch(Duration::from_millis(50));
+            tty.transcript.clear();
+            tty.keys(if n % 2 == 0 { "j" } else { "k" });
+            until(tty, "a frame after a key", |tty| tty.n_frames() > 0)
+        })
+        .collect();
+    report.add(crowd, "key to paint", "ms", &mut samples, (Some(12.0), None));
+}
+
+/// From before the request that changes a CR until the terminal has the changed cell.
+fn patch_to_glass(crowd: &Crowd, tty: &mut Tty, threads: &tokio::runtime::Runtime, report: &mut Report) {
+    let store = threads.block_on(async { Store::new(command::client(&crowd.admin).await.unwrap().0, "bench") });
+    // The cursor stands on the first row and stays in sight with it.
+    let first = tty.text().lines().find_map(|line| Some(line[line.find("crowd-0")?..][..11].to_owned())).unwrap();
+    let number: u64 = first[6..].parse().unwrap();
+    let namespace = format!("crowd-{:02}", number / u64::from(pgdeck::sandbox::crowd::PER_NAMESPACE));
+    let mut samples: Vec<f64> = (0..REPEATS)
+        .map(|n| {
+            tty.watch(Duration::from_millis(50 + n as u64 * 7 % 40));
+            let team = format!("team{n:02}");
+            let patch = json!({ "spec": { "teamId": &team } });
+            let begun = Instant::now();
+            threads.block_on(store.patch(&POSTGRESQL.at(&namespace, &first), &patch)).unwrap();
+            until(tty, "the patched cell", |tty| tty.text().contains(&team));
+            begun.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    report.add(crowd, "patch to glass", "ms", &mut samples, (Some(60.0), Some(150.0)));
+}
+
+/// One picture after one change, without a terminal.
+fn frame(crowd: &Crowd, report: &mut Report) {
+    let mut rig = Rig::new(fleets::crowd(u32::try_from(crowd.clusters).unwrap()));
+    rig.draw((200, 50));
+    let mut samples: Vec<f64> = (0..FRAMES)
+        .map(|n| {
+            let mut cluster = fleets::cluster(&format!("acid-crowd-{:04}", n % 40), 3);
+            cluster.status = Some(if n / 40 % 2 == 0 { "Updating" } else { "Running" }.into());
+            rig.see(vec![Seen::Cluster { cluster: Box::new(cluster), at: rig.now }]);
+            let begun = Instant::now();
+            rig.draw((200, 50));
+            begun.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    report.add(crowd, "frame", "ms", &mut samples, (Some(3.0), None));
+}
+
+fn measure_all(report: &mut Report) {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let mut report = Report::default();
-    for regime in REGIMES {
+    if let Some(kubeconfig) = std::env::var_os("PGDECK_BENCH_KUBECONFIG") {
+        return measure(&Crowd::elsewhere(kubeconfig.into()), &threads, report);
+    }
+    let n_regimes = if is_quick() { 2 } else { REGIMES.len() };
+    for regime in &REGIMES[..n_regimes] {
         for clusters in [200, MANY] {
-            measure(clusters, regime, &threads, &mut report);
+            let crowd = Crowd::up(clusters, regime);
+            measure(&crowd, &threads, report);
+            if *regime == "silent" {
+                frame(&crowd, report);
+            }
         }
     }
+}
+
+fn main() -> ExitCode {
+    let mut report = Report::default();
+    measure_all(&mut report);
     if let (Some(few), Some(many)) = (report.value("cpu", "churn", 200), report.value("cpu", "churn", MANY)) {
         if many > few * 1.5 {
             report

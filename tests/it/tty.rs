@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -38,10 +38,15 @@ impl Drop for Home {
 
 impl Tty {
     /// Starts pgdeck with these arguments and variables in a terminal of that size.
-    pub fn start(args: &[&str], vars: &[(&str, &str)], (columns, rows): (u16, u16)) -> Tty {
+    pub fn start(args: &[&str], vars: &[(&str, &str)], size: (u16, u16)) -> Tty {
+        Tty::start_program(env!("CARGO_BIN_EXE_pgdeck").as_ref(), args, vars, size)
+    }
+
+    /// Starts another build of pgdeck.
+    pub fn start_program(program: &Path, args: &[&str], vars: &[(&str, &str)], (columns, rows): (u16, u16)) -> Tty {
         let pty = native_pty_system().openpty(size(columns, rows)).expect("a pseudo-terminal");
         let home = home();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_pgdeck"));
+        let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env_clear();
         command.env("HOME", &home.0);
