@@ -7,6 +7,8 @@ pub mod instance;
 pub mod known;
 pub mod seen;
 pub mod series;
+#[cfg(test)]
+mod tests;
 pub mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

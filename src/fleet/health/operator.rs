@@ -1,12 +1,17 @@
 //! Verdicts on the operator: its status words, and patches that it has not taken up.
 
+use std::fmt;
+
 use jiff::SignedDuration;
 
 use super::{Judged, Needs, Rule, Scene, Severity, holds_all};
-use crate::fleet::cluster::{Cluster, DcsConfig, Origin};
+use crate::fleet::cluster::{Cluster, DcsConfig, Origin, Spec, Surroundings, Workload};
+use crate::metric::lsn::Bytes;
 
 /// A patch that is not taken up after this is worth a word.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+/// Where Patroni's configuration stands, in evidence.
+const PATRONI: &str = "Patroni";
 
 pub(super) const FAILED: Rule = Rule {
     id: "operator_failed",
@@ -81,49 +86,72 @@ fn not_taken_up(scene: &Scene<'_>) -> Judged {
 
 /// Where what is asked for and what is in force differ.
 fn differences(cluster: &Cluster) -> Vec<String> {
-    let spec = &cluster.spec;
+    let workload = cluster.workload.iter().flat_map(|workload| workload_differences(&cluster.spec, workload));
+    let config = cluster.dcs.as_ref().and_then(|dcs| dcs.config.as_ref());
+    let patroni = config.into_iter().flat_map(|config| patroni_differences(&cluster.spec, config));
+    let around = cluster.surroundings.iter().filter_map(|around| backup_difference(cluster, around));
+    workload.chain(patroni).chain(around).collect()
+}
+
+fn workload_differences(spec: &Spec, workload: &Workload) -> Vec<String> {
     let mut found = Vec::new();
-    if let (Some(wanted), Some(workload)) = (spec.instances, &cluster.workload) {
-        if wanted != workload.replicas {
-            let replicas = workload.replicas;
-            found.push(format!(
-                "{wanted} instances are asked for, the StatefulSet has {replicas} (the operator waits, or clamps to its limits)"
-            ));
-        }
-        let differs = spec.archive_env.iter().find(|(name, value)| workload.archive_env.get(*name) != Some(*value));
-        if let Some((name, value)) = differs {
-            found.push(format!("env {name}={value:?} is asked for, the StatefulSet does not have it"));
-        }
+    if let Some(wanted) = spec.instances.filter(|wanted| *wanted != workload.replicas) {
+        let replicas = workload.replicas;
+        found.push(format!(
+            "{wanted} instances are asked for, the StatefulSet has {replicas} (the operator waits, or clamps to its limits)"
+        ));
     }
-    if let Some(config) = cluster.dcs.as_ref().and_then(|dcs| dcs.config.as_ref()) {
-        found.extend(patroni_differences(cluster, config));
+    let differs = spec.archive_env.iter().find(|(name, value)| workload.archive_env.get(*name) != Some(*value));
+    if let Some((name, value)) = differs {
+        found.push(format!("env {name}={value:?} is asked for, the StatefulSet does not have it"));
     }
+    found.extend(differ("image", spec.docker_image.as_ref(), workload.image.as_ref(), "the StatefulSet"));
     found
 }
 
-fn patroni_differences(cluster: &Cluster, config: &DcsConfig) -> Vec<String> {
-    let spec = &cluster.spec;
-    let mut found = Vec::new();
-    let mut compare = |what: &str, wanted: Option<String>, stands: Option<String>| {
-        if let (Some(wanted), Some(stands)) = (wanted, stands)
-            && wanted != stands
-        {
-            found.push(format!("{what} {wanted} is asked for, Patroni has {stands}"));
-        }
-    };
-    let text = |number: Option<u32>| number.map(|number| number.to_string());
-    compare("synchronous_mode", Some(spec.synchronous.to_string()), Some(config.synchronous.to_string()));
-    compare("ttl", text(spec.patroni.ttl), text(config.ttl));
-    compare("loop_wait", text(spec.patroni.loop_wait), text(config.loop_wait));
-    for (name, wanted) in &spec.parameters {
-        // Parameters that only a pod's own configuration holds are not in Patroni's.
-        let stands = config.parameters.get(name).map(ToString::to_string);
-        compare(&format!("parameter {name}"), Some(wanted.to_string()), stands);
-    }
-    for slot in spec.patroni.slots.iter().filter(|slot| !config.slots.contains(slot)) {
-        found.push(format!("slot {slot} is asked for, Patroni does not have it"));
-    }
-    found
+fn patroni_differences(spec: &Spec, config: &DcsConfig) -> Vec<String> {
+    let wanted = &spec.patroni;
+    let bytes = |size: Option<Bytes>| size.map(|size| size.0);
+    let named = [
+        differ("synchronous_mode", Some(spec.synchronous), Some(config.synchronous), PATRONI),
+        differ("synchronous_mode_strict", Some(spec.synchronous_strict), Some(config.synchronous_strict), PATRONI),
+        differ("standby cluster", Some(spec.standby), Some(config.standby_cluster), PATRONI),
+        differ("ttl", wanted.ttl, config.ttl, PATRONI),
+        differ("loop_wait", wanted.loop_wait, config.loop_wait, PATRONI),
+        differ(
+            "maximum_lag_on_failover",
+            bytes(wanted.maximum_lag_on_failover),
+            bytes(config.maximum_lag_on_failover),
+            PATRONI,
+        ),
+        differ("failsafe_mode", wanted.failsafe, config.failsafe, PATRONI),
+    ];
+    // Parameters that only a pod's own configuration holds are not in Patroni's.
+    let parameters = spec.parameters.iter().filter_map(|(name, value)| {
+        let stands = config.parameters.get(name).filter(|stands| *stands != value)?;
+        differ(&format!("parameter {name}"), Some(value), Some(stands), PATRONI)
+    });
+    let slots = wanted.slots.iter().filter(|slot| !config.slots.contains(slot));
+    let slots = slots.map(|slot| format!("slot {slot} is asked for, Patroni does not have it"));
+    named.into_iter().flatten().chain(parameters).chain(slots).collect()
+}
+
+/// The operator deletes a backup's `CronJob` only while it updates; a patch that it lost leaves one behind for good.
+fn backup_difference(cluster: &Cluster, around: &Surroundings) -> Option<String> {
+    let runs = around.backups.iter().find(|job| !job.suspended)?;
+    let unwanted = !cluster.spec.logical_backup;
+    unwanted.then(|| format!("no logical backup is asked for, CronJob {} still runs: delete or suspend it", runs.name))
+}
+
+/// Says how what is asked for differs from what stands at `place`; nothing where either is not told.
+fn differ<T: PartialEq + fmt::Display>(
+    what: &str,
+    wanted: Option<T>,
+    stands: Option<T>,
+    place: &str,
+) -> Option<String> {
+    let (wanted, stands) = (wanted?, stands?);
+    (wanted != stands).then(|| format!("{what} {wanted} is asked for, {place} has {stands}"))
 }
 
 fn orphan(scene: &Scene<'_>) -> Judged {

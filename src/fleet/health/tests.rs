@@ -6,7 +6,8 @@ use super::*;
 use crate::fault::Fault;
 use crate::fleet::Move;
 use crate::fleet::cluster::{
-    Cluster, Dcs, DcsConfig, Lease, Member, Origin, PatroniMember, Pod, Role, Switchover, Waiting, Warning, Workload,
+    BackupJob, Cluster, Dcs, DcsConfig, Lease, Member, Origin, PatroniMember, Pod, Role, Surroundings, Switchover,
+    Waiting, Warning, Workload,
 };
 use crate::fleet::instance::Instance;
 use crate::id::{ClusterId, PlaneId};
@@ -316,6 +317,33 @@ fn a_patch_is_not_taken_up_after_a_minute() {
         |entry| drop(entry.cluster.spec.archive_env.insert("WAL_S3_BUCKET".into(), "".into())),
         &["not_taken_up"],
         "env WAL_S3_BUCKET",
+    );
+    check(
+        |entry| {
+            entry.cluster.spec.docker_image = Some("spilo:2".into());
+            entry.cluster.workload.as_mut().unwrap().image = Some("spilo:1".into());
+        },
+        &["not_taken_up"],
+        "image spilo:2 is asked for, the StatefulSet has spilo:1",
+    );
+    check(
+        |entry| dcs(entry).config.as_mut().unwrap().standby_cluster = true,
+        &["not_taken_up"],
+        "standby cluster false is asked for, Patroni has true",
+    );
+    check(
+        |entry| {
+            let job = BackupJob {
+                name: "logical-backup-shop".into(),
+                schedule: "30 00 * * *".into(),
+                suspended: false,
+                last_scheduled: None,
+                last_successful: None,
+            };
+            entry.cluster.surroundings = Some(Box::new(Surroundings { backups: vec![job], ..Surroundings::default() }));
+        },
+        &["not_taken_up"],
+        "CronJob logical-backup-shop still runs",
     );
 }
 
