@@ -22,6 +22,8 @@ pub type Surveys = BTreeMap<SurveyId, Duration>;
 
 /// A server that does not answer is asked again after at most this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// No earlier again where a right is missing.
+const REFUSED: Duration = Duration::from_secs(10);
 
 /// One instance's sampler.
 #[expect(missing_debug_implementations, reason = "it holds a clock and a way to connect, and lives in one task")]
@@ -59,10 +61,10 @@ impl<R: Fn() -> BoxFuture<'static, Result<Reached, Fault>>> Sampler<R> {
             let Some(fault) = failed else { return };
             self.tell_all(&fault);
             let spread = backoff::spread(&self.instance.member, (self.clock)().as_nanosecond());
-            let doubled = backoff::wait(rhythm.failures, spread) * if rhythm.failures > 6 { 2 } else { 1 };
+            let pause = pause(&fault, rhythm.failures, spread);
             rhythm.failures += 1;
             rhythm.due.clear();
-            tokio::time::sleep(doubled.min(LONGEST_PAUSE)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -112,6 +114,13 @@ impl<R: Fn() -> BoxFuture<'static, Result<Reached, Fault>>> Sampler<R> {
         let surveys: Vec<SurveyId> = self.surveys.borrow().keys().copied().collect();
         self.tell(surveys.into_iter().map(|survey| (survey, Err(fault.clone()))).collect(), Duration::ZERO);
     }
+}
+
+/// How long to wait after that fault. A right does not come back by asking for it again and again.
+fn pause(fault: &Fault, failures: u32, spread: f64) -> Duration {
+    let doubled = backoff::wait(failures, spread) * if failures > 6 { 2 } else { 1 };
+    let least = if matches!(fault, Fault::Forbidden { .. }) { REFUSED } else { Duration::ZERO };
+    doubled.max(least).min(LONGEST_PAUSE)
 }
 
 impl Rhythm {

@@ -12,6 +12,7 @@ pub mod patroni;
 pub mod pool;
 mod quantity;
 mod reach;
+mod refusals;
 pub mod settings;
 pub mod slim;
 mod watch;
@@ -35,6 +36,7 @@ use crate::work::want::Want;
 use client::Server;
 use collect::{Around, Collector};
 use credential::Choice;
+use refusals::Refusals;
 use settings::Settings;
 
 /// How one context is watched.
@@ -66,6 +68,7 @@ struct Shared {
     settings: channel::Sender<Option<Settings>>,
     /// Where streams that look around clusters tell; the collector holds the other end while it runs.
     around: channel::Sender<Option<mpsc::UnboundedSender<Around>>>,
+    refusals: channel::Sender<Refusals>,
 }
 
 impl fmt::Debug for Kubernetes {
@@ -79,8 +82,8 @@ impl Kubernetes {
     pub fn new(options: Options, clock: Clock) -> Self {
         let plane = PlaneId::Kubernetes(options.context.as_str().into());
         let (settings, around) = (channel::Sender::new(None), channel::Sender::new(None));
-        let server = tokio::sync::OnceCell::new();
-        Kubernetes { shared: Arc::new(Shared { options, plane, clock, server, settings, around }) }
+        let (server, refusals) = (tokio::sync::OnceCell::new(), channel::Sender::new(Refusals::default()));
+        Kubernetes { shared: Arc::new(Shared { options, plane, clock, server, settings, around, refusals }) }
     }
 
     async fn server(&self) -> Server {
@@ -178,8 +181,17 @@ impl Kubernetes {
     }
 
     async fn find(self, instance: InstanceId) -> Result<Reached, Fault> {
+        let shared = &self.shared;
+        let standing = shared.refusals.borrow().standing(&instance, (shared.clock)());
+        if let Some(refused) = standing {
+            return Err(refused);
+        }
         let settings = self.settings().await?;
-        reach::reach(&self.server().await, &settings, &self.shared.options, &instance).await
+        let reached = reach::reach(&self.server().await, &settings, &shared.options, &instance).await;
+        if let Err(fault) = &reached {
+            shared.refusals.send_modify(|refusals| refusals.note(&instance, fault, (shared.clock)()));
+        }
+        reached
     }
 
     async fn answer(self, probe: Probe) -> Result<Answer, Fault> {
