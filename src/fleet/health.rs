@@ -149,6 +149,7 @@ pub static RULES: &[Rule] = &[
     patroni::FAILSAFE,
     patroni::SWITCHOVER,
     members::REPLAY_PAUSED,
+    members::NOT_STREAMING,
     members::PENDING_RESTART,
     members::LAGGING,
     operator::NOT_TAKEN_UP,

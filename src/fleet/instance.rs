@@ -33,6 +33,8 @@ pub struct Instance {
     pub series: BTreeMap<(&'static str, Text), Series>,
     /// Since when every sample of it says that it takes writes.
     pub leading: Option<Timestamp>,
+    /// Since when every sample of it says that it follows and nobody streams to it.
+    pub unfed: Option<Timestamp>,
     /// How long the last sample took, in milliseconds.
     pub took_ms: Option<u32>,
 }
@@ -57,6 +59,7 @@ impl Default for Instance {
             storage: Known::Never(never),
             series: BTreeMap::new(),
             leading: None,
+            unfed: None,
             took_ms: None,
         }
     }
@@ -71,6 +74,8 @@ impl Instance {
         }
         if let Ok(Rows::Vitals(vitals)) = &answer {
             self.leading = (!vitals.in_recovery).then(|| self.leading.unwrap_or(at));
+            let unfed = vitals.in_recovery && vitals.receiver.is_none();
+            self.unfed = unfed.then(|| self.unfed.unwrap_or(at));
         }
         match answer {
             Ok(Rows::Vitals(rows)) => self.vitals.take(Ok(rows), at),

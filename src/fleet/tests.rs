@@ -203,6 +203,20 @@ fn a_sample_that_is_not_renewed_is_past_and_leads_nobody_astray() {
 }
 
 #[test]
+fn since_when_a_member_leads_or_is_unfed_is_kept_over_its_samples() {
+    let of = |fleet: &Fleet| {
+        let instance = &fleet.get(&id("shop")).unwrap().instances["shop-1"];
+        (instance.leading, instance.unfed)
+    };
+    let mut fleet = fleet([(0, told(cluster("shop", 0), 0)), (1, sample("shop-1", true, 1))]);
+    fleet.apply(sample("shop-1", true, 3), at(3));
+    assert_eq!(of(&fleet), (None, Some(at(1))));
+    fleet.apply(sample("shop-1", false, 5), at(5));
+    fleet.apply(sample("shop-1", false, 7), at(7));
+    assert_eq!(of(&fleet), (Some(at(5)), None));
+}
+
+#[test]
 fn a_relist_marks_rows_until_its_census_confirms_them() {
     let mut fleet = fleet([(0, told(cluster("shop", 0), 0)), (0, told(cluster("gone", 0), 0)), (1, live(1))]);
     let before = fleet.generation();

@@ -1,6 +1,6 @@
 //! Verdicts on members: pods, reachability, lag, replay, restarts.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::leader::is_young;
 use super::{Judged, Needs, Rule, Scene, Severity, fresh, holds, holds_all, moment};
@@ -17,6 +17,8 @@ pub(super) const RECENT: SignedDuration = SignedDuration::from_secs(600);
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
 /// A fault of a sampler that backs off is believed for so long.
 pub(super) const BELIEVED: SignedDuration = SignedDuration::from_secs(150);
+/// A standby that lost its upstream may take this long to find it, or the next one, again.
+const RECONNECT: SignedDuration = SignedDuration::from_secs(30);
 /// Spilo's default for `maximum_lag_on_failover`.
 const MAXIMUM_LAG: Bytes = Bytes(33_554_432);
 
@@ -66,6 +68,15 @@ pub(super) const REPLAY_PAUSED: Rule = Rule {
     doc: "A standby does not replay WAL: somebody paused it. select pg_wal_replay_resume() on it ends that.",
     needs: Needs::Sql,
     judge: replay_paused,
+};
+
+pub(super) const NOT_STREAMING: Rule = Rule {
+    id: "not_streaming",
+    severity: Severity::Warning,
+    doc: "A standby that has streamed before has had no WAL receiver for half a minute: it falls behind. Its own log tells why \
+          (a missing slot or WAL segment, a refused login, a full disk).",
+    needs: Needs::Sql,
+    judge: not_streaming,
 };
 
 pub(super) const PENDING_RESTART: Rule = Rule {
@@ -196,6 +207,31 @@ fn replay_paused(scene: &Scene<'_>) -> Judged {
         }
     }
     if n_sampled == 0 { Judged::NotSampled } else { holds_all(evidence) }
+}
+
+fn not_streaming(scene: &Scene<'_>) -> Judged {
+    let (mut evidence, mut due, mut since) = (Vec::new(), None::<Timestamp>, None::<Timestamp>);
+    let mut n_sampled = 0;
+    for (name, instance) in &scene.entry.instances {
+        let Some(vitals) = fresh(&instance.vitals, 2, scene.now) else { continue };
+        n_sampled += 1;
+        // One that never received anything is fed from the archive, by design.
+        let Some(unfed) = instance.unfed.filter(|_| vitals.received.is_some()) else { continue };
+        let holds_from = unfed + RECONNECT;
+        if scene.now < holds_from {
+            due = due.into_iter().chain([holds_from]).min();
+            continue;
+        }
+        let reached = vitals.replayed.map(|lsn| format!(", its replay stands at {lsn}")).unwrap_or_default();
+        evidence.push(format!("{name} does not stream: it has no WAL receiver{reached}"));
+        since = since.into_iter().chain([unfed]).min();
+    }
+    match (n_sampled, evidence.is_empty(), due) {
+        (0, ..) => Judged::NotSampled,
+        (_, false, _) => Judged::Holds { evidence, since },
+        (_, true, Some(at)) => Judged::FineUntil(at),
+        (_, true, None) => Judged::Fine,
+    }
 }
 
 fn pending_restart(scene: &Scene<'_>) -> Judged {

@@ -403,6 +403,29 @@ fn lag_and_replay() {
 }
 
 #[test]
+fn a_standby_without_a_receiver_does_not_stream_after_half_a_minute() {
+    let unfed =
+        |seconds: i64| move |entry: &mut Entry| entry.instances.get_mut("shop-1").unwrap().unfed = Some(ago(seconds));
+    check(
+        unfed(31),
+        &["not_streaming"],
+        "shop-1 does not stream: it has no WAL receiver, its replay stands at 0/40000000",
+    );
+    check(unfed(29), &[], "");
+    check(
+        |entry| {
+            set_vitals(entry, "shop-1", |vitals| vitals.received = None);
+            unfed(31)(entry);
+        },
+        &[],
+        "",
+    );
+    let mut entry = healthy();
+    unfed(31)(&mut entry);
+    assert_eq!(judged(&entry).verdicts[0].since, ago(31));
+}
+
+#[test]
 fn nobody_answers() {
     let lost = |at: Timestamp| Known::Lost {
         last: None,
