@@ -1,5 +1,7 @@
 //! The parts of each cluster as they stand, and the cluster they make. Pure.
 
+mod assemble;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -10,9 +12,7 @@ use super::pool::Pool;
 use super::settings::Settings;
 use super::slim;
 use super::zalando;
-use crate::fleet::cluster::{
-    Cluster, Dcs, Lease, Member, Origin, Surroundings, Switchover, Unreadable, Warning, Workload,
-};
+use crate::fleet::cluster::{Cluster, Member, Surroundings, Switchover, Unreadable, Warning, Workload};
 use crate::fleet::seen;
 use crate::id::{ClusterId, PlaneId, Text};
 
@@ -256,7 +256,7 @@ impl Index {
                 }
             } else if parts.resource.is_some() || orphans {
                 parts.told = true;
-                let cluster = assemble(&id, parts);
+                let cluster = assemble::cluster(&id, parts);
                 changed.push((id, Some(cluster)));
             } else {
                 // Its CR may still come: look again then.
@@ -321,74 +321,12 @@ fn note_lease(parts: &mut Parts, leader: &patroni::Leader, now: Timestamp, clock
     }
 }
 
-fn assemble(id: &ClusterId, parts: &Parts) -> Cluster {
-    let origin = if parts.resource.is_some() { Origin::Resource } else { Origin::Orphan };
-    let mut cluster = Cluster::named(id.clone(), origin);
-    if let Some(resource) = &parts.resource {
-        cluster.uid = Some(resource.uid.clone());
-        cluster.created = resource.created;
-        cluster.spec = resource.spec.clone();
-        cluster.status.clone_from(&resource.status);
-        cluster.unreadable.clone_from(&resource.unreadable);
-    }
-    cluster.workload.clone_from(&parts.workload);
-    cluster.dcs = dcs(parts, &mut cluster.unreadable);
-    cluster.members = parts.members.values().map(|(member, _)| member.clone()).collect();
-    cluster.members.sort_by_cached_key(|member| ordinal(&member.name));
-    cluster.unreadable.extend(parts.members.values().filter_map(|(_, unreadable)| unreadable.clone()));
-    cluster.unreadable.extend(parts.unreadable.values().cloned());
-    cluster.warning.clone_from(&parts.warning);
-    cluster.surroundings.clone_from(&parts.surroundings);
-    cluster
-}
-
-/// `acid-shop-10` after `acid-shop-9`.
-fn ordinal(name: &str) -> (String, u64) {
-    let (stem, number) = name.rsplit_once('-').unwrap_or((name, ""));
-    (stem.to_owned(), number.parse().unwrap_or(u64::MAX))
-}
-
-/// Patroni's state: of two stores (a migration leaves both), the one whose leader was renewed last.
-fn dcs(parts: &Parts, unreadable: &mut Vec<Unreadable>) -> Option<Dcs> {
-    let stores = [false, true];
-    let renewed = |store: &bool| parts.leaders.get(store).and_then(|leader| leader.renewed);
-    let present = |store: &&bool| parts.leaders.contains_key(store) || parts.configs.contains_key(store);
-    let store = stores.iter().filter(present).max_by_key(|store| renewed(store))?;
-    let leader = parts.leaders.get(store).cloned().unwrap_or_default();
-    let config = parts.configs.get(store).cloned().unwrap_or_default();
-    for (place, why) in &config.unreadable {
-        let place = format!("metadata.annotations.{place}").into();
-        unreadable.push(Unreadable { object: "Patroni's config object".into(), place, why: why.clone() });
-    }
-    let (sync_leader, sync_standbys) = parts.syncs.get(store).cloned().unwrap_or_default();
-    let lease = parts.lease.filter(|_| leader.name.is_some()).map(|(renewed, seen, age_at_first_sight)| Lease {
-        renewed,
-        acquired: leader.acquired,
-        ttl: leader.ttl.or(config.config.as_ref().and_then(|config| config.ttl)).unwrap_or(30),
-        transitions: leader.transitions,
-        seen,
-        age_at_first_sight,
-    });
-    Some(Dcs {
-        leader: leader.name,
-        lease,
-        optime: leader.optime,
-        slots: leader.slots,
-        failsafe_active: leader.failsafe,
-        config: config.config,
-        system: config.system,
-        history: config.history,
-        sync_standbys,
-        sync_leader,
-        switchover: parts.failovers.get(store).cloned().flatten(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::fleet::cluster::Origin;
 
     fn index() -> Index {
         Index::new(PlaneId::Kubernetes("t".into()), Settings::default())
