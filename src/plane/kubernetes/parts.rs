@@ -94,6 +94,19 @@ impl Parts {
             && self.syncs.is_empty()
             && self.failovers.is_empty()
     }
+
+    /// Takes in a leader object, and notes when its lease was seen to be renewed. A change counts, not the order: a new
+    /// leader's clock may be behind the old one's. Only of two stores the newer counts.
+    fn take_leader(&mut self, endpoints: bool, leader: patroni::Leader, now: Timestamp, clock: Option<Timestamp>) {
+        let renewed = leader.renewed;
+        let before = self.leaders.insert(endpoints, leader).map(|before| before.renewed);
+        let other = self.leaders.get(&!endpoints).and_then(|other| other.renewed);
+        if before == Some(renewed) || renewed < other {
+            return;
+        }
+        let age = || renewed.map(|renewed| clock.unwrap_or(now).duration_since(renewed).as_secs());
+        self.lease = Some((renewed, now, before.is_none().then(age).flatten()));
+    }
 }
 
 /// All parts of a plane.
@@ -159,8 +172,7 @@ impl Index {
         match place {
             Place::Leader => {
                 let leader = patroni::leader(meta, &mut pool);
-                note_lease(parts, &leader, now, clock);
-                parts.leaders.insert(endpoints, leader);
+                parts.take_leader(endpoints, leader, now, clock);
             }
             Place::Config => drop(parts.configs.insert(endpoints, patroni::config(meta, &mut pool))),
             Place::Sync => drop(parts.syncs.insert(endpoints, patroni::sync(meta, &mut pool))),
@@ -306,19 +318,6 @@ impl Index {
 /// An object as it is called where it cannot be read.
 fn named(kind: Kind, meta: &slim::Meta) -> String {
     format!("{} {}/{}", kind.word(), meta.namespace, meta.name)
-}
-
-/// Notes when a lease was seen to be renewed.
-fn note_lease(parts: &mut Parts, leader: &patroni::Leader, now: Timestamp, clock: Option<Timestamp>) {
-    let newest = parts.leaders.values().filter_map(|known| known.renewed).max();
-    match (&parts.lease, newest) {
-        (Some((known, ..)), Some(_)) if leader.renewed <= *known => {}
-        (Some(_), _) => parts.lease = Some((leader.renewed, now, None)),
-        (None, _) => {
-            let age = leader.renewed.map(|renewed| clock.unwrap_or(now).duration_since(renewed).as_secs());
-            parts.lease = Some((leader.renewed, now, age));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -478,5 +477,20 @@ mod tests {
         let places: Vec<&str> = cluster.unreadable.iter().map(|unreadable| &*unreadable.place).collect();
         assert_eq!(places, ["spec.postgresql", "spec.volume.size", "spec.numberOfInstances"]);
         assert_eq!((cluster.status.as_deref(), cluster.spec.team.as_deref()), (Some("Running"), Some("x")));
+    }
+
+    #[test]
+    fn a_lease_renewed_by_a_clock_that_is_behind_is_renewed_all_the_same() {
+        let mut index = index();
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        let mut seen = |at: i64, renewed: &str| {
+            let bare: slim::Bare = serde_json::from_value(leader(renewed)).unwrap();
+            let object = Object::Dcs { meta: Box::new(bare.metadata), endpoints: false };
+            index.put(Kind::ConfigMaps, object, Timestamp::from_second(at).unwrap(), None);
+            let lease = index.take_changed(true)[0].1.as_ref().unwrap().dcs.as_ref().unwrap().lease.clone();
+            lease.unwrap().seen.as_second()
+        };
+        assert_eq!(seen(100, "1970-01-01T00:01:40Z"), 100);
+        assert_eq!(seen(110, "1970-01-01T00:01:05Z"), 110);
     }
 }
