@@ -493,4 +493,15 @@ mod tests {
         assert_eq!(seen(100, "1970-01-01T00:01:40Z"), 100);
         assert_eq!(seen(110, "1970-01-01T00:01:05Z"), 110);
     }
+
+    #[test]
+    fn failsafe_that_is_only_enabled_is_not_called_active() {
+        let mut index = index();
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        let mut enabled = leader("2026-11-24T10:00:00Z");
+        enabled["metadata"]["annotations"]["failsafe"] = r#"{"shop-0":"http://10.0.0.1:8008/patroni"}"#.into();
+        put(&mut index, Kind::ConfigMaps, &enabled);
+        let changed = index.take_changed(true);
+        assert!(!changed[0].1.as_ref().unwrap().dcs.as_ref().unwrap().failsafe_active);
+    }
 }

@@ -44,7 +44,6 @@ pub struct Leader {
     pub transitions: Option<u32>,
     pub optime: Option<Lsn>,
     pub slots: BTreeMap<Text, Lsn>,
-    pub failsafe: bool,
 }
 
 /// Reads the leader object's annotations.
@@ -59,7 +58,6 @@ pub fn leader(meta: &Meta, pool: &mut Pool) -> Leader {
         transitions: text("transitions").and_then(|count| count.parse().ok()),
         optime: text("optime").and_then(|lsn| lsn.parse().ok()).map(Lsn),
         slots: slots.into_iter().flatten().map(|(name, lsn)| (pool.text(&name), Lsn(lsn))).collect(),
-        failsafe: text("failsafe").is_some_and(|text| text != "null" && text != "{}"),
     }
 }
 

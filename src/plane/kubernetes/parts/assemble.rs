@@ -58,7 +58,8 @@ fn dcs(parts: &Parts, unreadable: &mut Vec<Unreadable>) -> Option<Dcs> {
         lease,
         optime: leader.optime,
         slots: leader.slots,
-        failsafe_active: leader.failsafe,
+        // Patroni writes `failsafe` whenever the mode is enabled; that it is active cannot be written to a lost store.
+        failsafe_active: false,
         config: config.config,
         system: config.system,
         history: config.history,
