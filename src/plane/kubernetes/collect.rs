@@ -144,6 +144,9 @@ impl Collecting {
             }
             Told::Listed(listed) => {
                 self.refused &= subject.kind != Kind::Resources;
+                if subject.kind == Kind::Resources {
+                    self.index.note_sight(subject.namespace.as_deref(), true);
+                }
                 self.note_life(now);
                 self.index.keep_only(subject.kind, subject.namespace.as_deref(), &listed);
                 self.listed.insert((subject.kind, subject.namespace.clone()));
@@ -223,6 +226,10 @@ impl Collecting {
         self.note_life(now);
         if subject.namespace.is_some() || !self.narrowed.insert(subject.kind) {
             self.listed.insert((subject.kind, subject.namespace.clone()));
+            // The cluster-wide list stays forbidden and is asked again: what its namespaces tell counts.
+            if subject.kind == Kind::Resources && subject.namespace.is_some() {
+                self.index.note_sight(subject.namespace.as_deref(), false);
+            }
             self.note_refusal(subject, now);
             return;
         }

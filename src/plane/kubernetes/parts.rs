@@ -119,13 +119,16 @@ pub struct Index {
     /// Which cluster an object belongs to, to find it again when it is deleted or relabelled.
     homes: BTreeMap<(Kind, Text, Text), ClusterId>,
     dirty: BTreeSet<ClusterId>,
+    /// Namespaces (`None`: all) whose CRs may not be read: pods there are no orphans, only half known.
+    blind: BTreeSet<Option<Text>>,
 }
 
 impl Index {
     /// An empty one.
     pub fn new(plane: PlaneId, settings: Settings) -> Self {
-        let (parts, homes, dirty) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Index { plane, settings, pool: Pool::default(), parts, homes, dirty }
+        let (parts, homes) = (BTreeMap::new(), BTreeMap::new());
+        let (dirty, blind) = (BTreeSet::new(), BTreeSet::new());
+        Index { plane, settings, pool: Pool::default(), parts, homes, dirty, blind }
     }
 
     /// Takes in an object. `clock` is the time by the API server's clock, for leases seen for the first time.
@@ -268,7 +271,8 @@ impl Index {
                 }
             } else if parts.resource.is_some() || orphans {
                 parts.told = true;
-                let cluster = assemble::cluster(&id, parts);
+                let blind = self.blind.contains(&None) || self.blind.contains(&Some(id.namespace.clone()));
+                let cluster = assemble::cluster(&id, parts, blind);
                 changed.push((id, Some(cluster)));
             } else {
                 // Its CR may still come: look again then.
@@ -290,6 +294,16 @@ impl Index {
             self.remove(kind, &meta.namespace, &meta.name);
         }
         id
+    }
+
+    /// Whether CRs may be read in that scope: where not, a cluster without one is no orphan.
+    pub fn note_sight(&mut self, scope: Option<&str>, sees: bool) {
+        let key = scope.map(Text::from);
+        let changed = if sees { self.blind.remove(&key) } else { self.blind.insert(key) };
+        if changed {
+            let inside = self.parts.keys().filter(|id| scope.is_none_or(|scope| *scope == *id.namespace));
+            self.dirty.extend(inside.cloned());
+        }
     }
 
     fn named(&self, namespace: &str, name: &str) -> ClusterId {
@@ -503,5 +517,17 @@ mod tests {
         put(&mut index, Kind::ConfigMaps, &enabled);
         let changed = index.take_changed(true);
         assert!(!changed[0].1.as_ref().unwrap().dcs.as_ref().unwrap().failsafe_active);
+    }
+
+    #[test]
+    fn pods_whose_cr_may_not_be_read_are_no_orphans() {
+        let mut index = index();
+        let pod = json!({"metadata": meta("shop-0"), "spec": {"containers": [{"name": "postgres"}]}});
+        put(&mut index, Kind::Pods, &pod);
+        index.note_sight(Some("d"), false);
+        let origin = |index: &mut Index| index.take_changed(true)[0].1.as_ref().unwrap().origin;
+        assert_eq!(origin(&mut index), Origin::Resource);
+        index.note_sight(Some("d"), true);
+        assert_eq!(origin(&mut index), Origin::Orphan);
     }
 }

@@ -4,16 +4,21 @@ use super::Parts;
 use crate::fleet::cluster::{Cluster, Dcs, Lease, Origin, Unreadable};
 use crate::id::ClusterId;
 
-/// A cluster as its parts stand.
-pub(super) fn cluster(id: &ClusterId, parts: &Parts) -> Cluster {
-    let origin = if parts.resource.is_some() { Origin::Resource } else { Origin::Orphan };
+/// A cluster as its parts stand. `blind`: its CR may not be read, so that none does not mean that there is none.
+pub(super) fn cluster(id: &ClusterId, parts: &Parts, blind: bool) -> Cluster {
+    let origin = if parts.resource.is_some() || blind { Origin::Resource } else { Origin::Orphan };
     let mut cluster = Cluster::named(id.clone(), origin);
+    if blind && parts.resource.is_none() {
+        let object = format!("postgresql {}/{}", id.namespace, id.name).into();
+        let why = "the right to list postgresqls.acid.zalan.do is missing".into();
+        cluster.unreadable.push(Unreadable { object, place: "the object".into(), why });
+    }
     if let Some(resource) = &parts.resource {
         cluster.uid = Some(resource.uid.clone());
         cluster.created = resource.created;
         cluster.spec = resource.spec.clone();
         cluster.status.clone_from(&resource.status);
-        cluster.unreadable.clone_from(&resource.unreadable);
+        cluster.unreadable.extend_from_slice(&resource.unreadable);
     }
     cluster.workload.clone_from(&parts.workload);
     cluster.dcs = dcs(parts, &mut cluster.unreadable);
