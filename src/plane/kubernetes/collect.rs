@@ -259,10 +259,14 @@ impl Collecting {
         let now = (self.clock)();
         let orphans = self.orphans();
         for (id, cluster) in self.index.take_changed(orphans) {
+            let early = self.index.take_early(&id);
             self.sink.send(match cluster {
                 Some(cluster) => Seen::Cluster { cluster: Box::new(cluster), at: now },
                 None => Seen::Gone(id),
             });
+            for event in early {
+                self.sink.send(Seen::Event(event));
+            }
         }
     }
 

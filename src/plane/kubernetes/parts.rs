@@ -75,6 +75,8 @@ struct Parts {
     warning: Option<Warning>,
     surroundings: Option<Box<Surroundings>>,
     unreadable: BTreeMap<Text, Unreadable>,
+    /// Events that came before the fleet was told of it.
+    early: Vec<seen::Event>,
     /// The fleet was told of it.
     told: bool,
 }
@@ -89,6 +91,7 @@ impl Parts {
     fn is_empty(&self) -> bool {
         self.is_gone()
             && self.warning.is_none()
+            && self.early.is_empty()
             && self.leaders.is_empty()
             && self.configs.is_empty()
             && self.syncs.is_empty()
@@ -161,7 +164,10 @@ impl Index {
                 let parts = self.parts.entry(id.clone()).or_default();
                 parts.warning = zalando::newer(parts.warning.take(), &event);
                 self.dirty.insert(id);
-                return Some(event);
+                if parts.told {
+                    return Some(event);
+                }
+                parts.early.push(event);
             }
         }
         None
@@ -205,8 +211,9 @@ impl Index {
         match kind {
             Kind::Resources => {
                 parts.resource = None;
-                // It told of that CR, not of the next one of its name.
+                // They told of that CR, not of the next one of its name.
                 parts.warning = None;
+                parts.early.clear();
             }
             Kind::Pods => drop(parts.members.remove(name)),
             Kind::StatefulSets => parts.workload = None,
@@ -294,6 +301,11 @@ impl Index {
             self.remove(kind, &meta.namespace, &meta.name);
         }
         id
+    }
+
+    /// Events that waited for their cluster to be told.
+    pub fn take_early(&mut self, id: &ClusterId) -> Vec<seen::Event> {
+        self.parts.get_mut(id).map(|parts| std::mem::take(&mut parts.early)).unwrap_or_default()
     }
 
     /// Whether CRs may be read in that scope: where not, a cluster without one is no orphan.
@@ -529,5 +541,17 @@ mod tests {
         assert_eq!(origin(&mut index), Origin::Resource);
         index.note_sight(Some("d"), true);
         assert_eq!(origin(&mut index), Origin::Orphan);
+    }
+
+    #[test]
+    fn events_that_come_before_their_cluster_wait_for_it() {
+        let mut index = index();
+        let event = json!({"metadata": {"name": "e", "namespace": "d"}, "reason": "Create",
+                           "involvedObject": {"kind": "postgresql", "namespace": "d", "name": "shop"}});
+        put(&mut index, Kind::Events, &event);
+        assert_eq!(index.take_changed(true), []);
+        put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
+        let (id, _) = index.take_changed(true).remove(0);
+        assert_eq!((index.take_early(&id).len(), index.take_early(&id).len()), (1, 0));
     }
 }
