@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Config;
-use kube::config::{AuthInfo, ExecConfig, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, ExecConfig, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -31,9 +31,19 @@ pub fn read(path: Option<&PathBuf>) -> Result<Kubeconfig, Fault> {
     };
     let read = match path {
         Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
+        None => usual(),
     };
     read.map_err(|error| Fault::Malformed { what: "the kubeconfig".into(), place: place(), why: error.to_string() })
+}
+
+/// The files of `$KUBECONFIG`, merged; as in kubectl, of several those that are missing do not count.
+fn usual() -> Result<Kubeconfig, KubeconfigError> {
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let there: Vec<PathBuf> = std::env::split_paths(&named).filter(|file| file.exists()).collect();
+    if there.is_empty() {
+        return Kubeconfig::read();
+    }
+    there.iter().try_fold(Kubeconfig::default(), |merged, file| merged.merge(Kubeconfig::read_from(file)?))
 }
 
 /// The names of all contexts, and the current one.
@@ -109,7 +119,8 @@ async fn plugin(context: &str, exec: &ExecConfig, info: &mut AuthInfo) -> Result
     let failed = |why: String| Fault::AuthExpired { what: what(), why };
     let mut command = Command::new(&program);
     command.args(exec.args.iter().flatten()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.kill_on_drop(true);
+    // A process group of its own: one that opens the terminal all the same is stopped, and takes no keys from the screen.
+    command.kill_on_drop(true).process_group(0);
     for pair in exec.env.iter().flatten() {
         if let (Some(name), Some(value)) = (pair.get("name"), pair.get("value")) {
             command.env(name, value);
@@ -143,6 +154,30 @@ async fn plugin(context: &str, exec: &ExecConfig, info: &mut AuthInfo) -> Result
     if patch.is_empty() {
         return Err(failed("its answer holds neither a token nor a certificate".into()));
     }
-    *info = serde_json::from_value(Value::Object(patch)).map_err(|error| failed(error.to_string()))?;
+    let login: AuthInfo = serde_json::from_value(Value::Object(patch)).map_err(|error| failed(error.to_string()))?;
+    // The rest stands: whom to impersonate, above all.
+    if login.token.is_some() {
+        (info.token, info.token_file) = (login.token, None);
+    }
+    if login.client_certificate_data.is_some() {
+        (info.client_certificate, info.client_key) = (None, None);
+        (info.client_certificate_data, info.client_key_data) = (login.client_certificate_data, login.client_key_data);
+    }
     Ok(status["expirationTimestamp"].as_str().and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_plugin_logs_in_and_whom_to_impersonate_stands() {
+        let script = r#"printf '%s' '{"status":{"token":"t","expirationTimestamp":"2030-01-01T00:00:00Z"}}'"#;
+        let args = Some(vec!["-c".to_owned(), script.to_owned()]);
+        let exec = ExecConfig { command: Some("sh".into()), args, ..ExecConfig::default() };
+        let mut info = AuthInfo { impersonate: Some("viewer".into()), ..AuthInfo::default() };
+        let ends = plugin("c", &exec, &mut info).await.unwrap();
+        assert_eq!((info.impersonate.as_deref(), info.token.is_some()), (Some("viewer"), true));
+        assert_eq!(ends, "2030-01-01T00:00:00Z".parse().ok());
+    }
 }
