@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::client::Server;
 use super::parts::{Kind, Object};
@@ -23,6 +24,8 @@ const PAGE: usize = 500;
 const WATCH: u64 = 240;
 /// A watch that says nothing for longer, not even a bookmark, is taken for dead.
 const SILENCE: Duration = Duration::from_secs(WATCH + 15);
+/// A watch that ended before this has not really begun.
+const BRIEF: Duration = Duration::from_secs(1);
 /// Where watching is forbidden, the list is repeated this often.
 const POLL: Duration = Duration::from_secs(30);
 
@@ -116,7 +119,9 @@ pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<T
     let say = |told: Told| tell.send((subject.clone(), told)).is_ok();
     let mut version: Option<String> = None;
     let mut attempt = 0;
+    let mut brief = 0;
     loop {
+        let began = Instant::now();
         let failed = match &version {
             None => match list(&server, &subject, &tell).await {
                 Ok(listed) => {
@@ -133,6 +138,7 @@ pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<T
                 End::Closed(next) => {
                     attempt = 0;
                     version = Some(next);
+                    settle(&mut brief, began, subject.kind.word(), &clock).await;
                     continue;
                 }
                 End::Gone => {
@@ -140,6 +146,7 @@ pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<T
                     if !say(Told::State(SourceState::Relisting)) {
                         return;
                     }
+                    settle(&mut brief, began, subject.kind.word(), &clock).await;
                     continue;
                 }
                 End::Failed { fault: Fault::Forbidden { .. }, .. } => return poll(&server, &subject, &tell).await,
@@ -168,6 +175,15 @@ pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<T
             () = tokio::time::sleep(wait) => {}
             () = tell.closed() => return,
         }
+    }
+}
+
+/// Counts watches in a row that ended as soon as they began: from the second one on it waits, or a server that cannot hold
+/// one is stormed.
+async fn settle(brief: &mut u32, began: Instant, kind: &str, clock: &Clock) {
+    *brief = if began.elapsed() < BRIEF { *brief + 1 } else { 0 };
+    if let Some(attempt) = brief.checked_sub(2) {
+        tokio::time::sleep(backoff::wait(attempt, backoff::spread(kind, clock().as_nanosecond()))).await;
     }
 }
 
