@@ -26,6 +26,9 @@ pub struct Cluster {
     pub dcs: Option<Dcs>,
     /// Sorted by name, numbers in order.
     pub members: Vec<Member>,
+    /// Pods are still being listed for the first time: members that are not there may yet come.
+    #[serde(skip)]
+    pub coming: bool,
     /// The newest Warning event about the CR, if any.
     pub warning: Option<Warning>,
     /// What in its objects could not be read; shown, never fatal.
@@ -328,6 +331,7 @@ impl Cluster {
             workload: None,
             dcs: None,
             members: Vec::new(),
+            coming: false,
             warning: None,
             unreadable: Vec::new(),
             surroundings: None,
@@ -360,6 +364,7 @@ impl Cluster {
             && now.leader == then.leader
             && self.status == before.status
             && self.members == before.members
+            && self.coming == before.coming
             && self.workload == before.workload
             && self.spec == before.spec
             && self.origin == before.origin

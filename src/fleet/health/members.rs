@@ -136,7 +136,7 @@ fn silent_member(scene: &Scene<'_>) -> Judged {
 fn not_ready(scene: &Scene<'_>) -> Judged {
     let cluster = &scene.entry.cluster;
     let (Some(desired), ready) = (cluster.n_desired(), cluster.n_ready()) else { return Judged::Fine };
-    if cluster.origin != Origin::Resource || ready >= desired {
+    if cluster.coming || cluster.origin != Origin::Resource || ready >= desired {
         return Judged::Fine;
     }
     let why = |pod: &Pod| pod.waiting.as_ref().map(|waiting| waiting.reason.to_string());

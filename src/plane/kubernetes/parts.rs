@@ -124,14 +124,16 @@ pub struct Index {
     dirty: BTreeSet<ClusterId>,
     /// Namespaces (`None`: all) whose CRs may not be read: pods there are no orphans, only half known.
     blind: BTreeSet<Option<Text>>,
+    /// Told while pods were still being listed.
+    coming: BTreeSet<ClusterId>,
 }
 
 impl Index {
     /// An empty one.
     pub fn new(plane: PlaneId, settings: Settings) -> Self {
         let (parts, homes) = (BTreeMap::new(), BTreeMap::new());
-        let (dirty, blind) = (BTreeSet::new(), BTreeSet::new());
-        Index { plane, settings, pool: Pool::default(), parts, homes, dirty, blind }
+        let (dirty, blind, coming) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Index { plane, settings, pool: Pool::default(), parts, homes, dirty, blind, coming }
     }
 
     /// Takes in an object. `clock` is the time by the API server's clock, for leases seen for the first time.
@@ -265,7 +267,10 @@ impl Index {
     ///
     /// `orphans`: whether pods without a CR may already be called so (both lists have ended once).
     pub fn take_changed(&mut self, orphans: bool) -> Vec<(ClusterId, Option<Cluster>)> {
-        let dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        if orphans {
+            dirty.append(&mut self.coming);
+        }
         let mut changed = Vec::with_capacity(dirty.len());
         for id in dirty {
             let Some(parts) = self.parts.get_mut(&id) else { continue };
@@ -279,7 +284,11 @@ impl Index {
             } else if parts.resource.is_some() || orphans {
                 parts.told = true;
                 let blind = self.blind.contains(&None) || self.blind.contains(&Some(id.namespace.clone()));
-                let cluster = assemble::cluster(&id, parts, blind);
+                let cluster = Cluster { coming: !orphans, ..assemble::cluster(&id, parts, blind) };
+                if cluster.coming {
+                    // Told once more when the lists have ended.
+                    self.coming.insert(id.clone());
+                }
                 changed.push((id, Some(cluster)));
             } else {
                 // Its CR may still come: look again then.
