@@ -67,10 +67,9 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
         Err(message) => return usage(&message),
     };
     if let Some(Command::Config { command: ConfigCommand::Check }) = command {
-        return say(&format!(
-            "{}: nothing is wrong with it",
-            globals.config.as_ref().unwrap_or(&around.config).display()
-        ));
+        let path = globals.config.as_ref().unwrap_or(&around.config);
+        let found = if path.exists() { "nothing is wrong with it" } else { "is not there; the defaults hold" };
+        return say(&format!("{}: {found}", path.display()));
     }
     let _log = log::start(&around.state);
     let started =

@@ -112,6 +112,6 @@ impl View for HelpView {
     }
 
     fn hints(&self) -> &'static [&'static str] {
-        &["down", "page-down", "columns-right", "back"]
+        &["page-down", "columns-right", "back"]
     }
 }

@@ -125,6 +125,6 @@ impl View for SourcesView {
     }
 
     fn hints(&self) -> &'static [&'static str] {
-        &["down", "notices", "columns-right", "back"]
+        &["notices", "columns-right", "back"]
     }
 }
