@@ -238,8 +238,8 @@ async fn where_watching_is_forbidden_it_is_polled_and_said_so() {
     let polled = |fleet: &Fleet| fleet.kind("pods").contains(&&SourceState::Live { polled: true });
     fleet.until("polled", polled).await;
     fleet.listed().await;
-    assert!(fleet.is_live());
-    assert!(fleet.kind("postgresqls").contains(&&SourceState::Live { polled: false }));
+    let watched = |fleet: &Fleet| fleet.kind("postgresqls").contains(&&SourceState::Live { polled: false });
+    fleet.until("the others watched", |fleet| fleet.is_live() && watched(fleet)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

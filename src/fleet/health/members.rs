@@ -15,6 +15,8 @@ use crate::metric::vitals::Replay;
 pub(super) const RECENT: SignedDuration = SignedDuration::from_secs(600);
 /// Waiting for less than this is starting, not a problem.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
+/// A plane that has fallen silent is known to have done so within this.
+const PULSE: SignedDuration = SignedDuration::from_secs(15);
 /// A fault of a sampler that backs off is believed for so long.
 pub(super) const BELIEVED: SignedDuration = SignedDuration::from_secs(150);
 /// A standby that lost its upstream may take this long to find it, or the next one, again.
@@ -107,6 +109,12 @@ fn unreachable(scene: &Scene<'_>) -> Judged {
         if is_young(scene) {
             return Judged::NotSampled;
         }
+        // An API server that hangs takes every way to its members with it, and is found out only by its own pulse.
+        let answered = members.iter().filter_map(|member| scene.entry.instances.get(&member.name)?.vitals.last());
+        let pulse = answered.map(|(_, at)| at + PULSE).max();
+        if let Some(at) = pulse.filter(|at| *at > scene.now && scene.entry.cluster.origin != Origin::Hosts) {
+            return Judged::FineUntil(at);
+        }
         return Judged::Holds { evidence: reasons, since: None };
     }
     let asked = members.iter().any(|member| scene.entry.instances.contains_key(&member.name));
@@ -117,8 +125,8 @@ fn silent_member(scene: &Scene<'_>) -> Judged {
     if scene.entry.instances.is_empty() {
         return Judged::NotSampled;
     }
-    // All of them: that is a verdict of its own, or still to come.
-    if unreachable(scene) != Judged::Fine {
+    // All of them: that is a verdict of its own.
+    if !matches!(unreachable(scene), Judged::Fine | Judged::FineUntil(_)) {
         return Judged::Fine;
     }
     let silent = |member: &Member| match &scene.entry.instances.get(&member.name)?.vitals {

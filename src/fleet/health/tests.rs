@@ -437,6 +437,14 @@ fn nobody_answers() {
         &["unreachable"],
         "connection refused",
     );
+    let just_now = |entry: &mut Entry| {
+        for (name, instance) in &mut entry.instances {
+            let Known::Lost { why, at, .. } = lost(ago(1)) else { panic!("it is lost") };
+            let last = Some((Box::new(vitals(&**name != "shop-0")), ago(5)));
+            instance.vitals = Known::Lost { last, why, at };
+        }
+    };
+    check(just_now, &["not_answering"], "the primary does not answer");
     check(
         |entry| entry.instances.get_mut("shop-0").unwrap().vitals = lost(ago(1)),
         &["not_answering"],
