@@ -70,15 +70,19 @@ fn to_sample(fleet: &Fleet, meant: &BTreeSet<Meant>, everything: bool) -> Vec<In
     meant.iter().flat_map(of).collect()
 }
 
+/// Whether a plane tells which clusters there are.
+fn is_up(fleet: &Fleet, plane: &PlaneId) -> bool {
+    let state = fleet.source(&Source::Plane { plane: plane.clone() }).map(|standing| &standing.state);
+    matches!(state, Some(SourceState::Live { .. } | SourceState::Limited { .. } | SourceState::Relisting))
+}
+
 /// Whether a plane answers. Plain hosts do if one of them did: their file always does.
 fn answered(fleet: &Fleet, plane: &PlaneId) -> bool {
-    let state = fleet.source(&Source::Plane { plane: plane.clone() }).map(|standing| &standing.state);
-    let is_up = matches!(state, Some(SourceState::Live { .. } | SourceState::Limited { .. } | SourceState::Relisting));
     let has_host = || {
         let of_plane = fleet.clusters().filter(|(id, _)| id.plane == *plane);
         of_plane.flat_map(|(_, entry)| entry.instances.values()).any(|instance| instance.vitals.last().is_some())
     };
-    is_up && (*plane != PlaneId::Hosts || has_host())
+    is_up(fleet, plane) && (*plane != PlaneId::Hosts || has_host())
 }
 
 /// Whether nothing but logins and rights is in the way.
@@ -106,13 +110,14 @@ fn verdict(runtime: &Runtime, fleet: &Fleet) -> Exit {
 
 /// A target that is not known may only be out of reach: then the sources are the problem.
 fn not_found(gathering: &Gathering<'_>, error: &TargetError) -> Exit {
-    let verdict = verdict(gathering.runtime, &gathering.fleet);
     let status = status::status(&gathering.fleet, gathering.runtime.planes(), |_| false, clock::now());
     for line in status.troubles() {
         super::complain(&line);
     }
     let exit = usage(&present::clean(&error.to_string()));
-    if verdict == Exit::Done { exit } else { verdict }
+    // No host was asked yet: that their file was read is enough to know their names.
+    let is_told = gathering.runtime.planes().any(|plane| is_up(&gathering.fleet, plane));
+    if is_told { exit } else { verdict(gathering.runtime, &gathering.fleet) }
 }
 
 fn table(status: &status::Status) -> String {

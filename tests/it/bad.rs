@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::postgres::{Installation, Server};
+
 /// No command takes longer to say what is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One file of `data/bad`. In its texts `{home}` is a folder of its own, and `{silent}`, `{closed}`, `{garbage}` are ports of
-/// servers that accept and never answer, do not exist, and answer nonsense.
+/// servers that accept and never answer, do not exist, and answer nonsense;
+/// `{postgres}` is the port of a Postgres that wants the password of `watcher`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -40,19 +43,21 @@ fn every_bad_input_is_answered_with_thing_place_and_remedy() {
     let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert!(paths.len() >= 10, "the table has shrunk to {}", paths.len());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(Server::primary(&Installation::own(), ""));
     let complaints: Vec<String> = std::thread::scope(|scope| {
-        let checks: Vec<_> = paths.iter().map(|path| scope.spawn(|| check(path))).collect();
+        let checks: Vec<_> = paths.iter().map(|path| scope.spawn(|| check(path, server.port))).collect();
         checks.into_iter().flat_map(|check| check.join().unwrap()).collect()
     });
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
 /// Runs one case; returns what is not as it should be.
-fn check(path: &Path) -> Vec<String> {
+fn check(path: &Path, postgres: u16) -> Vec<String> {
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(path).unwrap();
     let case: Case = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let stage = Stage::new(&name);
+    let stage = Stage::new(&name, postgres);
     for (file, text) in &case.files {
         let file = stage.home.join(file);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -118,10 +123,11 @@ struct Stage {
     silent: TcpListener,
     closed: u16,
     garbage: u16,
+    postgres: u16,
 }
 
 impl Stage {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, postgres: u16) -> Self {
         let home = std::env::temp_dir().join(format!("pgdeck-bad-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&home).unwrap();
         let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
@@ -137,7 +143,7 @@ impl Stage {
                 std::io::Write::write_all(&mut &stream, b"\x00\x1b]0;nonsense\x07\r\n\r\n").ok();
             }
         });
-        Stage { home, silent, closed, garbage: garbage_port }
+        Stage { home, silent, closed, garbage: garbage_port, postgres }
     }
 
     fn fill(&self, text: &str) -> String {
@@ -146,6 +152,7 @@ impl Stage {
             .replace("{silent}", &silent.to_string())
             .replace("{closed}", &self.closed.to_string())
             .replace("{garbage}", &self.garbage.to_string())
+            .replace("{postgres}", &self.postgres.to_string())
     }
 }
 
