@@ -1,5 +1,7 @@
 //! Who leads, who follows, who consumes, how far behind: derived from SQL where sampled, else from Patroni's positions.
 
+mod unlisted;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -27,6 +29,8 @@ pub struct Node {
     pub position: Option<Lsn>,
     /// When SQL last told of it.
     pub sampled: Option<Timestamp>,
+    /// Where an unlisted standby connects from: its host, as the port it listens on is not told.
+    pub client: Option<Text>,
 }
 
 /// What a node is to its cluster.
@@ -41,6 +45,8 @@ pub enum Kind {
     Unknown,
     /// A logical consumer, connected or only as a slot.
     Consumer,
+    /// Streams from a plain host, but no line of the hosts file names it.
+    Unlisted,
 }
 
 impl Kind {
@@ -53,6 +59,7 @@ impl Kind {
             Kind::Asynchronous => "async standby",
             Kind::Unknown => "unknown",
             Kind::Consumer => "logical consumer",
+            Kind::Unlisted => "unlisted standby",
         }
     }
 }
@@ -121,17 +128,22 @@ fn vitals<'a>(entry: &'a Entry, member: &Text) -> Option<&'a Vitals> {
 
 /// Whether a WAL sender serves that member: by application name, else by address.
 fn is_of(sender: &WalSender, member: &Member) -> bool {
-    let host = |address: &Text| address.rsplit_once(':').map_or(&**address, |(host, _)| host).to_owned();
-    *sender.application_name == *member.name
-        || (sender.client.is_some() && sender.client.as_deref() == member.address.as_ref().map(host).as_deref())
+    let host = member.address.as_deref().map(|address| split(address).0);
+    *sender.application_name == *member.name || (sender.client.is_some() && sender.client.as_deref() == host)
 }
 
 /// Whether a member's WAL receiver streams from that one: by the address it says it is connected to.
 fn streams_from(entry: &Entry, member: &Member, upstream: &Member) -> bool {
     let receiver = vitals(entry, &member.name).and_then(|vitals| vitals.receiver.as_ref());
     let (Some(receiver), Some(address)) = (receiver, &upstream.address) else { return false };
-    let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
+    let (host, port) = split(address);
     receiver.sender_host.as_deref() == Some(host) && receiver.sender_port.is_none_or(|sent| sent.to_string() == port)
+}
+
+/// Host and port of a member's address, as Postgres writes them: without brackets.
+fn split(address: &str) -> (&str, &str) {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "5432"));
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
 }
 
 /// What a member does, in the worst word that is known.
@@ -217,6 +229,7 @@ fn place(entry: &Entry, member: &Member, depth: usize, placed: &mut BTreeSet<Tex
     for below in entry.cluster.members.iter().filter(|below| streams_from(entry, below, member)) {
         place(entry, below, depth + 1, placed, nodes);
     }
+    nodes.extend(unlisted::standbys(entry, member, senders, depth + 1));
     nodes.extend(consumers(instance, senders, depth + 1));
 }
 
@@ -232,6 +245,7 @@ fn node(entry: &Entry, member: &Member, depth: usize) -> Node {
         lag: lag(entry, member),
         position: sampled.and_then(|(vitals, _)| vitals.position()).or_else(|| patroni?.position),
         sampled: sampled.map(|(_, at)| at),
+        client: None,
     }
 }
 
@@ -247,6 +261,7 @@ fn consumers(instance: &Instance, senders: &[WalSender], depth: usize) -> Vec<No
         lag: sender.lag().map(|bytes| Lag { bytes, exact: true }),
         position: sender.replayed,
         sampled: at,
+        client: None,
     });
     let slots = instance.slots.last().map(|(slots, _)| slots.as_slice()).unwrap_or_default();
     let idle = slots.iter().filter(|slot| slot.logical && !slot.active && slot.synced != Some(true)).map(|slot| Node {
@@ -258,82 +273,10 @@ fn consumers(instance: &Instance, senders: &[WalSender], depth: usize) -> Vec<No
         lag: slot.retained.map(|bytes| Lag { bytes, exact: true }),
         position: slot.confirmed_flush,
         sampled: instance.slots.last().map(|(_, at)| at),
+        client: None,
     });
     connected.chain(idle).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fleet::cluster::{Cluster, Origin};
-    use crate::fleet::health::Health;
-    use crate::fleet::known::Known;
-    use crate::id::{ClusterId, PlaneId};
-    use crate::metric::vitals::Receiver;
-
-    fn server(in_recovery: bool, from: Option<&str>) -> Vitals {
-        let receiver = from.map(|host| Receiver {
-            status: "streaming".into(),
-            sender_host: Some(host.into()),
-            sender_port: Some(5432),
-            slot: None,
-            latest_end: None,
-            last_message: None,
-        });
-        Vitals {
-            version: 150_000,
-            system: None,
-            in_recovery,
-            timeline: Some(1),
-            started: Timestamp::UNIX_EPOCH,
-            clock: Timestamp::UNIX_EPOCH,
-            written: (!in_recovery).then_some(Lsn(100)),
-            received: in_recovery.then_some(Lsn(90)),
-            replayed: in_recovery.then_some(Lsn(80)),
-            replayed_commit: None,
-            replay: Replay::Running,
-            receiver,
-            connections: 1,
-            max_connections: 100,
-            oldest_transaction: None,
-            xid_age: 1,
-            pending_restart: Vec::new(),
-            synchronous_standby_names: "".into(),
-            writable: !in_recovery,
-        }
-    }
-
-    fn entry(servers: &[(&str, Vitals)]) -> Entry {
-        let id = ClusterId { plane: PlaneId::Hosts, namespace: "".into(), name: "old".into() };
-        let mut cluster = Cluster::named(id, Origin::Hosts);
-        let mut instances = std::collections::BTreeMap::new();
-        for (name, vitals) in servers {
-            cluster.members.push(Member {
-                name: (*name).into(),
-                uid: None,
-                pod: None,
-                patroni: None,
-                label_role: Role::Unknown,
-                address: Some(format!("{name}:5432").into()),
-                discovered: false,
-            });
-            let value = Box::new(vitals.clone());
-            let vitals = Known::Seen { value, at: Timestamp::UNIX_EPOCH };
-            instances.insert(Text::from(*name), Instance { vitals, ..Instance::default() });
-        }
-        let (seen, health) = (Timestamp::UNIX_EPOCH, Health::default());
-        let (moves, events) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
-        Entry { cluster, seen, moves, instances, events, health, changed: 0, stale: false }
-    }
-
-    #[test]
-    fn plain_hosts_stand_below_the_server_they_stream_from() {
-        let entry =
-            entry(&[("c", server(true, Some("b"))), ("a", server(false, None)), ("b", server(true, Some("a")))]);
-        let tree: Vec<_> =
-            tree(&entry).into_iter().map(|node| (node.depth, node.name.to_string(), node.kind)).collect();
-        let expected = [(0, "a", Kind::Primary), (1, "b", Kind::Asynchronous), (2, "c", Kind::Asynchronous)];
-        assert_eq!(tree, expected.map(|(depth, name, kind)| (depth, name.to_owned(), kind)));
-        assert_eq!(worst_lag(&entry).map(|(_, lag)| lag), Some(Lag { bytes: Bytes(20), exact: true }));
-    }
-}
+mod tests;

@@ -59,6 +59,17 @@ pub struct ClusterLine {
     primary: Option<Text>,
     stale: bool,
     members: Vec<MemberLine>,
+    /// Standbys that stream from a plain host, but are not in the hosts file.
+    unlisted: Vec<UnlistedLine>,
+}
+
+/// A standby that was found, to be listed.
+#[derive(Debug, Serialize)]
+struct UnlistedLine {
+    application_name: Text,
+    client: Option<Text>,
+    state: Text,
+    lag_bytes: Option<u64>,
 }
 
 /// One member.
@@ -164,7 +175,19 @@ fn cluster_line(id: &ClusterId, entry: &Entry, now: Timestamp) -> ClusterLine {
         primary: topology::primary(entry).cloned(),
         stale: entry.stale,
         members: entry.cluster.members.iter().map(|member| member_line(entry, member, now)).collect(),
+        unlisted: unlisted(entry),
     }
+}
+
+fn unlisted(entry: &Entry) -> Vec<UnlistedLine> {
+    let found = topology::tree(entry).into_iter().filter(|node| node.kind == topology::Kind::Unlisted);
+    let line = |node: topology::Node| UnlistedLine {
+        application_name: node.name,
+        client: node.client,
+        state: node.state,
+        lag_bytes: node.lag.map(|lag| lag.bytes.0),
+    };
+    found.map(line).collect()
 }
 
 /// The version that answers, else the one that was asked for.

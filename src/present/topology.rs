@@ -26,19 +26,35 @@ pub fn tree(entry: &Entry, now: Timestamp) -> Vec<Line<Text>> {
         right("POSITION", 17),
         right("SAMPLED", 10),
     ];
-    std::iter::once(Line::title("TOPOLOGY")).chain(grid(&columns, rows, 0)).collect()
+    let offers = nodes.iter().filter(|node| node.kind == Kind::Unlisted).map(|node| offer(entry, node));
+    std::iter::once(Line::title("TOPOLOGY")).chain(grid(&columns, rows, 0)).chain(offers).collect()
+}
+
+/// What to write into the hosts file, so that a standby that was found becomes a member.
+fn offer(entry: &Entry, node: &Node) -> Line<Text> {
+    let line = match &node.client {
+        // Where it listens is not told, only where it connects from.
+        Some(client) if client.contains(':') => format!("\"[{client}]:5432\" (or its own port)"),
+        Some(client) => format!("\"{client}:5432\" (or its own port)"),
+        None => "it".to_owned(),
+    };
+    let cluster = &entry.cluster.id.name;
+    let text = format!(" {} is not in the hosts file: add {line} to the hosts of \"{cluster}\"", node.name);
+    Line::blank().outside(&text, Tone::Warn)
 }
 
 fn row(entry: &Entry, node: &Node, now: Timestamp) -> GridRow<Text> {
     let branch = if node.depth == 0 { String::new() } else { format!("{}└ ", "  ".repeat(node.depth - 1)) };
-    let is_member = node.kind != Kind::Consumer;
+    let is_member = !matches!(node.kind, Kind::Consumer | Kind::Unlisted);
     let tone = match node.kind {
         Kind::Primary | Kind::StandbyLeader => Tone::Title,
         Kind::Synchronous | Kind::Asynchronous | Kind::Consumer => Tone::Normal,
+        Kind::Unlisted => Tone::Warn,
         Kind::Unknown => Tone::Unknown,
     };
+    let client = node.client.as_ref().map(|client| format!(" ({client})")).unwrap_or_default();
     let cells = vec![
-        Cell::outside(&format!("{branch}{}", node.name), Tone::Accent),
+        Cell::outside(&format!("{branch}{}{client}", node.name), Tone::Accent),
         Cell::new(node.kind.word(), tone),
         Cell::outside(&node.state, state_tone(&node.state)),
         or_unknown(node.timeline, |timeline| Cell::own(timeline.to_string(), Tone::Normal)),
