@@ -10,6 +10,7 @@ mod demo;
 mod dialects;
 #[cfg(feature = "sandbox")]
 mod faults;
+mod hosts;
 mod keys;
 #[cfg(feature = "sandbox")]
 mod kube;
