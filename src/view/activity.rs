@@ -72,9 +72,7 @@ impl View for ActivityView {
 
     fn perform(&mut self, look: &Look<'_>, deed: Deed) -> Reply {
         match deed {
-            Deed::Move(motion) => self.page.motion(motion),
-            Deed::ColumnsLeft => self.page.sideways(false),
-            Deed::ColumnsRight => self.page.sideways(true),
+            deed if self.page.perform(deed) => {}
             Deed::Copy => return Reply::Copy(psql(look.state, &self.instance)),
             _ => return Reply::NotMine,
         }

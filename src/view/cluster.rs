@@ -85,9 +85,7 @@ impl View for ClusterView {
 
     fn perform(&mut self, look: &Look<'_>, deed: Deed) -> Reply {
         match deed {
-            Deed::Move(motion) => self.page.motion(motion),
-            Deed::ColumnsLeft => self.page.sideways(false),
-            Deed::ColumnsRight => self.page.sideways(true),
+            deed if self.page.perform(deed) => {}
             Deed::Enter => return Reply::Open(ViewId::Instance, self.subject()),
             Deed::Copy => {
                 return Reply::Copy(match self.subject() {

@@ -110,9 +110,7 @@ impl View for ManifestView {
 
     fn perform(&mut self, look: &Look<'_>, deed: Deed) -> Reply {
         match deed {
-            Deed::Move(motion) => self.page.motion(motion),
-            Deed::ColumnsLeft => self.page.sideways(false),
-            Deed::ColumnsRight => self.page.sideways(true),
+            deed if self.page.perform(deed) => {}
             Deed::Cycle => self.cycle(look.state),
             Deed::Copy => {
                 let object = match self.object.strip_prefix("pod/") {

@@ -55,13 +55,7 @@ impl View for NoticesView {
     }
 
     fn perform(&mut self, _look: &Look<'_>, deed: Deed) -> Reply {
-        match deed {
-            Deed::Move(motion) => self.page.motion(motion),
-            Deed::ColumnsLeft => self.page.sideways(false),
-            Deed::ColumnsRight => self.page.sideways(true),
-            _ => return Reply::NotMine,
-        }
-        Reply::Done
+        if self.page.perform(deed) { Reply::Done } else { Reply::NotMine }
     }
 
     fn filter(&self) -> &str {

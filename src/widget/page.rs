@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::action::Motion;
+use crate::action::{Deed, Motion};
 use crate::present::Tone;
 use crate::present::page::Line;
 use crate::theme::Theme;
@@ -66,6 +66,17 @@ impl<K: Clone + PartialEq> Page<K> {
         } else {
             self.key = Some(key.clone());
         }
+    }
+
+    /// Carries out a deed that is about the page itself: moving and scrolling. False if it is not.
+    pub fn perform(&mut self, deed: Deed) -> bool {
+        match deed {
+            Deed::Move(motion) => self.motion(motion),
+            Deed::ColumnsLeft => self.sideways(false),
+            Deed::ColumnsRight => self.sideways(true),
+            _ => return false,
+        }
+        true
     }
 
     /// Moves the cursor over lines with keys, or the page where there are none.
