@@ -7,6 +7,7 @@ pub mod instance;
 pub mod known;
 pub mod seen;
 pub mod series;
+pub mod surroundings;
 #[cfg(test)]
 mod tests;
 pub mod topology;

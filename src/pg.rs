@@ -7,10 +7,10 @@ pub mod connect;
 pub mod probe;
 pub mod sampler;
 pub mod survey;
+pub mod tls;
 
 mod decode;
 mod fault;
-mod tls;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -6,8 +6,9 @@ use super::known::{ago, or_unknown, since};
 use super::page::{GridRow, Line, fact, grid, left, right};
 use super::{Cell, Tone, format};
 use crate::fleet::Entry;
-use crate::fleet::cluster::{Cluster, Member, Origin, Surroundings};
+use crate::fleet::cluster::{Cluster, Member, Origin};
 use crate::fleet::health::{Severity, Verdict};
+use crate::fleet::surroundings::Surroundings;
 use crate::id::Text;
 use crate::metric::archiver::Archiving;
 

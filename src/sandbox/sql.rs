@@ -1,18 +1,14 @@
 //! Connections of the sandbox's own clients: over TLS to a member's address, or by its socket.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::pg::tls;
 use crate::sandbox::error::{During, Error, Result};
 
 /// A connection that closes when it is dropped.
@@ -51,7 +47,7 @@ pub async fn connect(login: &Login, application: &str) -> Result<Session> {
     let mut config = Config::new();
     config.host(&login.host).port(5432).user(&login.user).password(&login.password).dbname(&login.database);
     config.ssl_mode(SslMode::Require).application_name(application);
-    let tls = MakeRustlsConnect::new(trusting().map_err(|error| Error::failed(&*what, error))?);
+    let tls = MakeRustlsConnect::new(tls::unverified().map_err(|error| Error::failed(&*what, error))?);
     let opened = tokio::time::timeout(PATIENCE, config.connect(tls)).await;
     let (client, connection) =
         opened.map_err(|_elapsed| Error::failed(&*what, "no answer within 5 s"))?.during(&*what)?;
@@ -69,50 +65,4 @@ pub async fn connect_locally(folder: &Path, user: &str) -> Result<Session> {
         opened.map_err(|_elapsed| Error::failed(&*what, "no answer within 5 s"))?.during(&*what)?;
     let driver = tokio::spawn(connection).abort_handle();
     Ok(Session { client, driver })
-}
-
-fn trusting() -> Result<ClientConfig, rustls::Error> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = Arc::new(Trusting(provider.clone()));
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
-}
-
-/// Takes any certificate: the servers are our own children on loopback.
-#[derive(Debug)]
-struct Trusting(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use jiff::SignedDuration;
 
 use super::{Judged, Needs, Rule, Scene, Severity, holds_all};
-use crate::fleet::cluster::{Cluster, DcsConfig, Origin, Spec, Surroundings, Workload};
+use crate::fleet::cluster::{Cluster, DcsConfig, Origin, Spec, Workload};
+use crate::fleet::surroundings::Surroundings;
 use crate::metric::lsn::Bytes;
 
 /// A patch that is not taken up after this is worth a word.

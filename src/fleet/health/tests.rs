@@ -6,10 +6,10 @@ use super::*;
 use crate::fault::Fault;
 use crate::fleet::Move;
 use crate::fleet::cluster::{
-    BackupJob, Cluster, Dcs, DcsConfig, Lease, Member, Origin, PatroniMember, Pod, Role, Surroundings, Switchover,
-    Waiting, Warning, Workload,
+    Cluster, Dcs, DcsConfig, Lease, Member, Origin, PatroniMember, Pod, Role, Switchover, Waiting, Warning, Workload,
 };
 use crate::fleet::instance::Instance;
+use crate::fleet::surroundings::{BackupJob, Surroundings};
 use crate::id::{ClusterId, PlaneId};
 use crate::metric::archiver::Archiver;
 use crate::metric::lsn::{Bytes, Lsn};

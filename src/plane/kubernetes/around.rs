@@ -13,8 +13,8 @@ use super::slim;
 use super::watch::encode;
 use super::zalando;
 use crate::fault::Fault;
-use crate::fleet::cluster::{BackupJob, Budget, Pooler, Service, Surroundings, Volume};
 use crate::fleet::seen::Seen;
+use crate::fleet::surroundings::{BackupJob, Budget, Pooler, Service, Surroundings, Volume};
 use crate::id::{ClusterId, Text};
 use crate::plane::Sink;
 

@@ -12,8 +12,8 @@ use super::parts::{Index, Kind};
 use super::settings::Settings;
 use super::watch::{self, Parsed, Subject, Tell, Told};
 use crate::fault::Fault;
-use crate::fleet::cluster::Surroundings;
 use crate::fleet::seen::{Seen, Source, SourceState};
+use crate::fleet::surroundings::Surroundings;
 use crate::id::{ClusterId, PlaneId, Text};
 use crate::plane::{Clock, Sink};
 

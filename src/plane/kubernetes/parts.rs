@@ -12,8 +12,9 @@ use super::pool::Pool;
 use super::settings::Settings;
 use super::slim;
 use super::zalando;
-use crate::fleet::cluster::{Cluster, Member, Surroundings, Switchover, Unreadable, Warning, Workload};
+use crate::fleet::cluster::{Cluster, Member, Switchover, Unreadable, Warning, Workload};
 use crate::fleet::seen;
+use crate::fleet::surroundings::Surroundings;
 use crate::id::{ClusterId, PlaneId, Text};
 
 /// The kinds that are watched over the whole fleet.

@@ -11,28 +11,13 @@ use super::quantity;
 use super::settings::Settings;
 use super::slim::{self, Env};
 use crate::fleet::cluster::{
-    Member, PatroniMember, PatroniSpec, Pod, Role, Spec, Unreadable, Waiting, Warning, Workload,
+    ARCHIVE_VARIABLES, Member, PatroniMember, PatroniSpec, Pod, Role, Spec, Unreadable, Waiting, Warning, Workload,
 };
 use crate::fleet::seen;
 use crate::id::{ClusterId, PlaneId, Text};
 
 /// The container that runs Patroni and Postgres; pooler pods have none of that name.
 pub const CONTAINER: &str = "postgres";
-
-/// Variables that turn WAL archiving on where one of them is not empty (Spilo's `configure_spilo.py`).
-const ARCHIVE_ENV: [&str; 11] = [
-    "WAL_S3_BUCKET",
-    "WALE_S3_PREFIX",
-    "WALG_S3_PREFIX",
-    "WALG_AZ_PREFIX",
-    "WALG_SSH_PREFIX",
-    "WAL_GS_BUCKET",
-    "WAL_GCS_BUCKET",
-    "WALE_GS_PREFIX",
-    "WALG_GS_PREFIX",
-    "WAL_SWIFT_BUCKET",
-    "WALE_SWIFT_PREFIX",
-];
 
 /// The CR, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,13 +159,13 @@ fn written_env(env: &Value, pool: &mut Pool) -> BTreeMap<Text, Text> {
     let entries = env.as_array().into_iter().flatten();
     let named = entries.filter_map(|entry| Some((entry["name"].as_str()?, entry)));
     named
-        .filter(|(name, _)| ARCHIVE_ENV.contains(name))
+        .filter(|(name, _)| ARCHIVE_VARIABLES.contains(name))
         .map(|(name, entry)| (pool.text(name), pool.text(entry["value"].as_str().unwrap_or_default())))
         .collect()
 }
 
 fn archive_env(env: &[Env], pool: &mut Pool) -> BTreeMap<Text, Text> {
-    let archiving = env.iter().filter(|entry| ARCHIVE_ENV.contains(&entry.name.as_str()));
+    let archiving = env.iter().filter(|entry| ARCHIVE_VARIABLES.contains(&entry.name.as_str()));
     archiving
         .map(|entry| {
             let value = match (&entry.value, &entry.value_from) {

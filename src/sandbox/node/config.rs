@@ -5,23 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use crate::fleet::cluster::ARCHIVE_VARIABLES;
+
 /// The environment of the container `postgres`, resolved.
 pub type Env = BTreeMap<String, String>;
-
-/// Any of these, if not empty, turns archiving on.
-pub const ARCHIVE_VARIABLES: &[&str] = &[
-    "WAL_S3_BUCKET",
-    "WALE_S3_PREFIX",
-    "WALG_S3_PREFIX",
-    "WALG_AZ_PREFIX",
-    "WALG_SSH_PREFIX",
-    "WAL_GS_BUCKET",
-    "WAL_GCS_BUCKET",
-    "WALE_GS_PREFIX",
-    "WALG_GS_PREFIX",
-    "WAL_SWIFT_BUCKET",
-    "WALE_SWIFT_PREFIX",
-];
 
 /// What the configuration needs to know beside the environment.
 #[derive(Debug)]
