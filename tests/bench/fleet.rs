@@ -6,6 +6,7 @@
 //! regime `PGDECK_BENCH_CROWD` (say, `2000`) and `PGDECK_BENCH_REGIME` tell; nobody counts the lists there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that panics has failed, which is its job")]
+#![allow(clippy::print_stdout, reason = "the figures are its output")]
 #![allow(dead_code, reason = "the terminal is shared with the tests, which use more of it")]
 
 #[path = "../it"]
@@ -203,7 +204,7 @@ fn at_rest(crowd: &Crowd, tty: &mut Tty, report: &mut Report) {
     let (cpu, written, listed, got) = (tty.cpu(), tty.transcript.len(), crowd.lists(), received(tty));
     tty.watch(span);
     let minute = 60.0 / span.as_secs_f64();
-    let used = (tty.cpu() - cpu).as_secs_f64() / span.as_secs_f64() * 100.0;
+    let used = tty.cpu().saturating_sub(cpu).as_secs_f64() / span.as_secs_f64() * 100.0;
     let target = match &*crowd.regime {
         "silent" => Some(0.5),
         "heartbeat" => Some(3.0),
@@ -292,12 +293,11 @@ fn measure_all(report: &mut Report) {
 fn main() -> ExitCode {
     let mut report = Report::default();
     measure_all(&mut report);
-    if let (Some(few), Some(many)) = (report.value("cpu", "churn", 200), report.value("cpu", "churn", MANY)) {
-        if many > few * 1.5 {
-            report
-                .over
-                .push(format!("cpu, churn: {many:.2} % for {MANY} clusters, {few:.2} % for 200: at most 1.5 times"));
-        }
+    if let (Some(few), Some(many)) = (report.value("cpu", "churn", 200), report.value("cpu", "churn", MANY))
+        && many > few * 1.5
+    {
+        let said = format!("cpu, churn: {many:.2} % for {MANY} clusters, {few:.2} % for 200: at most 1.5 times");
+        report.over.push(said);
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench.json");
     std::fs::write(path, serde_json::to_string_pretty(&report.rows).unwrap()).unwrap();

@@ -78,7 +78,7 @@ impl Tty {
             hung_up,
             screen: vt100::Parser::new(cells(rows), cells(columns), 0),
             transcript: Vec::new(),
-            home: home,
+            home,
         }
     }
 
