@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::Entry;
-use super::cluster::{Member, Role};
+use super::cluster::{Member, Origin, Role};
 use super::instance::Instance;
 use crate::fault::Fault;
 use crate::id::Text;
@@ -91,6 +91,20 @@ pub fn primary(entry: &Entry) -> Option<&Text> {
 pub fn worst_lag(entry: &Entry) -> Option<(&Text, Lag)> {
     let lags = entry.cluster.members.iter().filter_map(|member| Some((&member.name, lag(entry, member)?)));
     lags.max_by_key(|(_, lag)| lag.bytes)
+}
+
+/// How many members are ready: on Kubernetes by the pods, once all are listed; on plain hosts by who answers, if anybody
+/// was asked.
+pub fn n_ready(entry: &Entry) -> Option<usize> {
+    match entry.cluster.origin {
+        Origin::Resource | Origin::Orphan => (!entry.cluster.coming).then(|| entry.cluster.n_ready()),
+        Origin::Hosts => {
+            let told = |instance: &Instance| instance.vitals.fresh().is_some() || instance.vitals.fault().is_some();
+            let asked = entry.instances.values().any(told);
+            let answer = || entry.instances.values().filter(|instance| instance.vitals.fresh().is_some()).count();
+            asked.then(answer)
+        }
+    }
 }
 
 /// How far a member trails the primary; none for the primary itself and where nothing tells.

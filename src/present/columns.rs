@@ -8,7 +8,6 @@ use super::{Align, Cell, Cut, Tone, cluster, format};
 use crate::fleet::Entry;
 use crate::fleet::cluster::{Dcs, DcsConfig, Origin, Role};
 use crate::fleet::health::{self, Verdict};
-use crate::fleet::instance::Instance;
 use crate::fleet::topology;
 use crate::id::{PlaneId, Text};
 use crate::metric::archiver::Archiving;
@@ -107,7 +106,7 @@ pub static COLUMNS: &[Column] = &[
         doc: "Members that are ready, of those that there should be.",
         width: 5,
         align: Align::Right,
-        key: |entry| n_ready(entry).map_or(Key::Unknown, |n| Key::Number(n as u64)),
+        key: |entry| topology::n_ready(entry).map_or(Key::Unknown, |n| Key::Number(n as u64)),
         ..text(10, |entry, _| ready(entry))
     },
     Column {
@@ -275,21 +274,8 @@ fn version_key(entry: &Entry) -> Key {
     version_number(entry).or_else(asked).map_or(Key::Unknown, |number| Key::Number(number.into()))
 }
 
-/// On Kubernetes by the pods; on plain hosts by who answers, if anybody was asked.
-fn n_ready(entry: &Entry) -> Option<usize> {
-    match entry.cluster.origin {
-        Origin::Resource | Origin::Orphan => Some(entry.cluster.n_ready()),
-        Origin::Hosts => {
-            let told = |instance: &Instance| instance.vitals.fresh().is_some() || instance.vitals.fault().is_some();
-            let asked = entry.instances.values().any(told);
-            let answer = || entry.instances.values().filter(|instance| instance.vitals.fresh().is_some()).count();
-            asked.then(answer)
-        }
-    }
-}
-
 fn ready(entry: &Entry) -> Cell {
-    let (ready, desired) = (n_ready(entry), entry.cluster.n_desired());
+    let (ready, desired) = (topology::n_ready(entry), entry.cluster.n_desired());
     let shown = |n: Option<usize>| n.map_or_else(|| "–".to_owned(), |n| n.to_string());
     let tone = match (ready, desired) {
         (Some(0), Some(1..)) => Tone::Bad,

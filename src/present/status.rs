@@ -54,7 +54,7 @@ pub struct ClusterLine {
     server_version: Option<String>,
     /// The operator's own word.
     status: Option<Text>,
-    ready: usize,
+    ready: Option<usize>,
     desired: Option<usize>,
     primary: Option<Text>,
     stale: bool,
@@ -170,7 +170,7 @@ fn cluster_line(id: &ClusterId, entry: &Entry, now: Timestamp) -> ClusterLine {
         not_sampled: entry.health.not_sampled.clone(),
         server_version: server_version(entry),
         status: entry.cluster.status.clone(),
-        ready: entry.cluster.n_ready(),
+        ready: topology::n_ready(entry),
         desired: entry.cluster.n_desired(),
         primary: topology::primary(entry).cloned(),
         stale: entry.stale,
@@ -257,7 +257,7 @@ impl ClusterLine {
                 Cell::outside(&place, Tone::Accent),
                 self.server_version.as_deref().map_or_else(Cell::unknown, |text| Cell::outside(text, Tone::Normal)),
                 Cell::own(
-                    if self.plane == "hosts" { desired } else { format!("{}/{desired}", self.ready) },
+                    format!("{}/{desired}", self.ready.map_or_else(|| "–".to_owned(), |ready| ready.to_string())),
                     Tone::Normal,
                 ),
             ]

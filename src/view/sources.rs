@@ -16,9 +16,9 @@ use crate::action::{Deed, ViewId};
 use crate::fault::Fault;
 use crate::fleet::Standing;
 use crate::fleet::seen::{Source, SourceState};
-use crate::id::PlaneId;
+use crate::id::{ClusterId, InstanceId, PlaneId};
 use crate::present::known::ago;
-use crate::present::page::{Line, cut, pad};
+use crate::present::page::{Line, Span, cut, pad};
 use crate::present::sources::state_word;
 use crate::present::{Align, Tone, clean};
 use crate::state::State;
@@ -52,6 +52,18 @@ fn fault(standing: &Standing) -> Option<&Fault> {
     }
 }
 
+/// Whether it says that it lives, but its API server does not answer.
+fn is_cut_off(state: &State, source: &Source, standing: &Standing) -> bool {
+    let (Source::Kind { plane, .. }
+    | Source::Log { instance: InstanceId { cluster: ClusterId { plane, .. }, .. }, .. }) = source
+    else {
+        return false;
+    };
+    let server = state.fleet.source(&Source::Plane { plane: plane.clone() });
+    let lost = server.is_some_and(|server| matches!(server.state, SourceState::Lost { .. }));
+    lost && matches!(standing.state, SourceState::Live { .. })
+}
+
 fn lines(state: &State, now: Timestamp) -> Vec<Line<()>> {
     let mut sources: Vec<_> = state.fleet.sources().collect();
     sources.sort_by_key(|(_, standing)| match &standing.state {
@@ -65,7 +77,12 @@ fn lines(state: &State, now: Timestamp) -> Vec<Line<()>> {
         let (plane, what) = named(source);
         let plane = pad(&cut(&plane, 16), 16, Align::Left);
         let what = pad(&cut(&what, 34), 34, Align::Left);
-        let word = state_word(standing, now);
+        let word = if is_cut_off(state, source, standing) {
+            // Its last word is from before; nothing can come through now.
+            Span { text: "cut off".into(), tone: Tone::Warn }
+        } else {
+            state_word(standing, now)
+        };
         let told = format!("  told {}", ago(now.duration_since(standing.at)));
         let mut line = Line::blank().with(format!(" {plane} {what} "), Tone::Normal);
         line.spans.push(word);
@@ -95,13 +112,7 @@ impl View for SourcesView {
     }
 
     fn perform(&mut self, _look: &Look<'_>, deed: Deed) -> Reply {
-        match deed {
-            Deed::Move(motion) => self.page.motion(motion),
-            Deed::ColumnsLeft => self.page.sideways(false),
-            Deed::ColumnsRight => self.page.sideways(true),
-            _ => return Reply::NotMine,
-        }
-        Reply::Done
+        if self.page.perform(deed) { Reply::Done } else { Reply::NotMine }
     }
 
     fn filter(&self) -> &'static str {
@@ -126,5 +137,27 @@ impl View for SourcesView {
 
     fn hints(&self) -> &'static [&'static str] {
         &["notices", "columns-right", "back"]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::seen::Seen;
+
+    #[test]
+    fn what_is_watched_behind_a_lost_server_is_cut_off_whatever_it_said_last() {
+        let plane = PlaneId::Kubernetes("prod".into());
+        let pods = Source::Kind { plane: plane.clone(), kind: "pods".into(), namespace: None };
+        let now = Timestamp::UNIX_EPOCH;
+        let mut state = State::default();
+        let mut tell = |source: Source, standing: SourceState| {
+            state.fleet.apply(Seen::Source { source, state: standing, at: now }, now);
+            lines(&state, now).iter().map(Line::text).find(|line| line.contains("pods")).unwrap_or_default()
+        };
+        assert!(tell(pods, SourceState::Live { polled: false }).contains("live"));
+        let why = Fault::Unreachable { what: "the API server of prod".into(), why: "gone".into() };
+        let text = tell(Source::Plane { plane }, SourceState::Lost { why });
+        assert!(text.contains("cut off") && !text.contains("live"), "{text}");
     }
 }

@@ -159,3 +159,15 @@ fn a_cluster_of_kubernetes_offers_no_hosts() {
     serve(&mut entry, "10.0.0.1", vec![sender("walreceiver", "10.0.0.3")]);
     assert_eq!(offered(&entry), []);
 }
+
+#[test]
+fn members_that_are_still_being_listed_are_not_counted_as_missing() {
+    let mut entry = entry(&[("a", server(false, None))]);
+    assert_eq!(n_ready(&entry), Some(1));
+    entry.instances.clear();
+    assert_eq!(n_ready(&entry), None);
+    entry.cluster.origin = Origin::Resource;
+    assert_eq!(n_ready(&entry), Some(0));
+    entry.cluster.coming = true;
+    assert_eq!(n_ready(&entry), None);
+}
