@@ -34,7 +34,7 @@ const GRAIN: u64 = 1 << 20;
 /// Everything that is known of the world.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    clusters: BTreeMap<ClusterId, Entry>,
+    clusters: BTreeMap<ClusterId, Box<Entry>>,
     sources: BTreeMap<Source, Standing>,
     /// Grows with every change that a cell could show.
     generation: u64,
@@ -140,7 +140,7 @@ impl Fleet {
 
     /// All clusters, in order of their ids.
     pub fn clusters(&self) -> impl Iterator<Item = (&ClusterId, &Entry)> {
-        self.clusters.iter()
+        self.clusters.iter().map(|(id, entry)| (id, &**entry))
     }
 
     /// How many clusters are known.
@@ -155,7 +155,7 @@ impl Fleet {
 
     /// One cluster.
     pub fn get(&self, id: &ClusterId) -> Option<&Entry> {
-        self.clusters.get(id)
+        self.clusters.get(id).map(Box::as_ref)
     }
 
     /// SQL truth of one instance; none if nothing was ever asked of it.
@@ -207,7 +207,7 @@ impl Fleet {
         let known = self.clusters.get_mut(&id).filter(|entry| !is_another(&entry.cluster, &cluster));
         let Some(entry) = known else {
             self.remove(&id);
-            self.clusters.insert(id.clone(), Entry::new(cluster, at));
+            self.clusters.insert(id.clone(), Box::new(Entry::new(cluster, at)));
             self.touch(&id, now);
             return;
         };
@@ -223,7 +223,7 @@ impl Fleet {
         }
         entry.cluster = cluster;
         if !quiet {
-            let Entry { cluster, instances, .. } = entry;
+            let Entry { cluster, instances, .. } = &mut **entry;
             instances.retain(|name, _| cluster.member(name).is_some());
         }
         if quiet && approximate_lag(entry) == lag_before { self.judge(&id, now) } else { self.touch(&id, now) }

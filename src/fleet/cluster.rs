@@ -4,6 +4,7 @@
 //! [`super::instance`]. A plane sends a whole [`Cluster`] whenever any of its parts changed; the latest one wins.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -41,7 +42,7 @@ pub struct Cluster {
     pub workload: Option<Workload>,
     pub dcs: Option<Dcs>,
     /// Sorted by name, numbers in order.
-    pub members: Vec<Member>,
+    pub members: Vec<Arc<Member>>,
     /// Pods are still being listed for the first time: members that are not there may yet come.
     #[serde(skip)]
     pub coming: bool,
@@ -124,10 +125,10 @@ pub struct Dcs {
     pub slots: BTreeMap<Text, Lsn>,
     /// Failsafe mode keeps the leader while the store cannot be reached.
     pub failsafe_active: bool,
-    pub config: Option<DcsConfig>,
+    pub config: Option<Arc<DcsConfig>>,
     pub system: Option<Text>,
     /// Oldest first.
-    pub history: Vec<HistoryEntry>,
+    pub history: Arc<[HistoryEntry]>,
     /// Members that Patroni counts as synchronous.
     pub sync_standbys: Vec<Text>,
     pub sync_leader: Option<Text>,
@@ -311,7 +312,7 @@ impl Cluster {
 
     /// The member of that name.
     pub fn member(&self, name: &str) -> Option<&Member> {
-        self.members.iter().find(|member| &*member.name == name)
+        self.members.iter().map(Arc::as_ref).find(|member| &*member.name == name)
     }
 
     /// Whether two reports differ only in the leader's lease and position: a heartbeat, which changes no verdict by itself.

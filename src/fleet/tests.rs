@@ -1,10 +1,12 @@
 //! The fleet takes in what is seen: what changes, what stands, and what it costs.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 
 use super::*;
 use crate::fault::Fault;
-use crate::fleet::cluster::{Dcs, DcsConfig, Lease, Member, Origin, Role};
+use crate::fleet::cluster::{Dcs, Lease, Member, Origin, Role};
 use crate::fleet::known::Known;
 use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
@@ -40,7 +42,7 @@ fn cluster(name: &str, renewed: i64) -> Cluster {
     cluster.created = Some(at(-9000));
     cluster.status = Some("Running".into());
     let (first, second) = (format!("{name}-0"), format!("{name}-1"));
-    cluster.members = vec![member(&first, Role::Primary), member(&second, Role::Standby)];
+    cluster.members = vec![member(&first, Role::Primary).into(), member(&second, Role::Standby).into()];
     let lease = Lease {
         renewed: Some(at(renewed)),
         acquired: None,
@@ -49,7 +51,7 @@ fn cluster(name: &str, renewed: i64) -> Cluster {
         seen: at(renewed),
         age_at_first_sight: None,
     };
-    let config = Some(DcsConfig::default());
+    let config = Some(Arc::default());
     cluster.dcs = Some(Dcs { leader: Some(first.as_str().into()), lease: Some(lease), config, ..Dcs::default() });
     cluster
 }
@@ -292,7 +294,7 @@ fn a_heartbeat_that_moves_the_approximate_lag_is_a_change() {
     let with = |renewed: i64, optime: u64| {
         let mut cluster = cluster("shop", renewed);
         cluster.dcs.as_mut().unwrap().optime = Some(Lsn(optime));
-        cluster.members[1].patroni = Some(crate::fleet::cluster::PatroniMember {
+        Arc::make_mut(&mut cluster.members[1]).patroni = Some(crate::fleet::cluster::PatroniMember {
             state: "running".into(),
             role: Role::Standby,
             version: None,

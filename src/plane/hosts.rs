@@ -76,14 +76,16 @@ fn cluster(group: &Group) -> Cluster {
     cluster.members = group
         .hosts
         .iter()
-        .map(|endpoint| Member {
-            name: endpoint.to_string().into(),
-            uid: None,
-            pod: None,
-            patroni: None,
-            label_role: Role::Unknown,
-            address: Some(endpoint.to_string().into()),
-            discovered: false,
+        .map(|endpoint| {
+            Arc::new(Member {
+                name: endpoint.to_string().into(),
+                uid: None,
+                pod: None,
+                patroni: None,
+                label_role: Role::Unknown,
+                address: Some(endpoint.to_string().into()),
+                discovered: false,
+            })
         })
         .collect();
     cluster

@@ -195,7 +195,7 @@ fn pod(member: &Member, now: Timestamp) -> GridRow<Text> {
 
 /// Failovers: each end of a timeline, the newest first.
 pub fn history(cluster: &Cluster, now: Timestamp) -> Vec<Line<Text>> {
-    let entries = cluster.dcs.as_ref().map(|dcs| dcs.history.as_slice()).unwrap_or_default();
+    let entries = cluster.dcs.as_ref().map(|dcs| &*dcs.history).unwrap_or_default();
     if entries.is_empty() {
         return Vec::new();
     }

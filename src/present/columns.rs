@@ -287,7 +287,7 @@ fn ready(entry: &Entry) -> Cell {
 }
 
 fn config(entry: &Entry) -> Option<&DcsConfig> {
-    entry.cluster.dcs.as_ref()?.config.as_ref()
+    entry.cluster.dcs.as_ref()?.config.as_deref()
 }
 
 fn synchronous(entry: &Entry) -> Cell {

@@ -30,7 +30,7 @@ pub fn happenings(entry: &Entry) -> Vec<Happening> {
         about: entry.cluster.id.name.to_string(),
         text: format!("the operator's status was seen as {}", word.to.as_deref().unwrap_or("(none)")),
     }));
-    let history = entry.cluster.dcs.iter().flat_map(|dcs| &dcs.history);
+    let history = entry.cluster.dcs.iter().flat_map(|dcs| dcs.history.iter());
     all.extend(history.map(|change| Happening {
         at: change.at,
         kind: "failover",

@@ -300,6 +300,7 @@ fn main() -> ExitCode {
         report.over.push(said);
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench.json");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, serde_json::to_string_pretty(&report.rows).unwrap()).unwrap();
     for over in &report.over {
         println!("over its target: {over}");

@@ -1,5 +1,7 @@
 //! Verdicts on who leads.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Judged, Needs, Rule, Scene, Severity, holds};
@@ -67,7 +69,7 @@ pub(super) const TIMELINES: Rule = Rule {
 
 /// Members that were sampled a moment ago, with what they said.
 fn sampled<'a>(scene: &'a Scene<'_>) -> impl Iterator<Item = (&'a Member, &'a Vitals)> {
-    scene.entry.cluster.members.iter().filter_map(|member| Some((member, scene.vitals(&member.name)?)))
+    scene.entry.cluster.members.iter().filter_map(|member| Some((&**member, scene.vitals(&member.name)?)))
 }
 
 /// Whether a standby cluster is asked for or in force: its leader is in recovery by design.
@@ -120,7 +122,7 @@ fn no_primary(scene: &Scene<'_>) -> Judged {
     if !is_wanted(cluster) || leads(scene) || is_young(scene) {
         return Judged::Fine;
     }
-    let word = |member: &Member| {
+    let word = |member: &Arc<Member>| {
         let follows = scene.vitals(&member.name).is_some_and(|vitals| vitals.in_recovery);
         let in_recovery = if follows { " in recovery" } else { "" };
         format!("{} is {}{in_recovery}", member.name, topology::state(scene.entry, member))

@@ -1,5 +1,7 @@
 //! Verdicts on members: pods, reachability, lag, replay, restarts.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::leader::is_young;
@@ -95,7 +97,7 @@ fn unreachable(scene: &Scene<'_>) -> Judged {
         return Judged::NotSampled;
     }
     let members = &scene.entry.cluster.members;
-    let lost = |member: &Member| match &scene.entry.instances.get(&member.name)?.vitals {
+    let lost = |member: &Arc<Member>| match &scene.entry.instances.get(&member.name)?.vitals {
         Known::Lost { why: why @ (Fault::Unreachable { .. } | Fault::TimedOut { .. }), at, .. }
             if scene.now.duration_since(*at) < BELIEVED =>
         {
@@ -129,7 +131,7 @@ fn silent_member(scene: &Scene<'_>) -> Judged {
     if !matches!(unreachable(scene), Judged::Fine | Judged::FineUntil(_)) {
         return Judged::Fine;
     }
-    let silent = |member: &Member| match &scene.entry.instances.get(&member.name)?.vitals {
+    let silent = |member: &Arc<Member>| match &scene.entry.instances.get(&member.name)?.vitals {
         // A right that is missing says nothing about the member; it is told with the sources.
         Known::Lost { why: Fault::Forbidden { .. } | Fault::Gone { .. }, .. } => None,
         Known::Lost { why, at, .. } if scene.now.duration_since(*at) < BELIEVED => {

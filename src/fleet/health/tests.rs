@@ -1,6 +1,7 @@
 //! Every rule on a healthy cluster with one thing changed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use super::*;
 use crate::fault::Fault;
@@ -107,7 +108,7 @@ fn healthy() -> Entry {
         update_revision: None,
         archive_env: BTreeMap::new(),
     });
-    cluster.members = vec![member("shop-0", Role::Primary), member("shop-1", Role::Standby)];
+    cluster.members = vec![member("shop-0", Role::Primary).into(), member("shop-1", Role::Standby).into()];
     let lease = Lease {
         renewed: Some(ago(4)),
         acquired: None,
@@ -120,7 +121,7 @@ fn healthy() -> Entry {
         leader: Some("shop-0".into()),
         lease: Some(lease),
         optime: Some(Lsn(1 << 30)),
-        config: Some(DcsConfig::default()),
+        config: Some(Arc::default()),
         ..Dcs::default()
     });
     let mut entry = Entry {
@@ -152,6 +153,10 @@ fn set_vitals(entry: &mut Entry, name: &str, change: impl FnOnce(&mut Vitals)) {
 
 fn dcs(entry: &mut Entry) -> &mut Dcs {
     entry.cluster.dcs.as_mut().unwrap()
+}
+
+fn config(entry: &mut Entry) -> &mut DcsConfig {
+    Arc::make_mut(dcs(entry).config.as_mut().unwrap())
 }
 
 fn judged(entry: &Entry) -> Health {
@@ -232,12 +237,12 @@ fn who_leads() {
     check(
         |entry| {
             entry.instances.clear();
-            entry.cluster.members[1].label_role = Role::Primary;
+            Arc::make_mut(&mut entry.cluster.members[1]).label_role = Role::Primary;
         },
         &["two_primaries"],
         "labelled as primary",
     );
-    check(|entry| entry.cluster.members[1].label_role = Role::Primary, &[], "");
+    check(|entry| Arc::make_mut(&mut entry.cluster.members[1]).label_role = Role::Primary, &[], "");
     check(
         |entry| set_vitals(entry, "shop-1", |vitals| vitals.timeline = Some(2)),
         &["timelines_differ"],
@@ -269,7 +274,7 @@ fn a_lease_is_overdue_when_it_was_not_seen_to_change_for_its_ttl() {
 fn failsafe_keeps_a_leader_without_a_lease() {
     check(
         |entry| {
-            dcs(entry).config.as_mut().unwrap().failsafe = Some(true);
+            config(entry).failsafe = Some(true);
             dcs(entry).lease.as_mut().unwrap().seen = ago(40);
         },
         &["leader_overdue", "failsafe"],
@@ -308,7 +313,7 @@ fn a_patch_is_not_taken_up_after_a_minute() {
     check(
         |entry| {
             entry.cluster.spec.parameters.insert("max_connections".into(), "200".into());
-            dcs(entry).config.as_mut().unwrap().parameters.insert("max_connections".into(), "100".into());
+            config(entry).parameters.insert("max_connections".into(), "100".into());
         },
         &["not_taken_up"],
         "parameter max_connections 200",
@@ -327,7 +332,7 @@ fn a_patch_is_not_taken_up_after_a_minute() {
         "image spilo:2 is asked for, the StatefulSet has spilo:1",
     );
     check(
-        |entry| dcs(entry).config.as_mut().unwrap().standby_cluster = true,
+        |entry| config(entry).standby_cluster = true,
         &["not_taken_up"],
         "standby cluster false is asked for, Patroni has true",
     );
@@ -349,11 +354,11 @@ fn a_patch_is_not_taken_up_after_a_minute() {
 
 #[test]
 fn patronis_own_state() {
-    check(|entry| dcs(entry).config.as_mut().unwrap().pause = true, &["patroni_paused"], "no automatic failover");
+    check(|entry| config(entry).pause = true, &["patroni_paused"], "no automatic failover");
     let switchover = Switchover { from: Some("shop-0".into()), to: None, at: Some("2026-12-01T02:00".into()) };
     check(|entry| dcs(entry).switchover = Some(switchover), &["switchover_scheduled"], "from shop-0 to any standby");
     check(
-        |entry| entry.cluster.members[1].patroni.as_mut().unwrap().pending_restart = true,
+        |entry| Arc::make_mut(&mut entry.cluster.members[1]).patroni.as_mut().unwrap().pending_restart = true,
         &["pending_restart"],
         "shop-1 waits for a restart",
     );
@@ -361,7 +366,9 @@ fn patronis_own_state() {
 
 #[test]
 fn pods_and_members() {
-    let pod = |change: fn(&mut Pod)| move |entry: &mut Entry| change(entry.cluster.members[1].pod.as_mut().unwrap());
+    let pod = |change: fn(&mut Pod)| {
+        move |entry: &mut Entry| change(Arc::make_mut(&mut entry.cluster.members[1]).pod.as_mut().unwrap())
+    };
     check(
         pod(|pod| {
             pod.ready = false;
@@ -390,7 +397,7 @@ fn lag_and_replay() {
     check(
         |entry| {
             entry.instances.clear();
-            entry.cluster.members[1].patroni.as_mut().unwrap().position = Some(Lsn(1));
+            Arc::make_mut(&mut entry.cluster.members[1]).patroni.as_mut().unwrap().position = Some(Lsn(1));
         },
         &["lagging"],
         "by Patroni's positions",
@@ -555,7 +562,7 @@ fn plain_hosts_are_judged_by_sql() {
 #[test]
 fn since_is_kept_from_when_it_was_first_seen() {
     let mut entry = healthy();
-    dcs(&mut entry).config.as_mut().unwrap().pause = true;
+    config(&mut entry).pause = true;
     let first = judge(&Scene { entry: &entry, now: ago(100), hearing: None }, &Health::default());
     let again = judge(&Scene { entry: &entry, now: now(), hearing: None }, &first);
     let paused = again.verdicts.iter().find(|verdict| verdict.id == "patroni_paused").unwrap();
@@ -589,7 +596,7 @@ fn a_silent_source_makes_unknown_and_hides_no_older_trouble() {
     assert!(health.verdicts[0].evidence[0].starts_with("nothing was heard since 1970-01-12"), "{health:?}");
 
     let mut paused = healthy();
-    dcs(&mut paused).config.as_mut().unwrap().pause = true;
+    config(&mut paused).pause = true;
     assert_eq!(ids(&judged_through(&paused, &hearing)), ["patroni_paused", "source_silent"]);
 }
 
@@ -656,7 +663,7 @@ fn a_leader_that_is_in_recovery_does_not_lead_but_in_a_standby_cluster() {
         |entry| {
             recovering(entry);
             entry.cluster.spec.standby = true;
-            dcs(entry).config.as_mut().unwrap().standby_cluster = true;
+            config(entry).standby_cluster = true;
         },
         &[],
         "",
@@ -700,7 +707,7 @@ fn nothing_is_judged_again_at_once() {
     let mut entry = healthy();
     dcs(&mut entry).lease.as_mut().unwrap().seen = ago(3000);
     entry.cluster.created = Some(ago(10));
-    entry.cluster.members[0].pod.as_mut().unwrap().last_ended = Some(ago(599));
+    Arc::make_mut(&mut entry.cluster.members[0]).pod.as_mut().unwrap().last_ended = Some(ago(599));
     for health in [judged(&entry), judged_through(&entry, &heard(4000, 100))] {
         assert!(health.recheck.is_none_or(|at| at > now()), "{:?}", health.recheck);
     }
@@ -711,7 +718,7 @@ fn what_holds_for_a_time_is_judged_again_at_its_end() {
     let mut entry = healthy();
     entry.instances.clear();
     dcs(&mut entry).lease = None;
-    entry.cluster.members[1].pod.as_mut().unwrap().last_ended = Some(ago(500));
+    Arc::make_mut(&mut entry.cluster.members[1]).pod.as_mut().unwrap().last_ended = Some(ago(500));
     let health = judged(&entry);
     assert_eq!((ids(&health), health.recheck), (vec!["pod_trouble"], Some(now() + SignedDuration::from_secs(100))));
     assert_eq!(health.verdicts[0].since, ago(500));

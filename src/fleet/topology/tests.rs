@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::fleet::cluster::{Cluster, Origin};
 use crate::fleet::health::Health;
@@ -42,7 +44,7 @@ fn entry(servers: &[(&str, Vitals)]) -> Entry {
     let mut cluster = Cluster::named(id, Origin::Hosts);
     let mut instances = std::collections::BTreeMap::new();
     for (name, vitals) in servers {
-        cluster.members.push(Member {
+        cluster.members.push(Arc::new(Member {
             name: (*name).into(),
             uid: None,
             pod: None,
@@ -50,7 +52,7 @@ fn entry(servers: &[(&str, Vitals)]) -> Entry {
             label_role: Role::Unknown,
             address: Some(format!("{name}:5432").into()),
             discovered: false,
-        });
+        }));
         let value = Box::new(vitals.clone());
         let vitals = Known::Seen { value, at: Timestamp::UNIX_EPOCH };
         instances.insert(Text::from(*name), Instance { vitals, ..Instance::default() });

@@ -3,6 +3,7 @@
 mod assemble;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -60,17 +61,53 @@ pub enum Object {
     Event(Box<slim::Event>),
 }
 
+/// A thing of Patroni's in each of its two stores, of which nearly always one is in use.
+#[derive(Debug)]
+struct Stores<T> {
+    configmaps: Option<Box<T>>,
+    endpoints: Option<Box<T>>,
+}
+
+impl<T> Stores<T> {
+    fn get(&self, endpoints: bool) -> Option<&T> {
+        if endpoints { self.endpoints.as_deref() } else { self.configmaps.as_deref() }
+    }
+
+    /// Puts it in, gives what was there.
+    fn put(&mut self, endpoints: bool, thing: T) -> Option<T> {
+        self.slot(endpoints).replace(Box::new(thing)).map(|before| *before)
+    }
+
+    fn remove(&mut self, endpoints: bool) {
+        *self.slot(endpoints) = None;
+    }
+
+    fn slot(&mut self, endpoints: bool) -> &mut Option<Box<T>> {
+        if endpoints { &mut self.endpoints } else { &mut self.configmaps }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.configmaps.is_none() && self.endpoints.is_none()
+    }
+}
+
+impl<T> Default for Stores<T> {
+    fn default() -> Self {
+        Stores { configmaps: None, endpoints: None }
+    }
+}
+
 /// What one cluster is made of.
 #[derive(Debug, Default)]
 struct Parts {
     resource: Option<zalando::Resource>,
-    members: BTreeMap<Text, (Member, Option<Unreadable>)>,
+    /// Sorted by name. Shared with the fleet: a cluster is told whole, however little of it changed.
+    members: Vec<(Arc<Member>, Option<Box<Unreadable>>)>,
     workload: Option<Workload>,
-    /// By store: `true` for Endpoints.
-    leaders: BTreeMap<bool, patroni::Leader>,
-    configs: BTreeMap<bool, patroni::Config>,
-    syncs: BTreeMap<bool, (Option<Text>, Vec<Text>)>,
-    failovers: BTreeMap<bool, Option<Switchover>>,
+    leaders: Stores<patroni::Leader>,
+    configs: Stores<patroni::Config>,
+    syncs: Stores<(Option<Text>, Vec<Text>)>,
+    failovers: Stores<Option<Switchover>>,
     /// When the newest renewal was seen to change, and how old it was at first sight.
     lease: Option<(Option<Timestamp>, Timestamp, Option<i64>)>,
     warning: Option<Warning>,
@@ -99,12 +136,20 @@ impl Parts {
             && self.failovers.is_empty()
     }
 
+    fn put_member(&mut self, member: Member, unreadable: Option<Unreadable>) {
+        let put = (Arc::new(member), unreadable.map(Box::new));
+        match self.members.binary_search_by(|(known, _)| known.name.cmp(&put.0.name)) {
+            Ok(at) => self.members[at] = put,
+            Err(at) => self.members.insert(at, put),
+        }
+    }
+
     /// Takes in a leader object, and notes when its lease was seen to be renewed. A change counts, not the order: a new
     /// leader's clock may be behind the old one's. Only of two stores the newer counts.
     fn take_leader(&mut self, endpoints: bool, leader: patroni::Leader, now: Timestamp, clock: Option<Timestamp>) {
         let renewed = leader.renewed;
-        let before = self.leaders.insert(endpoints, leader).map(|before| before.renewed);
-        let other = self.leaders.get(&!endpoints).and_then(|other| other.renewed);
+        let before = self.leaders.put(endpoints, leader).map(|before| before.renewed);
+        let other = self.leaders.get(!endpoints).and_then(|other| other.renewed);
         if before == Some(renewed) || renewed < other {
             return;
         }
@@ -119,7 +164,7 @@ pub struct Index {
     plane: PlaneId,
     settings: Settings,
     pool: Pool,
-    parts: BTreeMap<ClusterId, Parts>,
+    parts: BTreeMap<ClusterId, Box<Parts>>,
     /// Which cluster an object belongs to, to find it again when it is deleted or relabelled.
     homes: BTreeMap<(Kind, Text, Text), ClusterId>,
     dirty: BTreeSet<ClusterId>,
@@ -149,7 +194,7 @@ impl Index {
                 let id = self.home(kind, &object.metadata)?;
                 let (member, unreadable) = zalando::member(&object, &self.settings, &mut self.pool)?;
                 let parts = self.part(kind, &object.metadata, id);
-                parts.members.insert(member.name.clone(), (member, unreadable));
+                parts.put_member(member, unreadable);
             }
             Object::StatefulSet(object) => {
                 let id = self.home(kind, &object.metadata)?;
@@ -186,9 +231,9 @@ impl Index {
                 let leader = patroni::leader(meta, &mut pool);
                 parts.take_leader(endpoints, leader, now, clock);
             }
-            Place::Config => drop(parts.configs.insert(endpoints, patroni::config(meta, &mut pool))),
-            Place::Sync => drop(parts.syncs.insert(endpoints, patroni::sync(meta, &mut pool))),
-            Place::Failover => drop(parts.failovers.insert(endpoints, patroni::failover(meta))),
+            Place::Config => drop(parts.configs.put(endpoints, patroni::config(meta, &mut pool))),
+            Place::Sync => drop(parts.syncs.put(endpoints, patroni::sync(meta, &mut pool))),
+            Place::Failover => drop(parts.failovers.put(endpoints, patroni::failover(meta))),
         }
         self.pool = pool;
     }
@@ -218,15 +263,15 @@ impl Index {
                 parts.warning = None;
                 parts.early.clear();
             }
-            Kind::Pods => drop(parts.members.remove(name)),
+            Kind::Pods => parts.members.retain(|(member, _)| *member.name != *name),
             Kind::StatefulSets => parts.workload = None,
             Kind::ConfigMaps | Kind::Endpoints => {
                 let endpoints = kind == Kind::Endpoints;
                 match patroni::place(name, &id.name, endpoints) {
-                    Some(Place::Leader) => drop(parts.leaders.remove(&endpoints)),
-                    Some(Place::Config) => drop(parts.configs.remove(&endpoints)),
-                    Some(Place::Sync) => drop(parts.syncs.remove(&endpoints)),
-                    Some(Place::Failover) => drop(parts.failovers.remove(&endpoints)),
+                    Some(Place::Leader) => parts.leaders.remove(endpoints),
+                    Some(Place::Config) => parts.configs.remove(endpoints),
+                    Some(Place::Sync) => parts.syncs.remove(endpoints),
+                    Some(Place::Failover) => parts.failovers.remove(endpoints),
                     None => {}
                 }
             }
@@ -333,7 +378,9 @@ impl Index {
     }
 
     fn part(&mut self, kind: Kind, meta: &slim::Meta, id: ClusterId) -> &mut Parts {
-        let key = (kind, Text::from(meta.namespace.as_str()), Text::from(meta.name.as_str()));
+        // A dozen objects name it: their texts are kept once.
+        let id = self.parts.get_key_value(&id).map_or(id, |(known, _)| known.clone());
+        let key = (kind, id.namespace.clone(), self.pool.text(&meta.name));
         if self.homes.get(&key) != Some(&id) {
             // It moved from one cluster to another: its labels were changed.
             if self.homes.contains_key(&key) {

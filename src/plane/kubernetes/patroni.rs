@@ -3,6 +3,7 @@
 //! Read for Patroni 2 to 4: `master` and `primary`, Endpoints and ConfigMaps.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -64,9 +65,9 @@ pub fn leader(meta: &Meta, pool: &mut Pool) -> Leader {
 /// The config object: dynamic configuration, system identifier, history.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
-    pub config: Option<DcsConfig>,
+    pub config: Option<Arc<DcsConfig>>,
     pub system: Option<Text>,
-    pub history: Vec<HistoryEntry>,
+    pub history: Arc<[HistoryEntry]>,
     /// JSON that could not be read, by annotation.
     pub unreadable: Vec<(Text, Text)>,
 }
@@ -85,7 +86,7 @@ pub fn config(meta: &Meta, pool: &mut Pool) -> Config {
         }
     };
     let (configuration, history) = (json("config"), json("history"));
-    read.config = configuration.map(|value| dynamic(&value, pool));
+    read.config = configuration.map(|value| Arc::new(dynamic(&value, pool)));
     read.history = history.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(entry).collect();
     read
 }

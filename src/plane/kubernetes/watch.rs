@@ -18,8 +18,8 @@ use crate::fleet::seen::SourceState;
 use crate::id::Text;
 use crate::plane::{Clock, backoff};
 
-/// Objects a page.
-const PAGE: usize = 500;
+/// Objects a page: pods have ten KiB and more, and the memory that large pages took stays fragmented.
+const PAGE: usize = 100;
 /// The API server ends a watch after this; it is resumed at once.
 const WATCH: u64 = 240;
 /// A watch that says nothing for longer, not even a bookmark, is taken for dead.

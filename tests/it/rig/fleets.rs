@@ -1,6 +1,7 @@
 //! Four small fleets: nothing, everything well and busy, everything silent, everything broken and hostile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -118,7 +119,7 @@ pub fn cluster(name: &str, n_members: u32) -> Cluster {
         update_revision: Some("acid-shop-6b8".into()),
         archive_env: BTreeMap::new(),
     });
-    cluster.members = (0..n_members).map(|n| member(name, n, 0x1600_0000 - u64::from(n) * 40_000)).collect();
+    cluster.members = (0..n_members).map(|n| member(name, n, 0x1600_0000 - u64::from(n) * 40_000).into()).collect();
     cluster.dcs = Some(Dcs {
         leader: Some(format!("{name}-0").into()),
         lease: Some(Lease {
@@ -130,20 +131,20 @@ pub fn cluster(name: &str, n_members: u32) -> Cluster {
             age_at_first_sight: Some(1),
         }),
         optime: Some(Lsn(0x1600_0000)),
-        config: Some(DcsConfig {
+        config: Some(Arc::new(DcsConfig {
             synchronous: n_members > 2,
             ttl: Some(30),
             loop_wait: Some(10),
             ..DcsConfig::default()
-        }),
+        })),
         system: Some("7412345678901234567".into()),
-        history: vec![HistoryEntry {
+        history: Arc::new([HistoryEntry {
             timeline: 2,
             lsn: Lsn(0x1500_0000),
             reason: "no recovery target specified".into(),
             at: Some(ago(7200)),
             new_leader: Some(format!("{name}-0").into()),
-        }],
+        }]),
         sync_standbys: if n_members > 2 { vec![format!("{name}-1").into()] } else { Vec::new() },
         sync_leader: Some(format!("{name}-0").into()),
         ..Dcs::default()
@@ -278,7 +279,7 @@ pub fn busy() -> Vec<Seen> {
     let mut billing = cluster("acid-billing", 2);
     billing.status = Some("Updating".into());
     let mut old = Cluster::named(hosts(), Origin::Hosts);
-    old.members = vec![Member {
+    old.members = vec![Arc::new(Member {
         name: "10.9.0.5:5432".into(),
         uid: None,
         pod: None,
@@ -286,7 +287,7 @@ pub fn busy() -> Vec<Seen> {
         label_role: Role::Primary,
         address: Some("10.9.0.5:5432".into()),
         discovered: false,
-    }];
+    })];
     let mut all = vec![
         plane(demo(), SourceState::Live { polled: false }),
         plane(PlaneId::Hosts, SourceState::Live { polled: false }),
@@ -392,10 +393,10 @@ pub fn broken() -> Vec<Seen> {
     }];
     if let Some(dcs) = &mut shop.dcs {
         dcs.leader = None;
-        dcs.config = Some(DcsConfig { pause: true, synchronous: true, ..DcsConfig::default() });
+        dcs.config = Some(Arc::new(DcsConfig { pause: true, synchronous: true, ..DcsConfig::default() }));
         dcs.sync_standbys = Vec::new();
     }
-    for member in &mut shop.members {
+    for member in shop.members.iter_mut().map(Arc::make_mut) {
         member.label_role = Role::Unknown;
         member.patroni = None;
         if let Some(pod) = &mut member.pod {

@@ -22,9 +22,9 @@ pub(super) fn cluster(id: &ClusterId, parts: &Parts, blind: bool) -> Cluster {
     }
     cluster.workload.clone_from(&parts.workload);
     cluster.dcs = dcs(parts, &mut cluster.unreadable);
-    cluster.members = parts.members.values().map(|(member, _)| member.clone()).collect();
+    cluster.members = parts.members.iter().map(|(member, _)| member.clone()).collect();
     cluster.members.sort_by_cached_key(|member| ordinal(&member.name));
-    cluster.unreadable.extend(parts.members.values().filter_map(|(_, unreadable)| unreadable.clone()));
+    cluster.unreadable.extend(parts.members.iter().filter_map(|(_, unreadable)| unreadable.as_deref().cloned()));
     cluster.unreadable.extend(parts.unreadable.values().cloned());
     cluster.warning.clone_from(&parts.warning);
     cluster.surroundings.clone_from(&parts.surroundings);
@@ -40,9 +40,9 @@ fn ordinal(name: &str) -> (String, u64) {
 /// Patroni's state: of two stores (a migration leaves both), the one whose leader was renewed last.
 fn dcs(parts: &Parts, unreadable: &mut Vec<Unreadable>) -> Option<Dcs> {
     let stores = [false, true];
-    let renewed = |store: &bool| parts.leaders.get(store).and_then(|leader| leader.renewed);
-    let present = |store: &&bool| parts.leaders.contains_key(store) || parts.configs.contains_key(store);
-    let store = stores.iter().filter(present).max_by_key(|store| renewed(store))?;
+    let renewed = |store: bool| parts.leaders.get(store).and_then(|leader| leader.renewed);
+    let present = |store: &bool| parts.leaders.get(*store).is_some() || parts.configs.get(*store).is_some();
+    let store = stores.into_iter().filter(present).max_by_key(|store| renewed(*store))?;
     let leader = parts.leaders.get(store).cloned().unwrap_or_default();
     let config = parts.configs.get(store).cloned().unwrap_or_default();
     for (place, why) in &config.unreadable {
