@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::sandbox::error::{Error, Result};
 use crate::sandbox::objects::{
-    CONFIG_MAP, Kind, NAMESPACE, POD, POSTGRESQL, SERVICE_ACCOUNT, STATEFUL_SET, Store, text,
+    CONFIG_MAP, Kind, NAMESPACE, NODE, POD, POSTGRESQL, SERVICE_ACCOUNT, STATEFUL_SET, Store, text,
 };
 
 /// What made-up clusters do all day.
@@ -129,9 +129,11 @@ pub async fn make(store: &Store, n: u32, regime: Regime) -> Result<()> {
             .create(SERVICE_ACCOUNT, json!({ "metadata": { "name": "postgres-pod", "namespace": namespace } }))
             .await?;
     }
-    let templates = &templates;
+    let nodes = store.list(NODE, "", "").await?;
+    let nodes: Vec<&str> = nodes.iter().map(|node| text(node, &["metadata", "name"])).collect();
+    let (templates, nodes) = (&templates, &nodes[..]);
     let mut made = stream::iter((0..n).map(Double))
-        .map(|double| async move { make_one(store, templates, double, regime).await })
+        .map(|double| async move { make_one(store, templates, nodes, double, regime).await })
         .buffer_unordered(AT_ONCE);
     while let Some(one) = made.next().await {
         one?;
@@ -139,13 +141,17 @@ pub async fn make(store: &Store, n: u32, regime: Regime) -> Result<()> {
     Ok(())
 }
 
-async fn make_one(store: &Store, templates: &Templates, double: Double, regime: Regime) -> Result<()> {
+async fn make_one(store: &Store, templates: &Templates, nodes: &[&str], double: Double, regime: Regime) -> Result<()> {
     put(store, POSTGRESQL, templates.of(0, double, 0)).await?;
     let set = put(store, STATEFUL_SET, templates.of(1, double, 0)).await?;
     for ordinal in 0..MEMBERS {
         let mut pod = templates.of(2, double, ordinal);
         // An owner that does not exist would get the pod collected as garbage.
         pod["metadata"]["ownerReferences"][0]["uid"] = set["metadata"]["uid"].clone();
+        // So would one on a node that does not exist.
+        if let Some(node) = nodes.get((double.0 * MEMBERS + ordinal) as usize % nodes.len().max(1)) {
+            pod["spec"]["nodeName"] = json!(node);
+        }
         put(store, POD, pod).await?;
     }
     let mut leader = templates.of(3, double, 0);

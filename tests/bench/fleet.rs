@@ -1,9 +1,11 @@
 //! The figures: the console on a crowd of made-up clusters, in a real terminal. Writes `target/bench.json`, ends with 5 over a
 //! target.
 //!
-//! `BENCH_QUICK=1` measures shorter, and only the regimes that have targets. `PGDECK_BENCH_PROGRAM` measures another build.
+//! `BENCH_QUICK=1` measures shorter, and only the regimes without churn; `BENCH_REGIMES=churn,silent` measures these.
+//! `PGDECK_BENCH_PROGRAM` measures another build.
 //! `PGDECK_BENCH_KUBECONFIG` measures against any API server in which `pgdeck sandbox crowd` made the crowd, whose size and
-//! regime `PGDECK_BENCH_CROWD` (say, `2000`) and `PGDECK_BENCH_REGIME` tell; nobody counts the lists there.
+//! regime `PGDECK_BENCH_CROWD` (say, `2000`) and `PGDECK_BENCH_REGIME` tell; nobody counts the lists there. The console uses
+//! `PGDECK_BENCH_VIEW_KUBECONFIG`, if it is set: with a user who may read secrets it would also try to reach the made-up pods.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that panics has failed, which is its job")]
 #![allow(clippy::print_stdout, reason = "the figures are its output")]
@@ -94,7 +96,8 @@ impl Crowd {
         let told = |name: &str| std::env::var(name).ok();
         let clusters = told("PGDECK_BENCH_CROWD").map_or(MANY, |n| n.parse().expect("PGDECK_BENCH_CROWD is a number"));
         let regime = told("PGDECK_BENCH_REGIME").unwrap_or_else(|| "silent".into());
-        Crowd { clusters, regime, admin: kubeconfig.clone(), view: kubeconfig, requests: None, _sandbox: None }
+        let view = std::env::var_os("PGDECK_BENCH_VIEW_KUBECONFIG").map_or_else(|| kubeconfig.clone(), PathBuf::from);
+        Crowd { clusters, regime, admin: kubeconfig, view, requests: None, _sandbox: None }
     }
 
     /// Lists that pgdeck asked of the API so far.
@@ -174,8 +177,11 @@ fn received(tty: &Tty) -> Option<f64> {
 /// Whether every visible row has its members and primary.
 fn is_full(tty: &Tty) -> bool {
     let text = tty.text();
-    let rows: Vec<&str> = text.lines().filter(|line| line.contains("crowd-0")).collect();
-    rows.len() >= 40 && rows.iter().all(|row| row.contains("3/3") && row.matches("crowd-0").count() >= 2)
+    // The line below the table names a cluster too.
+    let is_row = |line: &&str| line.contains("crowd-0") && !line.trim_start().starts_with("crowd-0");
+    let rows: Vec<&str> = text.lines().filter(is_row).collect();
+    let has_members = |row: &&str| (0..=3).any(|ready| row.contains(&format!(" {ready}/3 ")));
+    rows.len() >= 40 && rows.iter().all(|row| has_members(row) && row.matches("crowd-0").count() >= 2)
 }
 
 /// From the change to the moment when `shown` holds, in milliseconds.
@@ -278,8 +284,12 @@ fn measure_all(report: &mut Report) {
     if let Some(kubeconfig) = std::env::var_os("PGDECK_BENCH_KUBECONFIG") {
         return measure(&Crowd::elsewhere(kubeconfig.into()), &threads, report);
     }
-    let n_regimes = if is_quick() { 2 } else { REGIMES.len() };
-    for regime in &REGIMES[..n_regimes] {
+    let chosen = std::env::var("BENCH_REGIMES").ok();
+    let is_chosen = |regime: &str| match &chosen {
+        Some(chosen) => chosen.split(',').any(|name| name == regime),
+        None => !is_quick() || !regime.contains("churn"),
+    };
+    for regime in REGIMES.iter().filter(|regime| is_chosen(regime)) {
         for clusters in [200, MANY] {
             let crowd = Crowd::up(clusters, regime);
             measure(&crowd, &threads, report);
