@@ -142,6 +142,11 @@ impl Collecting {
                 self.note_life(now);
                 self.index.remove(subject.kind, &namespace, &name);
             }
+            Told::Reached { namespace, name } => {
+                if subject.kind == Kind::Pods {
+                    self.index.reach(subject.namespace.as_deref(), namespace, name);
+                }
+            }
             Told::Listed(listed) => {
                 self.refused &= subject.kind != Kind::Resources;
                 if subject.kind == Kind::Resources {
@@ -295,9 +300,8 @@ impl Collecting {
 
 /// The namespaces that may be looked into, where not all may.
 async fn namespaces(server: &Server) -> Vec<String> {
-    if let Ok(list) = server.get_json("/api/v1/namespaces?limit=500").await {
-        let items = list["items"].as_array().into_iter().flatten();
-        return items.filter_map(|item| Some(item["metadata"]["name"].as_str()?.to_owned())).collect();
+    if let Ok(items) = server.items("/api/v1/namespaces").await {
+        return items.iter().filter_map(|item| Some(item["metadata"]["name"].as_str()?.to_owned())).collect();
     }
     let own = server.client().await.map(|connection| connection.namespace.to_string());
     own.into_iter().collect()

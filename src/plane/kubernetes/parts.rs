@@ -2,6 +2,7 @@
 
 mod assemble;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -170,8 +171,10 @@ pub struct Index {
     dirty: BTreeSet<ClusterId>,
     /// Namespaces (`None`: all) whose CRs may not be read: pods there are no orphans, only half known.
     blind: BTreeSet<Option<Text>>,
-    /// Told while pods were still being listed.
+    /// Told while their pods were still being listed.
     coming: BTreeSet<ClusterId>,
+    /// How far the first list of pods has come, by scope.
+    reached: BTreeMap<Option<Text>, (Text, Text)>,
 }
 
 impl Index {
@@ -179,7 +182,7 @@ impl Index {
     pub fn new(plane: PlaneId, settings: Settings) -> Self {
         let (parts, homes) = (BTreeMap::new(), BTreeMap::new());
         let (dirty, blind, coming) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Index { plane, settings, pool: Pool::default(), parts, homes, dirty, blind, coming }
+        Index { plane, settings, pool: Pool::default(), parts, homes, dirty, blind, coming, reached: BTreeMap::new() }
     }
 
     /// Takes in an object. `clock` is the time by the API server's clock, for leases seen for the first time.
@@ -330,7 +333,8 @@ impl Index {
             } else if parts.resource.is_some() || orphans {
                 parts.told = true;
                 let blind = self.blind.contains(&None) || self.blind.contains(&Some(id.namespace.clone()));
-                let cluster = Cluster { coming: !orphans, ..assemble::cluster(&id, parts, blind) };
+                let coming = !orphans && !is_past(&self.reached, &id);
+                let cluster = Cluster { coming, ..assemble::cluster(&id, parts, blind) };
                 if cluster.coming {
                     // Told once more when the lists have ended.
                     self.coming.insert(id.clone());
@@ -342,6 +346,15 @@ impl Index {
             }
         }
         changed
+    }
+
+    /// The list of pods has come so far, in order: clusters before that have all their pods.
+    pub fn reach(&mut self, scope: Option<&str>, namespace: Text, name: Text) {
+        self.reached.insert(scope.map(Text::from), (namespace, name));
+        let (past, coming) = std::mem::take(&mut self.coming).into_iter().partition(|id| is_past(&self.reached, id));
+        self.coming = coming;
+        let mut past: BTreeSet<ClusterId> = past;
+        self.dirty.append(&mut past);
     }
 
     /// Every cluster there is.
@@ -396,6 +409,19 @@ impl Index {
         }
         parts
     }
+}
+
+/// Whether every pod of the cluster was told. Theirs stand together in order: `NAME-0`, `NAME-1`, `NAME-10`.
+fn is_past(reached: &BTreeMap<Option<Text>, (Text, Text)>, id: &ClusterId) -> bool {
+    let far = reached.get(&None).or_else(|| reached.get(&Some(id.namespace.clone())));
+    far.is_some_and(|(namespace, name)| match (**namespace).cmp(&id.namespace) {
+        Ordering::Less => false,
+        Ordering::Greater => true,
+        Ordering::Equal => {
+            let stem = format!("{}-", id.name);
+            !name.starts_with(&stem) && **name > *stem
+        }
+    })
 }
 
 /// An object as it is called where it cannot be read.
@@ -510,6 +536,26 @@ mod tests {
         assert_eq!(index.take_changed(true)[0].1.as_ref().unwrap().origin, Origin::Orphan);
         index.remove(Kind::Pods, "d", "shop-0");
         assert!(index.take_changed(true)[0].1.is_none());
+    }
+
+    #[test]
+    fn a_cluster_whose_pods_the_list_has_passed_has_all_of_them() {
+        let mut index = index();
+        for name in ["shop", "shop-2", "zoo"] {
+            put(&mut index, Kind::Resources, &json!({"metadata": meta(name), "spec": {}}));
+        }
+        let coming = |index: &mut Index| -> Vec<(String, bool)> {
+            let changed = index.take_changed(false).into_iter();
+            changed.map(|(id, cluster)| (id.name.to_string(), cluster.unwrap().coming)).collect()
+        };
+        let told = |all: &[(&str, bool)]| all.iter().map(|(name, is)| ((*name).to_owned(), *is)).collect::<Vec<_>>();
+        assert_eq!(coming(&mut index), told(&[("shop", true), ("shop-2", true), ("zoo", true)]));
+        index.reach(None, "d".into(), "shop-2-0".into());
+        assert_eq!(coming(&mut index), told(&[]));
+        index.reach(None, "d".into(), "shop-3".into());
+        assert_eq!(coming(&mut index), told(&[("shop-2", false)]));
+        index.reach(None, "e".into(), "a".into());
+        assert_eq!(coming(&mut index), told(&[("shop", false), ("zoo", false)]));
     }
 
     #[test]

@@ -62,6 +62,11 @@ pub enum Told {
         namespace: Text,
         name: Text,
     },
+    /// A list in order has come so far: what is before this and was not told does not exist.
+    Reached {
+        namespace: Text,
+        name: Text,
+    },
     /// A list has ended: these and no others.
     Listed(BTreeSet<(Text, Text)>),
     State(SourceState),
@@ -207,6 +212,9 @@ async fn list(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<T
     let mut listed = BTreeSet::new();
     let mut next = String::new();
     let mut version = String::new();
+    // API servers list in the order of their keys. One that does not is only slower to be believed.
+    let mut furthest: Option<(Text, Text)> = None;
+    let mut ordered = true;
     loop {
         let more = if next.is_empty() { String::new() } else { format!("&continue={}", encode(&next)) };
         let path = subject.path(&format!("limit={PAGE}{more}"));
@@ -220,6 +228,8 @@ async fn list(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<T
         let mut objects = Vec::with_capacity(page.items.len());
         for item in page.items {
             let Some((key, parsed)) = read(subject.kind, item.get()) else { continue };
+            ordered &= furthest.as_ref().is_none_or(|furthest| *furthest < key);
+            furthest = Some(key.clone());
             listed.insert(key);
             objects.push(parsed);
         }
@@ -229,6 +239,10 @@ async fn list(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<T
         match page.metadata.next.filter(|next| !next.is_empty()) {
             Some(token) => next = token,
             None => break,
+        }
+        if let Some((namespace, name)) = furthest.clone().filter(|_| ordered) {
+            let told = Told::Reached { namespace, name };
+            tell.send((subject.clone(), told)).map_err(|_closed| Fault::Cancelled)?;
         }
     }
     tell.send((subject.clone(), Told::Listed(listed))).map_err(|_closed| Fault::Cancelled)?;
