@@ -80,6 +80,12 @@ impl<'a> Scene<'a> {
         fresh(&instance.vitals, 2, self.now).map(|vitals| &**vitals)
     }
 
+    /// Up to when objects are known: while their plane is silent, time alone makes nothing of them worse.
+    fn known_until(&self) -> Timestamp {
+        let silent = self.hearing.filter(|hearing| hearing.silent().is_some());
+        silent.and_then(Hearing::stretch).map_or(self.now, |stretch| stretch.until)
+    }
+
     /// Whether the plane does not answer now: what should have been told may be missing.
     fn is_deaf(&self) -> bool {
         self.hearing.is_some_and(Hearing::is_lost)

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 
 use pgdeck::fault::Fault;
 use pgdeck::fleet::seen::{Seen, Source, SourceState};
+use pgdeck::id::InstanceId;
+use pgdeck::plane::Plane as _;
 use pgdeck::plane::kubernetes::Options;
+use pgdeck::sandbox::objects::{POSTGRESQL, SECRET};
 use pgdeck::work::want::Want;
 use serde_json::json;
 
 use crate::kube::stage::{self, Fleet, Stage};
 use crate::proxy::{Proxy, Trouble};
+use crate::tty::Tty;
 
 /// A fleet of two clusters seen through a proxy, live.
 struct Scene {
@@ -291,6 +295,59 @@ async fn a_server_that_is_down_is_unreachable_and_comes_back() {
     scene.assert_kept();
     scene.proxy.up().await;
     scene.assert_recovers(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_port_forward_is_named_with_the_right_that_it_needs() {
+    let scene = Scene::new().await;
+    let secret = "postgres.one.credentials.postgresql.acid.zalan.do";
+    let data = json!({"username": "cG9zdGdyZXM=", "password": "Q0FOQVJZLTE="});
+    scene.stage.create(SECRET, json!({"metadata": {"name": secret}, "data": data})).await;
+    scene.stage.pod("one", "one-0", &json!({})).await;
+    scene.proxy.trouble(Trouble::status(403, "forbidden"), |path| path.contains("/portforward"));
+    let instance = InstanceId { cluster: scene.proxy.id("one"), member: "one-0".into() };
+
+    let fault = stage::plane(scene.proxy.options()).reach(instance).await.unwrap_err();
+
+    assert!(matches!(&fault, Fault::Forbidden { what, .. } if what.contains("one/one-0")), "{fault:?}");
+    assert!(fault.to_string().contains("create pods/portforward"), "{fault}");
+    assert!(!format!("{fault:?}").contains("CANARY-"), "{fault:?}");
+}
+
+/// The console's row of a cluster.
+fn row(tty: &Tty, name: &str) -> String {
+    tty.text().lines().find(|line| line.contains(&format!(" {name} "))).unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_outlives_an_api_server_that_is_down_for_two_minutes() {
+    let stage = Stage::embedded("test").await;
+    for name in ["one", "two"] {
+        // Nobody is wanted in it, so that nothing is wrong with it.
+        let mut manifest = stage::cluster(name);
+        manifest["spec"]["numberOfInstances"] = json!(0);
+        stage.create(POSTGRESQL, manifest).await;
+    }
+    let proxy = Proxy::before(&stage).await;
+    let kubeconfig = proxy.options().kubeconfig.unwrap();
+    let mut tty = Tty::start(&["-A"], &[("KUBECONFIG", kubeconfig.to_str().unwrap())], (200, 50));
+    let is_live = |tty: &Tty| ["one", "two"].iter().all(|name| row(tty, name).contains(" live"));
+    tty.wait_for("both clusters, live", is_live);
+
+    proxy.down().await;
+    let down = Instant::now();
+    tty.wait_within(PATIENCE, "the loss", |tty| tty.text().contains("LOST"));
+    tty.wait_within(PATIENCE, "no verdict", |tty| row(tty, "one").contains("unknown"));
+    tty.watch(Duration::from_secs(120).saturating_sub(down.elapsed()));
+    assert!(row(&tty, "two").contains("unknown") && !is_live(&tty), "{}", tty.text());
+
+    proxy.up().await;
+    tty.wait_within(PATIENCE, "both clusters, live again", is_live);
+    assert!(!tty.text().contains("LOST"), "{}", tty.text());
+    stage.cluster("three").await;
+    tty.wait_within(PATIENCE, "a new one", |tty| row(tty, "three").contains(" live"));
+    tty.keys("q");
+    tty.wait_exit(Duration::from_secs(2));
 }
 
 /// How long the first census of all of these takes.

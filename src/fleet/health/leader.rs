@@ -104,7 +104,7 @@ pub(super) fn grown(cluster: &Cluster) -> Option<Timestamp> {
 }
 
 pub(super) fn is_young(scene: &Scene<'_>) -> bool {
-    grown(&scene.entry.cluster).is_some_and(|grown| scene.now < grown)
+    grown(&scene.entry.cluster).is_some_and(|grown| scene.known_until() < grown)
 }
 
 fn no_primary(scene: &Scene<'_>) -> Judged {

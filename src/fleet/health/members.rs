@@ -164,7 +164,7 @@ fn pod_trouble(scene: &Scene<'_>) -> Judged {
     let mut evidence = Vec::new();
     let (mut recheck, mut since) = (None, None);
     for (member, pod) in scene.entry.cluster.members.iter().filter_map(|member| Some((member, member.pod.as_ref()?))) {
-        let age = pod.created.map(|created| scene.now.duration_since(created));
+        let age = pod.created.map(|created| scene.known_until().duration_since(created));
         if let Some(waiting) = &pod.waiting {
             let starting = matches!(&*waiting.reason, "ContainerCreating" | "PodInitializing" | "waiting");
             match age {

@@ -80,7 +80,7 @@ fn not_taken_up(scene: &Scene<'_>) -> Judged {
     }
     let changed = cluster.spec.changed.or(cluster.created);
     match changed {
-        Some(changed) if scene.now < changed + PATIENCE => Judged::FineUntil(changed + PATIENCE),
+        Some(changed) if scene.known_until() < changed + PATIENCE => Judged::FineUntil(changed + PATIENCE),
         changed => Judged::Holds { evidence: differences, since: changed },
     }
 }

@@ -80,15 +80,7 @@ fn member(name: &str, role: Role) -> Member {
         archive_env: BTreeMap::new(),
         containers: Vec::new(),
     };
-    Member {
-        name: name.into(),
-        uid: None,
-        pod: Some(pod),
-        patroni: Some(patroni),
-        label_role: role,
-        address: None,
-        discovered: false,
-    }
+    Member { name: name.into(), uid: None, pod: Some(pod), patroni: Some(patroni), label_role: role, address: None }
 }
 
 /// A healthy cluster of two, sampled a second ago.
@@ -362,6 +354,24 @@ fn patronis_own_state() {
         &["pending_restart"],
         "shop-1 waits for a restart",
     );
+}
+
+#[test]
+fn while_its_plane_is_silent_time_alone_makes_a_young_cluster_no_worse() {
+    let mut young = healthy();
+    young.cluster.created = Some(ago(70));
+    dcs(&mut young).leader = None;
+    young.instances.clear();
+    for member in &mut young.cluster.members {
+        let member = Arc::make_mut(member);
+        (member.label_role, member.patroni) = (Role::Unknown, None);
+    }
+    assert!(ids(&judged(&young)).contains(&"no_primary"));
+    let mut hearing = heard(100, 35);
+    hearing.lose(ago(35));
+    hearing.fall_silent("the API server cannot be reached");
+    let verdicts = judged_through(&young, &hearing);
+    assert!(ids(&verdicts).contains(&"starting") && !ids(&verdicts).contains(&"no_primary"), "{verdicts:?}");
 }
 
 #[test]
