@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Config;
-use kube::config::{AuthInfo, ExecConfig, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, ExecAuthCluster, ExecConfig, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -66,6 +66,7 @@ pub async fn login(choice: &Choice) -> Result<Login, Fault> {
     let mut kubeconfig = read(choice.kubeconfig.as_ref())?;
     let user = user_of(&kubeconfig, &choice.context)?;
     let mut ends = None;
+    let cluster = cluster_of(&kubeconfig, &choice.context);
     let named = kubeconfig.auth_infos.iter_mut().find(|named| named.name == user);
     if let Some(info) = named.and_then(|named| named.auth_info.as_mut()) {
         if let Some(provider) = &info.auth_provider {
@@ -75,7 +76,7 @@ pub async fn login(choice: &Choice) -> Result<Login, Fault> {
             return Err(Fault::Unsupported { what, why });
         }
         if let Some(exec) = info.exec.take() {
-            ends = plugin(&choice.context, &exec, info).await?;
+            ends = plugin(&choice.context, &exec, cluster.as_ref(), info).await?;
         }
     }
     let options = KubeConfigOptions { context: Some(choice.context.clone()), ..KubeConfigOptions::default() };
@@ -112,8 +113,21 @@ fn user_of(kubeconfig: &Kubeconfig, context: &str) -> Result<String, Fault> {
     Ok(named.context.as_ref().and_then(|context| context.user.clone()).unwrap_or_default())
 }
 
+/// What a plugin may be told of its cluster.
+fn cluster_of(kubeconfig: &Kubeconfig, context: &str) -> Option<ExecAuthCluster> {
+    let context = kubeconfig.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
+    let named = kubeconfig.clusters.iter().find(|named| named.name == context.cluster)?;
+    // What cannot be read is complained of where the connection is made.
+    ExecAuthCluster::try_from(named.cluster.as_ref()?).ok()
+}
+
 /// Runs a plugin and puts what it says in place of itself. Returns when that ends.
-async fn plugin(context: &str, exec: &ExecConfig, info: &mut AuthInfo) -> Result<Option<Timestamp>, Fault> {
+async fn plugin(
+    context: &str,
+    exec: &ExecConfig,
+    cluster: Option<&ExecAuthCluster>,
+    info: &mut AuthInfo,
+) -> Result<Option<Timestamp>, Fault> {
     let program = exec.command.clone().unwrap_or_default();
     let what = || format!("context {context}: its login plugin {program:?}");
     let failed = |why: String| Fault::AuthExpired { what: what(), why };
@@ -127,7 +141,10 @@ async fn plugin(context: &str, exec: &ExecConfig, info: &mut AuthInfo) -> Result
         }
     }
     let version = exec.api_version.clone().unwrap_or_else(|| "client.authentication.k8s.io/v1".into());
-    let ask = json!({"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": false}});
+    let mut ask = json!({"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": false}});
+    if let Some(cluster) = cluster.filter(|_| exec.provide_cluster_info) {
+        ask["spec"]["cluster"] = json!(cluster);
+    }
     command.env("KUBERNETES_EXEC_INFO", ask.to_string());
     let output = tokio::time::timeout(PLUGIN, command.output()).await;
     let output = output.map_err(|_elapsed| Fault::TimedOut { what: what(), after: PLUGIN })?;
@@ -176,8 +193,22 @@ mod tests {
         let args = Some(vec!["-c".to_owned(), script.to_owned()]);
         let exec = ExecConfig { command: Some("sh".into()), args, ..ExecConfig::default() };
         let mut info = AuthInfo { impersonate: Some("viewer".into()), ..AuthInfo::default() };
-        let ends = plugin("c", &exec, &mut info).await.unwrap();
+        let ends = plugin("c", &exec, None, &mut info).await.unwrap();
         assert_eq!((info.impersonate.as_deref(), info.token.is_some()), (Some("viewer"), true));
         assert_eq!(ends, "2030-01-01T00:00:00Z".parse().ok());
+    }
+
+    #[tokio::test]
+    async fn a_plugin_is_told_of_its_cluster_where_the_kubeconfig_says_so() {
+        let told = r#"case "$KUBERNETES_EXEC_INFO" in *https://api.example*) t=told ;; *) t=untold ;; esac
+            printf '{"status":{"token":"%s"}}' $t"#;
+        let cluster = ExecAuthCluster { server: Some("https://api.example".into()), ..ExecAuthCluster::default() };
+        for (provide_cluster_info, expected) in [(true, "told"), (false, "untold")] {
+            let args = Some(vec!["-c".to_owned(), told.to_owned()]);
+            let exec = ExecConfig { command: Some("sh".into()), args, provide_cluster_info, ..ExecConfig::default() };
+            let mut info = AuthInfo::default();
+            plugin("c", &exec, Some(&cluster), &mut info).await.unwrap();
+            assert_eq!(json!(info)["token"], expected);
+        }
     }
 }
