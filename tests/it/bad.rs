@@ -1,8 +1,8 @@
 //! Bad input, from files: each gives one clear message that names the thing, the place and what to do.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{self, Read, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ use super::postgres::{Installation, Server};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One file of `data/bad`. In its texts `{home}` is a folder of its own, and `{silent}`, `{closed}`, `{garbage}` are ports of
-/// servers that accept and never answer, do not exist, and answer nonsense;
+/// servers that accept and never answer, do not exist, and answer nonsense; `{ancient}` is one of a server that logs everyone
+/// in and calls itself 9.6, since none that old can be had;
 /// `{postgres}` is the port of a Postgres that wants the password of `watcher`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +124,7 @@ struct Stage {
     silent: TcpListener,
     closed: u16,
     garbage: u16,
+    ancient: u16,
     postgres: u16,
 }
 
@@ -143,7 +145,13 @@ impl Stage {
                 std::io::Write::write_all(&mut &stream, b"\x00\x1b]0;nonsense\x07\r\n\r\n").ok();
             }
         });
-        Stage { home, silent, closed, garbage: garbage_port, postgres }
+        let ancient = listen();
+        let ancient_port = port(&ancient);
+        std::thread::spawn(move || {
+            // Whoever asked may have left already.
+            ancient.incoming().map_while(Result::ok).for_each(|stream| drop(pretend_to_be_ancient(stream)));
+        });
+        Stage { home, silent, closed, garbage: garbage_port, ancient: ancient_port, postgres }
     }
 
     fn fill(&self, text: &str) -> String {
@@ -152,8 +160,27 @@ impl Stage {
             .replace("{silent}", &silent.to_string())
             .replace("{closed}", &self.closed.to_string())
             .replace("{garbage}", &self.garbage.to_string())
+            .replace("{ancient}", &self.ancient.to_string())
             .replace("{postgres}", &self.postgres.to_string())
     }
+}
+
+/// The start of a session as Postgres 9.6 began it: it is let in, told the version, and may ask. Nothing is answered.
+fn pretend_to_be_ancient(mut stream: TcpStream) -> io::Result<()> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut startup = vec![0; (u32::from_be_bytes(length) as usize).saturating_sub(4).min(10_000)];
+    stream.read_exact(&mut startup)?;
+    let message = |kind: u8, body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind], &length[..], body].concat()
+    };
+    stream.write_all(&message(b'R', &[0; 4]))?;
+    stream.write_all(&message(b'S', b"server_version\09.6.24\0"))?;
+    stream.write_all(&message(b'K', &[0; 8]))?;
+    stream.write_all(&message(b'Z', b"I"))?;
+    // Open until the other side has enough.
+    io::copy(&mut stream, &mut io::sink()).map(drop)
 }
 
 impl Drop for Stage {

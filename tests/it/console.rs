@@ -44,6 +44,25 @@ fn it_quits_by_a_key_and_gives_the_terminal_back() {
     assert_restored(&tty);
 }
 
+/// What the test below starts once more, in a terminal of its own.
+const PANICS: &str = "PGDECK_TEST_PANICS";
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_its_report() {
+    if std::env::var_os(PANICS).is_some() {
+        pgdeck::term::install_hooks();
+        let _term = pgdeck::term::Term::take().unwrap();
+        panic!("the brain broke");
+    }
+    let test = "console::a_panic_gives_the_terminal_back_before_its_report";
+    let program = std::env::current_exe().unwrap();
+    let mut tty = Tty::start_program(&program, &["--exact", test, "--nocapture"], &[(PANICS, "1")], (80, 24));
+    assert_ne!(tty.wait_exit(Duration::from_secs(10)).exit_code(), 0);
+    assert_restored(&tty);
+    let transcript = String::from_utf8_lossy(&tty.transcript);
+    assert!(transcript.rfind("the brain broke") > transcript.rfind("\x1b[?1049l"), "{transcript:?}");
+}
+
 #[test]
 fn signals_and_hang_ups_end_it_within_a_second() {
     for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
