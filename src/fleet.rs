@@ -110,6 +110,11 @@ impl Fleet {
             }
             Seen::Event(event) => self.take_event(event, now),
             Seen::Source { source, state, at } => self.take_source(source, state, at),
+            Seen::Closed(source) => {
+                if self.sources.remove(&source).is_some() {
+                    self.generation += 1;
+                }
+            }
             // Logs and manifests belong to the views that asked for them.
             Seen::Log { .. } | Seen::Manifest { .. } => {}
         }

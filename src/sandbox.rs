@@ -24,7 +24,7 @@ pub mod objects;
 pub mod operator;
 pub mod process;
 pub mod registry;
-mod sql;
+pub mod sql;
 pub mod status;
 pub mod traffic;
 

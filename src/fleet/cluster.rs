@@ -195,8 +195,6 @@ pub struct Member {
     pub label_role: Role,
     /// `host:port` of a plain host, or the pod's address.
     pub address: Option<Text>,
-    /// Found in `pg_stat_replication`, not listed in the hosts file.
-    pub discovered: bool,
 }
 
 /// A member's part in its cluster.

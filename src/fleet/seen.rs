@@ -37,6 +37,8 @@ pub enum Seen {
     Manifest { cluster: ClusterId, object: Text, text: Result<Text, Fault>, at: Timestamp },
     /// How a source stands.
     Source { source: Source, state: SourceState, at: Timestamp },
+    /// Nobody asks a source any more: how it stood says nothing from now on.
+    Closed(Source),
 }
 
 /// One line of a container's log.

@@ -24,15 +24,7 @@ fn id(name: &str) -> ClusterId {
 }
 
 fn member(name: &str, role: Role) -> Member {
-    Member {
-        name: name.into(),
-        uid: None,
-        pod: None,
-        patroni: None,
-        label_role: role,
-        address: None,
-        discovered: false,
-    }
+    Member { name: name.into(), uid: None, pod: None, patroni: None, label_role: role, address: None }
 }
 
 /// Two members, led by the first, its lease renewed at that second.

@@ -84,7 +84,6 @@ fn cluster(group: &Group) -> Cluster {
                 patroni: None,
                 label_role: Role::Unknown,
                 address: Some(endpoint.to_string().into()),
-                discovered: false,
             })
         })
         .collect();

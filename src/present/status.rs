@@ -224,7 +224,7 @@ fn member_line(entry: &Entry, member: &Member, now: Timestamp) -> MemberLine {
 pub const HEAD: [&str; 9] = ["HEALTH", "CLUSTER", "PG", "READY", "MEMBER", "ROLE", "STATE", "LAG", "WHY"];
 
 impl Status {
-    /// Sources and members that do not answer as they should, each with its remedy, one a line.
+    /// Sources and members that do not answer as they should, and standbys that nobody listed, each with its remedy, one a line.
     pub fn troubles(&self) -> Vec<String> {
         let told = |state: &str, error: &Option<String>, remedy: &Option<String>| {
             let error = error.as_ref()?;
@@ -233,7 +233,19 @@ impl Status {
         };
         let sources = self.sources.iter().filter_map(|source| told(source.state, &source.error, &source.remedy));
         let members = self.clusters.iter().flat_map(|cluster| &cluster.members);
-        sources.chain(members.filter_map(|member| told(&member.state, &member.error, &member.remedy))).collect()
+        let members = members.filter_map(|member| told(&member.state, &member.error, &member.remedy));
+        let unlisted = self.clusters.iter().flat_map(|cluster| {
+            let told = |standby: &UnlistedLine| {
+                let (name, cluster) = (&standby.application_name, &cluster.name);
+                let from = standby.client.as_deref().unwrap_or("a socket");
+                let text = format!(
+                    "unlisted: standby {name} at {from} is not in the hosts file; add its address to the hosts of {cluster:?}"
+                );
+                super::clean(&text).into_owned()
+            };
+            cluster.unlisted.iter().map(told)
+        });
+        sources.chain(members).chain(unlisted).collect()
     }
 
     /// One row a member; the cluster's own facts stand in its first row.

@@ -196,7 +196,8 @@ fn key(seen: &Seen) -> Option<Key> {
         | Seen::Log { .. }
         | Seen::Event(_)
         | Seen::Manifest { .. }
-        | Seen::Source { .. } => None,
+        | Seen::Source { .. }
+        | Seen::Closed(_) => None,
     }
 }
 

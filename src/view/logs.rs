@@ -85,6 +85,9 @@ pub fn open(subject: &Subject) -> Option<Box<dyn View>> {
 
 impl LogsView {
     fn push(&mut self, member: &Text, line: &LogLine) {
+        if self.is_known(member, line) {
+            return;
+        }
         if self.rows.len() == KEPT
             && let Some(oldest) = self.rows.pop_front()
             && self.shown.front() == Some(&oldest.seq)
@@ -92,13 +95,20 @@ impl LogsView {
             self.shown.pop_front();
             self.first = self.first.saturating_sub(1);
         }
-        let text: String = clean(&line.text).chars().take(LONGEST).collect();
-        let row = Row { seq: self.next, member: member.clone(), at: line.at, text };
+        let row = Row { seq: self.next, member: member.clone(), at: line.at, text: shown(&line.text) };
         self.next += 1;
         if self.keeps(&row) {
             self.shown.push_back(row.seq);
         }
         self.rows.push_back(row);
+    }
+
+    /// Whether it stands here already: a log that is opened anew begins with its last lines.
+    fn is_known(&self, member: &Text, line: &LogLine) -> bool {
+        let Some(at) = line.at else { return false };
+        let known = self.rows.iter().rev().filter(|row| row.member == *member && row.at.is_some());
+        let mut not_older = known.take_while(|row| row.at >= Some(at));
+        not_older.any(|row| row.at == Some(at) && row.text == shown(&line.text))
     }
 
     fn keeps(&self, row: &Row) -> bool {
@@ -219,6 +229,11 @@ impl LogsView {
         );
         lines
     }
+}
+
+/// A line as it stands on screen.
+fn shown(text: &str) -> String {
+    clean(text).chars().take(LONGEST).collect()
 }
 
 /// By the severity words of Patroni and Postgres.
@@ -373,6 +388,21 @@ mod tests {
         assert_eq!(texts(&view), ["shop-0 1", "shop-0 2", "shop-0 3"]);
         view.motion(Motion::Bottom);
         assert_eq!(texts(&view), ["shop-0 3", "shop-0 4", "shop-1 5"]);
+    }
+
+    #[test]
+    fn a_log_that_is_opened_anew_shows_no_line_twice() {
+        let mut view = view();
+        let mut told = |numbers: &[i64]| {
+            let instance = InstanceId { cluster: view.cluster.clone(), member: "shop-0".into() };
+            let at = |number: &i64| Some(Timestamp::from_second(*number).unwrap());
+            let line = |number: &i64| LogLine { at: at(number), text: number.to_string().as_str().into() };
+            let lines = numbers.iter().map(line).collect();
+            view.take(&Seen::Log { instance, container: CONTAINER.into(), lines, dropped: 0 });
+            view.rows.iter().map(|row| row.text.clone()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(&[1, 2, 3]), "1 2 3");
+        assert_eq!(told(&[2, 3, 4]), "1 2 3 4");
     }
 
     #[test]

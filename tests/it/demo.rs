@@ -1,14 +1,19 @@
 //! The console on a small real fleet: a failover is seen and named, no secret and no foreign escape reaches the terminal.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use pgdeck::sandbox::objects::POSTGRESQL;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use pgdeck::sandbox::node::LOG_PATH;
+use pgdeck::sandbox::objects::{POD, POSTGRESQL, SECRET};
+use pgdeck::sandbox::sql::{self, Login, Session};
 use serde_json::{Value, json};
 
-use crate::sandbox::{Fixture, store};
+use crate::sandbox::{Fixture, assert_no_process_shows_a_password, store};
 use crate::tty::Tty;
 
 /// A failover waits for the lease to run out, 30 s; others may be working here too.
@@ -51,6 +56,60 @@ fn assert_absent(word: &str, folder: &Path) {
             assert!(!String::from_utf8_lossy(&text).contains(word), "{word} stands in {}", entry.path().display());
         }
     }
+}
+
+/// Text that would take over a terminal, with a word that can be looked for.
+fn hostile(word: &str) -> String {
+    format!("{word}\u{1b}]52;c;QUJD\u{7}\u{1b}[2J\u{9b}31m")
+}
+
+/// A session on a member whose query is hostile, and asked to be so by its name.
+async fn hostile_session(status: &Value, member: &Value) -> Session {
+    let secret = "postgres.acid-shop.credentials.postgresql.acid.zalan.do";
+    let secret = store(status).await.get(&SECRET.at("production", secret)).await.unwrap().unwrap();
+    let password = STANDARD.decode(secret["data"]["password"].as_str().unwrap()).unwrap();
+    let login = Login {
+        host: member["address"].as_str().unwrap().split(':').next().unwrap().to_owned(),
+        user: "postgres".into(),
+        password: String::from_utf8(password).unwrap(),
+        database: "postgres".into(),
+    };
+    sql::connect(&login, &hostile("evilname")).await.unwrap()
+}
+
+#[tokio::test]
+async fn hostile_sessions_and_log_lines_are_shown_and_harmless() {
+    let sandbox = Fixture::new("hostile", "one");
+    sandbox.up("small");
+    let status = sandbox.ready();
+    let primary = status["members"].as_array().unwrap().iter().find(|member| member["role"] == "primary").unwrap();
+    let session = hostile_session(&status, primary).await;
+    let query = format!("SELECT pg_sleep(600) /* {} */", hostile("evilquery"));
+    let asking = tokio::spawn(async move { session.client.batch_execute(&query).await });
+    let pod =
+        store(&status).await.get(&POD.at("production", primary["name"].as_str().unwrap())).await.unwrap().unwrap();
+    let log = pod["metadata"]["annotations"][LOG_PATH].as_str().unwrap();
+    let line = format!("{} stdout F {}\n", jiff::Timestamp::now(), hostile("evilline"));
+    fs::OpenOptions::new().append(true).open(log).unwrap().write_all(line.as_bytes()).unwrap();
+
+    let mut tty = console(&status);
+    tty.wait_within(PATIENCE, "a sampled cluster", |tty| row(tty).contains("2/2"));
+    tty.keys("a");
+    tty.wait_within(PATIENCE, "the hostile query", |tty| tty.text().contains("evilquery"));
+    // The server itself takes escapes out of names, or leaves them as text.
+    tty.wait_for("the hostile name", |tty| tty.text().contains("evilname"));
+    assert_no_process_shows_a_password();
+    tty.keys("\u{1b}");
+    tty.wait_for("the fleet", |tty| row(tty).contains("2/2"));
+    tty.keys("L");
+    tty.wait_within(PATIENCE, "the hostile line", |tty| tty.text().contains("evilline"));
+
+    tty.keys("\u{3}");
+    assert_eq!(tty.wait_exit(Duration::from_secs(2)).exit_code(), 0);
+    assert_only_allowed_escapes(&tty.transcript);
+    assert!(!String::from_utf8_lossy(&tty.transcript).contains("CANARY-"), "a password is on the screen");
+    assert_absent("CANARY-", tty.home());
+    asking.abort();
 }
 
 #[tokio::test]

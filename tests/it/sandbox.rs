@@ -149,7 +149,11 @@ fn no_password_is_in_a_command_line_or_an_environment() {
     let sandbox = Fixture::new("secrets", "one");
     sandbox.up("small");
     sandbox.ready();
+    assert_no_process_shows_a_password();
+}
 
+/// Asserts that no command line and no environment of any process holds a password of a sandbox.
+pub fn assert_no_process_shows_a_password() {
     let shown = fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let process = entry.unwrap().path();
         let told = ["cmdline", "environ"].map(|file| fs::read(process.join(file)).unwrap_or_default());

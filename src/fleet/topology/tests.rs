@@ -51,7 +51,6 @@ fn entry(servers: &[(&str, Vitals)]) -> Entry {
             patroni: None,
             label_role: Role::Unknown,
             address: Some(format!("{name}:5432").into()),
-            discovered: false,
         }));
         let value = Box::new(vitals.clone());
         let vitals = Known::Seen { value, at: Timestamp::UNIX_EPOCH };

@@ -112,9 +112,8 @@ pub async fn versions(server: &Server) -> Result<Versions, Fault> {
 
 /// The tag of the operator's image, where a Deployment of its usual name can be seen.
 async fn operator(server: &Server) -> Option<Text> {
-    let deployments = server.get_json("/apis/apps/v1/deployments?limit=500").await.ok()?;
-    let images = deployments["items"]
-        .as_array()?
+    let deployments = server.items("/apis/apps/v1/deployments").await.ok()?;
+    let images = deployments
         .iter()
         .flat_map(|item| item["spec"]["template"]["spec"]["containers"].as_array().cloned().unwrap_or_default());
     let mut images = images.filter_map(|container| Some(container["image"].as_str()?.to_owned()));

@@ -26,7 +26,7 @@ pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &S
     let labels = format!("{}={}", settings.cluster_name_label, id.name);
     let list = |root: &'static str, kind: &'static str| {
         let path = format!("{root}/namespaces/{}/{kind}?labelSelector={}", id.namespace, encode(&labels));
-        async move { (kind, server.get_json(&path).await) }
+        async move { (kind, server.items(&path).await) }
     };
     let (services, volumes, budgets, poolers, jobs, events) = futures::join!(
         list("/api/v1", "services"),
@@ -38,14 +38,14 @@ pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &S
     );
     let mut around = Surroundings::default();
     let mut missing = Vec::new();
-    let mut items = |(kind, answer): (&'static str, Result<Value, Fault>)| match answer {
-        Ok(list) => list["items"].as_array().cloned().unwrap_or_default(),
+    let mut items = |(kind, answer): (&'static str, Result<Vec<Value>, Fault>)| match answer {
+        Ok(items) => items,
         Err(why) => {
             missing.push((Text::from(kind), why));
             Vec::new()
         }
     };
-    around.services = items(services).iter().map(service).collect();
+    around.services = items(services).iter().map(|object| service(object, &settings.pod_role_label)).collect();
     around.volumes = items(volumes).iter().map(volume).collect();
     around.budgets = items(budgets).iter().map(budget).collect();
     around.poolers = items(poolers).iter().map(pooler).collect();
@@ -60,18 +60,15 @@ pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &S
 }
 
 /// Events about the cluster's pods: by name, since events carry no labels.
-async fn pod_events(server: &Server, id: &ClusterId) -> (&'static str, Result<Value, Fault>) {
+async fn pod_events(server: &Server, id: &ClusterId) -> (&'static str, Result<Vec<Value>, Fault>) {
     let selector = encode("involvedObject.kind=Pod");
-    let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}&limit=500", id.namespace);
-    let answer = server.get_json(&path).await.map(|mut list| {
-        let of_cluster = |event: &Value| {
+    let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}", id.namespace);
+    let answer = server.items(&path).await.map(|mut events| {
+        events.retain(|event| {
             let name = event["involvedObject"]["name"].as_str().unwrap_or_default();
             name.rsplit_once('-').is_some_and(|(stem, ordinal)| *stem == *id.name && ordinal.parse::<u32>().is_ok())
-        };
-        if let Some(items) = list["items"].as_array_mut() {
-            items.retain(of_cluster);
-        }
-        list
+        });
+        events
     });
     ("events", answer)
 }
@@ -80,7 +77,7 @@ fn text(value: &Value) -> Text {
     value.as_str().unwrap_or_default().into()
 }
 
-fn service(object: &Value) -> Service {
+fn service(object: &Value, role_label: &str) -> Service {
     let spec = &object["spec"];
     let external = object["status"]["loadBalancer"]["ingress"][0].clone();
     let address = [&external["hostname"], &external["ip"], &spec["clusterIP"]];
@@ -90,7 +87,7 @@ fn service(object: &Value) -> Service {
         kind: text(&spec["type"]),
         address: address.into_iter().find_map(Value::as_str).map(Text::from),
         ports: ports.filter_map(|port| u16::try_from(port["port"].as_u64()?).ok()).collect(),
-        role: object["metadata"]["labels"]["spilo-role"].as_str().map(Text::from),
+        role: object["metadata"]["labels"][role_label].as_str().map(Text::from),
     }
 }
 

@@ -19,6 +19,7 @@ use tower::ServiceBuilder;
 use tower_http::decompression::DecompressionLayer;
 
 use super::credential::{self, Choice, Login};
+use super::watch::encode;
 use crate::fault::Fault;
 use crate::plane::Clock;
 
@@ -28,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PAGE: Duration = Duration::from_secs(30);
 /// So many lists and gets at the same time; watches do not count.
 const AT_ONCE: usize = 6;
+/// Items a page of a list that is asked for once.
+const ITEMS: usize = 200;
 /// A credential is renewed this long before it ends.
 const BEFORE_END: SignedDuration = SignedDuration::from_secs(60);
 /// A login that failed is not tried again sooner: many streams ask at once, and a plugin may bother the user.
@@ -123,6 +126,24 @@ impl Server {
     pub async fn get_json(&self, path: &str) -> Result<Value, Fault> {
         let answered = self.get(path).await?;
         parse(path, &answered.body)
+    }
+
+    /// All items of a list, page after page. `path` has no `limit`.
+    pub async fn items(&self, path: &str) -> Result<Vec<Value>, Fault> {
+        let mut items = Vec::new();
+        let mut next = String::new();
+        loop {
+            let before = if path.contains('?') { '&' } else { '?' };
+            let more = if next.is_empty() { String::new() } else { format!("&continue={}", encode(&next)) };
+            let mut page = self.get_json(&format!("{path}{before}limit={ITEMS}{more}")).await?;
+            if let Some(listed) = page["items"].as_array_mut() {
+                items.append(listed);
+            }
+            match page["metadata"]["continue"].as_str() {
+                Some(token) if !token.is_empty() => token.clone_into(&mut next),
+                _ => return Ok(items),
+            }
+        }
     }
 
     async fn send(

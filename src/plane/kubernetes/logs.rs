@@ -14,6 +14,8 @@ use crate::plane::{Clock, Sink, backoff};
 
 /// Lines of the past that are shown when a log is opened.
 const TAIL: u32 = 500;
+/// Lines of the container before it, which ended.
+const TAIL_BEFORE: u32 = 200;
 /// Lines that come together within this are handed over together.
 const TOGETHER: Duration = Duration::from_millis(50);
 /// At most so many at once.
@@ -21,21 +23,49 @@ const AT_ONCE: usize = 1_000;
 /// A log that says nothing may do so: nothing is concluded from silence, only the connection is made anew now and then.
 const SILENCE: Duration = Duration::from_secs(300);
 
-/// Follows until it is dropped.
+/// A log as a source. Whoever stops following it, drops it, and it is forgotten.
+struct Followed {
+    source: Source,
+    sink: Sink,
+    clock: Clock,
+}
+
+impl Followed {
+    fn say(&self, state: SourceState) {
+        self.sink.send(Seen::Source { source: self.source.clone(), state, at: (self.clock)() });
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.sink.send(Seen::Closed(self.source.clone()));
+    }
+}
+
+/// Follows until it is dropped. What the container before this one said last comes first: it tells why it ended.
 pub async fn follow(server: Server, instance: InstanceId, container: Text, sink: Sink, clock: Clock) {
     let mut last: Option<Timestamp> = None;
     let mut attempt = 0;
-    let say = |state: SourceState| {
-        let source = Source::Log { instance: instance.clone(), container: container.clone() };
-        sink.send(Seen::Source { source, state, at: clock() });
-    };
+    let source = Source::Log { instance: instance.clone(), container: container.clone() };
+    let followed = Followed { source, sink: sink.clone(), clock: clock.clone() };
+    let say = |state| followed.say(state);
     say(SourceState::Connecting);
+    let log = format!(
+        "/api/v1/namespaces/{}/pods/{}/log?container={container}&timestamps=true",
+        instance.cluster.namespace, instance.member
+    );
+    // Refused where nothing ended yet; any other fault is said by the log that follows.
+    if let Ok(lines) = server.lines(&format!("{log}&previous=true&tailLines={TAIL_BEFORE}")).await {
+        let hand_over = |lines| {
+            let (instance, container) = (instance.clone(), container.clone());
+            sink.send(Seen::Log { instance, container, lines, dropped: 0 });
+        };
+        read(lines, &mut last, hand_over).await;
+        last = None;
+    }
     loop {
         let since = last.map_or_else(|| format!("tailLines={TAIL}"), |last| format!("sinceTime={last}"));
-        let path = format!(
-            "/api/v1/namespaces/{}/pods/{}/log?container={container}&follow=true&timestamps=true&{since}",
-            instance.cluster.namespace, instance.member
-        );
+        let path = format!("{log}&follow=true&{since}");
         let why = match server.lines(&path).await {
             Ok(lines) => {
                 say(SourceState::Live { polled: false });

@@ -223,7 +223,6 @@ pub fn member(object: &slim::Pod, settings: &Settings, pool: &mut Pool) -> Optio
         patroni,
         label_role: role,
         address: object.status.pod_ip.as_deref().map(Text::from),
-        discovered: false,
     };
     Some((member, unreadable))
 }

@@ -271,6 +271,7 @@ impl Fleet {
             Seen::Log { lines, .. } => self.lines.extend(lines.iter().cloned()),
             Seen::Event(event) => self.events.push(event.clone()),
             Seen::Source { source, state, .. } => drop(self.states.insert(source.clone(), state.clone())),
+            Seen::Closed(source) => drop(self.states.remove(source)),
             Seen::Rows { .. } | Seen::Manifest { .. } => {}
         }
         self.seen.push(seen);
@@ -309,7 +310,8 @@ impl Fleet {
                 | Seen::Log { .. }
                 | Seen::Event(_)
                 | Seen::Manifest { .. }
-                | Seen::Source { .. } => {}
+                | Seen::Source { .. }
+                | Seen::Closed(_) => {}
             }
         }
         assert!(ids.iter().all(|id| self.clusters.contains_key(id)), "{:?}", self.clusters.keys());

@@ -96,7 +96,6 @@ fn member(cluster: &str, n: u32, replayed: u64) -> Member {
         }),
         label_role: role,
         address: Some(format!("10.0.0.{}", n + 10).into()),
-        discovered: false,
     }
 }
 
@@ -286,7 +285,6 @@ pub fn busy() -> Vec<Seen> {
         patroni: None,
         label_role: Role::Primary,
         address: Some("10.9.0.5:5432".into()),
-        discovered: false,
     })];
     let mut all = vec![
         plane(demo(), SourceState::Live { polled: false }),
