@@ -43,7 +43,7 @@ pub struct Cluster {
     pub dcs: Option<Dcs>,
     /// Sorted by name, numbers in order.
     pub members: Vec<Arc<Member>>,
-    /// Pods are still being listed for the first time: members that are not there may yet come.
+    /// Its pods, or Patroni's objects, are still being listed for the first time: what is not there may yet come.
     #[serde(skip)]
     pub coming: bool,
     /// The newest Warning event about the CR, if any.

@@ -166,6 +166,7 @@ pub static RULES: &[Rule] = &[
     server::CONNECTIONS,
     source::SILENT,
     source::NOT_ASKED,
+    source::COMING,
 ];
 
 /// A sample older than three of its intervals is none.

@@ -119,7 +119,7 @@ fn no_primary(scene: &Scene<'_>) -> Judged {
             holds("every member is in recovery: none takes writes")
         };
     }
-    if !is_wanted(cluster) || leads(scene) || is_young(scene) {
+    if cluster.coming || !is_wanted(cluster) || leads(scene) || is_young(scene) {
         return Judged::Fine;
     }
     let word = |member: &Arc<Member>| {
@@ -134,7 +134,7 @@ fn no_primary(scene: &Scene<'_>) -> Judged {
 
 fn starting(scene: &Scene<'_>) -> Judged {
     let cluster = &scene.entry.cluster;
-    if is_wanted(cluster) && !leads(scene) && is_young(scene) {
+    if !cluster.coming && is_wanted(cluster) && !leads(scene) && is_young(scene) {
         let since = cluster.created;
         return Judged::Holds { evidence: vec!["being created: no member leads yet".into()], since };
     }

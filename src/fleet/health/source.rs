@@ -21,6 +21,18 @@ pub(super) const NOT_ASKED: Rule = Rule {
     judge: not_asked,
 };
 
+pub(super) const COMING: Rule = Rule {
+    id: "not_listed",
+    severity: Severity::Unknown,
+    doc: "Its pods, or Patroni's objects, have not been listed yet, or may not be.",
+    needs: Needs::Objects,
+    judge: coming,
+};
+
+fn coming(scene: &Scene<'_>) -> Judged {
+    if scene.entry.cluster.coming { holds("its pods are not listed yet: sources tell why") } else { Judged::Fine }
+}
+
 fn silent(scene: &Scene<'_>) -> Judged {
     scene.hearing.and_then(Hearing::silent).map_or(Judged::Fine, holds)
 }

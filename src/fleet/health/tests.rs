@@ -357,6 +357,17 @@ fn patronis_own_state() {
 }
 
 #[test]
+fn a_cluster_whose_pods_are_still_being_listed_is_unknown_and_not_without_a_primary() {
+    let mut coming = healthy();
+    coming.cluster.coming = true;
+    coming.instances.clear();
+    coming.cluster.members.clear();
+    coming.cluster.dcs = None;
+    let health = judged(&coming);
+    assert_eq!((ids(&health), health.severity), (vec!["not_listed"], Severity::Unknown));
+}
+
+#[test]
 fn while_its_plane_is_silent_time_alone_makes_a_young_cluster_no_worse() {
     let mut young = healthy();
     young.cluster.created = Some(ago(70));

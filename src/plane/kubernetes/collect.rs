@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 
 use super::client::Server;
-use super::parts::{Index, Kind};
+use super::parts::{Index, Kind, Reach};
 use super::settings::Settings;
 use super::watch::{self, Parsed, Subject, Tell, Told};
 use crate::fault::Fault;
@@ -143,9 +143,7 @@ impl Collecting {
                 self.index.remove(subject.kind, &namespace, &name);
             }
             Told::Reached { namespace, name } => {
-                if subject.kind == Kind::Pods {
-                    self.index.reach(subject.namespace.as_deref(), namespace, name);
-                }
+                self.index.reach(subject.kind, subject.namespace.as_deref(), Reach::Past(namespace, name));
             }
             Told::Listed(listed) => {
                 self.refused &= subject.kind != Kind::Resources;
@@ -154,6 +152,7 @@ impl Collecting {
                 }
                 self.note_life(now);
                 self.index.keep_only(subject.kind, subject.namespace.as_deref(), &listed);
+                self.index.reach(subject.kind, subject.namespace.as_deref(), Reach::End);
                 self.listed.insert((subject.kind, subject.namespace.clone()));
                 if self.orphans() && matches!(subject.kind, Kind::Resources | Kind::Pods) {
                     self.tell_changes();
@@ -235,11 +234,19 @@ impl Collecting {
             if subject.kind == Kind::Resources && subject.namespace.is_some() {
                 self.index.note_sight(subject.namespace.as_deref(), false);
             }
+            // Without pods nothing is known of members; Patroni's objects may be missing.
+            if subject.kind != Kind::Pods {
+                self.index.reach(subject.kind, subject.namespace.as_deref(), Reach::End);
+            }
             self.note_refusal(subject, now);
             return;
         }
         for namespace in namespaces(&self.server).await {
+            self.index.reach(subject.kind, Some(&namespace), Reach::Begun);
             self.spawn(Subject { namespace: Some(namespace.into()), ..subject.clone() });
+        }
+        if subject.kind != Kind::Pods {
+            self.index.reach(subject.kind, None, Reach::End);
         }
     }
 

@@ -171,10 +171,10 @@ pub struct Index {
     dirty: BTreeSet<ClusterId>,
     /// Namespaces (`None`: all) whose CRs may not be read: pods there are no orphans, only half known.
     blind: BTreeSet<Option<Text>>,
-    /// Told while their pods were still being listed.
+    /// Told while parts of them were still being listed.
     coming: BTreeSet<ClusterId>,
-    /// How far the first list of pods has come, by scope.
-    reached: BTreeMap<Option<Text>, (Text, Text)>,
+    /// How far the first lists have come, by kind and scope.
+    reached: Reached,
 }
 
 impl Index {
@@ -316,10 +316,7 @@ impl Index {
     ///
     /// `orphans`: whether pods without a CR may already be called so (both lists have ended once).
     pub fn take_changed(&mut self, orphans: bool) -> Vec<(ClusterId, Option<Cluster>)> {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        if orphans {
-            dirty.append(&mut self.coming);
-        }
+        let dirty = std::mem::take(&mut self.dirty);
         let mut changed = Vec::with_capacity(dirty.len());
         for id in dirty {
             let Some(parts) = self.parts.get_mut(&id) else { continue };
@@ -333,10 +330,10 @@ impl Index {
             } else if parts.resource.is_some() || orphans {
                 parts.told = true;
                 let blind = self.blind.contains(&None) || self.blind.contains(&Some(id.namespace.clone()));
-                let coming = !orphans && !is_past(&self.reached, &id);
+                let coming = !is_past(&self.reached, &id);
                 let cluster = Cluster { coming, ..assemble::cluster(&id, parts, blind) };
                 if cluster.coming {
-                    // Told once more when the lists have ended.
+                    // Told once more when the lists are past it.
                     self.coming.insert(id.clone());
                 }
                 changed.push((id, Some(cluster)));
@@ -348,9 +345,9 @@ impl Index {
         changed
     }
 
-    /// The list of pods has come so far, in order: clusters before that have all their pods.
-    pub fn reach(&mut self, scope: Option<&str>, namespace: Text, name: Text) {
-        self.reached.insert(scope.map(Text::from), (namespace, name));
+    /// A list has come so far: clusters before that have all their parts of that kind.
+    pub fn reach(&mut self, kind: Kind, scope: Option<&str>, reach: Reach) {
+        self.reached.insert((kind, scope.map(Text::from)), reach);
         let (past, coming) = std::mem::take(&mut self.coming).into_iter().partition(|id| is_past(&self.reached, id));
         self.coming = coming;
         let mut past: BTreeSet<ClusterId> = past;
@@ -411,15 +408,35 @@ impl Index {
     }
 }
 
-/// Whether every pod of the cluster was told. Theirs stand together in order: `NAME-0`, `NAME-1`, `NAME-10`.
-fn is_past(reached: &BTreeMap<Option<Text>, (Text, Text)>, id: &ClusterId) -> bool {
-    let far = reached.get(&None).or_else(|| reached.get(&Some(id.namespace.clone())));
-    far.is_some_and(|(namespace, name)| match (**namespace).cmp(&id.namespace) {
-        Ordering::Less => false,
-        Ordering::Greater => true,
-        Ordering::Equal => {
-            let stem = format!("{}-", id.name);
-            !name.starts_with(&stem) && **name > *stem
+/// How far a first list has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Nowhere yet.
+    Begun,
+    /// To this namespace and name, in order.
+    Past(Text, Text),
+    /// To its end, or it is forbidden and will tell nothing.
+    End,
+}
+
+type Reached = BTreeMap<(Kind, Option<Text>), Reach>;
+
+/// Whether all parts of the cluster by which it is judged were told.
+fn is_past(reached: &Reached, id: &ClusterId) -> bool {
+    [Kind::Pods, Kind::ConfigMaps, Kind::Endpoints].into_iter().all(|kind| {
+        let narrow = reached.get(&(kind, Some(id.namespace.clone())));
+        match narrow.or_else(|| reached.get(&(kind, None))) {
+            None | Some(Reach::Begun) => false,
+            Some(Reach::End) => true,
+            Some(Reach::Past(namespace, name)) => match (**namespace).cmp(&id.namespace) {
+                Ordering::Less => false,
+                Ordering::Greater => true,
+                // Its own stand together in order: `NAME`, `NAME-0`, `NAME-10`, `NAME-config`.
+                Ordering::Equal => {
+                    let stem = format!("{}-", id.name);
+                    !name.starts_with(&stem) && **name > *stem
+                }
+            },
         }
     })
 }
@@ -550,12 +567,15 @@ mod tests {
         };
         let told = |all: &[(&str, bool)]| all.iter().map(|(name, is)| ((*name).to_owned(), *is)).collect::<Vec<_>>();
         assert_eq!(coming(&mut index), told(&[("shop", true), ("shop-2", true), ("zoo", true)]));
-        index.reach(None, "d".into(), "shop-2-0".into());
-        assert_eq!(coming(&mut index), told(&[]));
-        index.reach(None, "d".into(), "shop-3".into());
-        assert_eq!(coming(&mut index), told(&[("shop-2", false)]));
-        index.reach(None, "e".into(), "a".into());
-        assert_eq!(coming(&mut index), told(&[("shop", false), ("zoo", false)]));
+        index.reach(Kind::ConfigMaps, None, Reach::End);
+        index.reach(Kind::Endpoints, Some("d"), Reach::End);
+        let mut reach = |namespace: &str, name: &str| {
+            index.reach(Kind::Pods, None, Reach::Past(namespace.into(), name.into()));
+            coming(&mut index)
+        };
+        assert_eq!(reach("d", "shop-2-0"), told(&[]));
+        assert_eq!(reach("d", "shop-3"), told(&[("shop-2", false)]));
+        assert_eq!(reach("e", "a"), told(&[("shop", false), ("zoo", false)]));
     }
 
     #[test]

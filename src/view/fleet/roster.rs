@@ -34,9 +34,11 @@ pub struct Rule {
     pub problems_only: bool,
 }
 
-/// Where a row stands: by the column, then by who needs somebody, then by name.
+/// Where a row stands: by the column, then by who needs somebody, then by name. Rows of which parts are still being listed
+/// come last: nobody can act on them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
+    coming: bool,
     by: Directed,
     severity: Reverse<Severity>,
     since: Timestamp,
@@ -120,6 +122,7 @@ impl Roster {
             (key, Order::Descending) => Directed::Down(Reverse(key)),
         };
         Rank {
+            coming: entry.cluster.coming,
             by,
             severity: Reverse(entry.health.severity),
             since: entry.health.verdicts.first().map_or(Timestamp::MIN, |held| held.since),
