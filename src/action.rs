@@ -1,5 +1,7 @@
 //! Everything a key, the palette or a command line can do. One row per action; help, hints and the palette derive from it.
 
+use crate::operation::{OPERATIONS, On};
+
 /// The views, by name. `view::VIEWS` has a row for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ViewId {
@@ -10,6 +12,7 @@ pub enum ViewId {
     Logs,
     Events,
     Manifest,
+    Orders,
     Sources,
     Notices,
     Help,
@@ -49,7 +52,7 @@ impl Scope {
     }
 }
 
-/// What an action does. None of these changes anything but the screen; orders come with the acting layer.
+/// What an action does. None of these changes anything but the screen: an operation is looked at and offered first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     Move(Motion),
@@ -83,6 +86,10 @@ pub enum Deed {
     Cycle,
     Redraw,
     Suspend,
+    /// Lets orders through for a while, or no more.
+    Arm,
+    /// Looks at what an operation would do to the subject, and offers it.
+    Operate(&'static str),
 }
 
 /// A movement of the cursor.
@@ -109,6 +116,17 @@ const fn row(
     Action { id, title, doc, keys, on, does }
 }
 
+/// The row of an operation.
+const fn order(number: usize) -> Action {
+    let operation = &OPERATIONS[number];
+    let on = match operation.on {
+        On::Cluster => OF_CLUSTER,
+        On::Member => OF_MEMBER,
+        On::Backend => In(&[ViewId::Activity]),
+    };
+    row(operation.id, operation.title, operation.doc, operation.keys, on, Deed::Operate(operation.id))
+}
+
 use Deed::{Move, Open};
 use Scope::{Everywhere, In, Rows};
 
@@ -123,6 +141,8 @@ const OF_CLUSTER: Scope = In(&[
     ViewId::Events,
     ViewId::Manifest,
 ]);
+/// Views whose cursor may be on a member.
+const OF_MEMBER: Scope = In(&[ViewId::Cluster, ViewId::Instance, ViewId::Activity, ViewId::Logs, ViewId::Manifest]);
 const FILTERED: Scope =
     In(&[ViewId::Fleet, ViewId::Activity, ViewId::Logs, ViewId::Events, ViewId::Manifest, ViewId::Notices]);
 const OPENING: Scope = In(&[ViewId::Fleet, ViewId::Cluster]);
@@ -202,6 +222,31 @@ pub static ACTIONS: &[Action] = &[
         Open(ViewId::Sources),
     ),
     row(
+        "orders",
+        "orders",
+        "Lists the orders of this session, and what came of them.",
+        &["O"],
+        Everywhere,
+        Open(ViewId::Orders),
+    ),
+    row(
+        "arm",
+        "arm",
+        "Lets orders through for 15 minutes for the context under the cursor; again: no more.",
+        &["W"],
+        Everywhere,
+        Deed::Arm,
+    ),
+    order(0),
+    order(1),
+    order(2),
+    order(3),
+    order(4),
+    order(5),
+    order(6),
+    order(7),
+    order(8),
+    row(
         "follow",
         "follow",
         "Keeps the newest line in sight.",
@@ -267,6 +312,10 @@ mod tests {
         for action in ACTIONS {
             assert!(action.doc.ends_with('.') && !action.title.is_empty(), "{}", action.id);
             assert!(!action.keys.is_empty(), "{}", action.id);
+        }
+        for operation in OPERATIONS {
+            assert!(ids.contains(operation.id), "{} has no row", operation.id);
+            assert!(operation.keys.iter().all(|key| !key.contains("ctrl")), "no ctrl key changes anything");
         }
     }
 }

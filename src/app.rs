@@ -2,6 +2,7 @@
 
 mod dialog;
 mod draw;
+mod operate;
 mod update;
 mod wants;
 
@@ -11,9 +12,12 @@ use jiff::Timestamp;
 
 use crate::action::ViewId;
 use crate::fleet::seen::Seen;
+use crate::id::Text;
 use crate::keymap::chord::Chord;
 use crate::keymap::{Keymap, KeymapError};
+use crate::run::{Event, Out};
 use crate::screen::{Screen, chrome};
+use crate::state::ledger::Scope;
 use crate::state::{Settings, State};
 use crate::theme::Theme;
 use crate::view::fleet::FleetView;
@@ -55,15 +59,23 @@ pub enum Msg {
     Suspend,
     /// Back from the background, or somebody else wrote on the screen.
     Redraw,
+    /// What became of something that a run asked for.
+    Run(Text, Box<Event>),
     /// Something to tell that is no fact about the fleet.
     Say(crate::state::notice::Weight, String),
 }
 
 /// What the world should do for us.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Put this on the clipboard.
     Yank(String),
+    /// Do what a run asks for, in this order.
+    Run(Text, Vec<Out>),
+    /// Let orders for a scope through until then.
+    Arm(Scope, Timestamp),
+    /// Let no order through any more.
+    Disarm,
     /// Clear and draw everything anew.
     Repaint,
     /// Stop ourselves (ctrl-z) and come back by `fg`.

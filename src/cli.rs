@@ -50,7 +50,7 @@ pub struct Globals {
     /// Draw with ASCII alone
     #[arg(long, global = true, help_heading = "Manners")]
     pub ascii: bool,
-    /// Never change anything (this version only ever looks)
+    /// Never change anything, whatever is typed
     #[arg(long, global = true, help_heading = "Manners")]
     pub readonly: bool,
     /// Configuration file [default: pgdeck/config.toml in your XDG configuration folder]
@@ -80,6 +80,13 @@ pub enum Command {
     /// Checks every context, your rights by feature, the versions of API server, CRD and operator, and the way to one
     /// Postgres server of each cluster.
     Doctor(Doctor),
+    /// Change something, as the console does: look, show, confirm, send, prove, record
+    ///
+    /// Without --write nothing is changed: what would be sent is shown. Exits 0 if the effect was seen, 3 if it was refused,
+    /// 4 if a right is missing, 5 if it failed, 6 if its effect was not seen in time.
+    Do(Do),
+    /// Print the journal of what was changed
+    Audit(Audit),
     /// Look after the configuration file
     Config {
         #[command(subcommand)]
@@ -124,6 +131,55 @@ pub enum Output {
     Table,
     Json,
     Yaml,
+}
+
+/// `pgdeck do`.
+#[derive(Debug, Args)]
+pub struct Do {
+    /// What to do; --list tells what there is
+    #[arg(value_name = "ACTION", required_unless_present = "list")]
+    pub action: Option<String>,
+    /// `[context//]namespace/cluster[/member]` or any shorter form that is unique
+    #[arg(value_name = "TARGET", required_unless_present = "list")]
+    pub target: Option<String>,
+    /// Arguments of the action, in order or as NAME=VALUE
+    #[arg(value_name = "ARG")]
+    pub args: Vec<String>,
+    /// List all actions
+    #[arg(long)]
+    pub list: bool,
+    /// Really change something
+    #[arg(long)]
+    pub write: bool,
+    /// Answer yes to what the console would ask with `y`
+    #[arg(long)]
+    pub yes: bool,
+    /// The cluster's name, where the console would have it typed
+    #[arg(long, value_name = "NAME")]
+    pub confirm: Option<String>,
+    /// Try it on the server, where it can be tried, and change nothing
+    #[arg(long, conflicts_with = "write")]
+    pub dry_run: bool,
+    /// Why, for the journal
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Seconds to wait at most for the effect of each step [default: by the action]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: Option<u32>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Report::Text)]
+    pub output: Report,
+}
+
+/// `pgdeck audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// Only what was done since then: a moment (2026-11-24T03:00:00Z), or so long ago (90m, 36h, 7d)
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<String>,
+    /// Form of the output
+    #[arg(short, long, value_enum, default_value_t = Report::Text)]
+    pub output: Report,
 }
 
 /// `pgdeck doctor`.

@@ -1,5 +1,7 @@
 //! The faces of one brain: the console, and the commands that print and end.
 
+pub mod act;
+pub mod audit;
 pub mod doctor;
 mod gathering;
 pub mod headless;
@@ -16,10 +18,13 @@ use crate::app::{Model, Outcome};
 use crate::cli::{Cli, Command, ConfigCommand, Globals};
 use crate::config::{self, Config, Problem, Surroundings};
 use crate::present::columns;
+use crate::run::Outcome as RunOutcome;
 use crate::runtime::Runtime;
-use crate::runtime::planes;
+use crate::runtime::{Journal, clock, planes, unanswered};
 use crate::state::Settings;
+use crate::state::notice::Weight;
 use crate::theme::Theme;
+use crate::work::entry::{Entry, SCHEMA, What};
 
 /// How a command ends, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,10 +35,14 @@ pub enum Exit {
     Broken = 1,
     /// Usage, configuration or plan file.
     Usage = 2,
+    /// Refused: by the preflight, by a missing confirmation, or because nothing may be changed.
+    Refused = 3,
     /// Forbidden, or not authenticated.
     Forbidden = 4,
     /// Failed.
     Failed = 5,
+    /// Sent, and its effect not seen in time.
+    Unproven = 6,
     /// Interrupted.
     Interrupted = 130,
 }
@@ -71,6 +80,12 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
         let found = if path.exists() { "nothing is wrong with it" } else { "is not there; the defaults hold" };
         return say(&format!("{}: {found}", path.display()));
     }
+    let journal = Journal::in_folder(&around.state);
+    match command {
+        Some(Command::Audit(asked)) => return audit::run(&journal, asked),
+        Some(Command::Do(asked)) if asked.list => return act::list(asked),
+        _ => {}
+    }
     let _log = log::start(&around.state);
     let started =
         config::check_anything_to_watch(&config).map_err(|problem| vec![problem]).and_then(|()| planes::open(&config));
@@ -86,8 +101,9 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
     };
     match command {
         Some(Command::Status(asked)) => ended(runtime, |runtime| headless::run(runtime, asked)),
+        Some(Command::Do(asked)) => ended(runtime, |runtime| act::run(runtime, &config, &journal, asked)),
         Some(Command::Doctor(asked)) => ended(runtime, |runtime| doctor::run(runtime, asked)),
-        _ => console(&config, theme, runtime),
+        _ => console(&config, theme, runtime, &journal),
     }
 }
 
@@ -109,7 +125,7 @@ fn ended(runtime: Runtime, run: impl FnOnce(&Runtime) -> Exit) -> Exit {
 const GONE: i32 = rustix::io::Errno::IO.raw_os_error();
 
 /// Opens the console.
-fn console(config: &Config, theme: Theme, mut runtime: Runtime) -> Exit {
+fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journal) -> Exit {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return usage("the console needs a terminal for its keys and its picture; use `pgdeck status` in scripts");
     }
@@ -118,13 +134,17 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime) -> Exit {
         protected: config.protected.clone(),
         columns: config.columns.clone(),
         read_only: config.readonly,
+        who: act::who(),
     };
-    let model = match Model::new(settings, theme, &config.keys) {
+    let mut model = match Model::new(settings, theme, &config.keys) {
         Ok(model) => model,
         Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     };
     let colors = if config.no_color { tui::Colors::Stripped } else { tui::Colors::Shown };
-    let left = tui::run(model, &mut runtime, colors);
+    for text in settle(journal) {
+        model.state.notices.say(clock::now(), Weight::Error, text);
+    }
+    let left = tui::run(model, &mut runtime, journal, colors);
     runtime.stop();
     match left {
         Ok(Outcome::Left) => Exit::Done,
@@ -133,6 +153,30 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime) -> Exit {
         Err(error) if matches!(error.raw_os_error(), Some(GONE)) => Exit::Interrupted,
         Err(error) => fail(&format!("the terminal cannot be used: {error}; was it closed?")),
     }
+}
+
+/// Orders that were sent and of which no end is known, since pgdeck ended meanwhile: each is told once.
+fn settle(journal: &Journal) -> Vec<String> {
+    let (lines, _) = match journal.read() {
+        Ok(read) => read,
+        Err(why) => return vec![why],
+    };
+    let told = unanswered(&lines).into_iter().map(|line| {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
+        let (run, action) = (text(&line["run"]), text(&line["action"]));
+        let evidence = vec!["pgdeck ended before its effect was seen".to_owned()];
+        let what = What::Ended { outcome: RunOutcome::Unproven.word(), evidence, took_ms: 0 };
+        let entry = Entry { schema: SCHEMA, at: clock::now(), run: run.as_str().into(), what };
+        let kept = journal.write(&entry).err().unwrap_or_default();
+        format!(
+            "{action} on {}//{}/{} was sent at {} and its end is not known: look at it; `pgdeck audit` has all of it {kept}",
+            text(&line["cluster"]["context"]),
+            text(&line["cluster"]["namespace"]),
+            text(&line["cluster"]["name"]),
+            text(&line["at"]),
+        )
+    });
+    told.collect()
 }
 
 fn refuse(problems: &[Problem]) -> Exit {

@@ -14,8 +14,8 @@
 //! ```
 //!
 //! The core is pure: [`app::update`] and [`app::wants`] are the whole brain, without I/O, clock, terminal or lock. The world is
-//! reached by [`work::want::Want`] (keep telling me), [`work::probe::Probe`] (one exact answer) and, with the acting layer, by
-//! orders (one change: journaled, previewed, refused when read-only, proved). Samples feed charts and colours; gates and
+//! reached by [`work::want::Want`] (keep telling me), [`work::probe::Probe`] (one exact answer) and
+//! [`work::order::Order`] (one change: journaled, previewed, refused when read-only, proved by [`run`]). Samples feed charts and colours; gates and
 //! preflights ask probes only.
 //!
 //! # Code map
@@ -25,10 +25,12 @@
 //! - [`id`]: names of planes, clusters, instances
 //! - [`metric`]: what is asked of Postgres (surveys) and what the answers mean
 //! - [`fleet`]: the clusters we know, what was seen of them, how healthy they are
-//! - [`work`]: wants and probes, the requests to the world
+//! - [`work`]: wants, probes and orders: the requests to the world; what the journal keeps of them
 //!
 //! Machines, pure:
-//! - [`state`]: all that is known: the fleet and what there is to tell
+//! - [`run`]: one attempt to change something, from looking to proof, without I/O
+//! - [`operation`]: everything that changes the world, one row each
+//! - [`state`]: all that is known: the fleet, the orders of this session, what there is to tell
 //! - [`action`]: everything a key or the palette can do, one row each
 //! - [`keymap`]: keys to actions, overrides, clashes
 //!
@@ -43,6 +45,7 @@
 //! The world:
 //! - [`pg`]: Postgres itself: connections, surveys, faults
 //! - [`plane`]: where clusters live: Kubernetes contexts, plain hosts
+//! - [`journal`]: the record of every order, on disk before it is sent
 //! - [`term`]: the terminal, taken and given back whatever happens
 //! - [`sandbox`]: a small real fleet on this machine, for the demo and the tests
 //!
@@ -55,8 +58,8 @@
 //! # Invariants
 //!
 //! 1. Nothing in nouns, machines and faces awaits, reads a clock, or does I/O. Time is an argument.
-//! 2. Every change to the world is an order, goes through one place, is journaled before it is sent and refused there when
-//!    read-only. (This version has no orders: it only looks.)
+//! 2. Every change to the world is an order, goes through one place ([`runtime::perform`]), is journaled before it is sent
+//!    and refused there when read-only.
 //! 3. No gate or preflight reads a sample.
 //! 4. An order's success is proved by probes of its effect, never by the call returning.
 //! 5. An action carries the identity captured when the key was pressed.
@@ -79,11 +82,14 @@ pub mod fault;
 pub mod fleet;
 pub mod head;
 pub mod id;
+pub mod journal;
 pub mod keymap;
 pub mod metric;
+pub mod operation;
 pub mod pg;
 pub mod plane;
 pub mod present;
+pub mod run;
 pub mod runtime;
 pub mod screen;
 pub mod state;

@@ -4,6 +4,7 @@
 //! round trip, and [`sampler::run`] keeps asking on one connection.
 
 pub mod connect;
+pub mod order;
 pub mod probe;
 pub mod sampler;
 pub mod survey;

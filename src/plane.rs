@@ -14,6 +14,7 @@ use crate::fault::Fault;
 use crate::fleet::seen::Seen;
 use crate::id::{InstanceId, PlaneId};
 use crate::pg::Reached;
+use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
 use crate::work::want::Want;
 
@@ -56,4 +57,8 @@ pub trait Plane: fmt::Debug + Send + Sync {
 
     /// Answers one question, once, within its own deadline.
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>>;
+
+    /// Sends one order, once, and gives what was answered. That it was answered proves nothing. `dry`: everything but the
+    /// change itself, where the plane can.
+    fn carry_out(&self, order: Order, dry: bool) -> BoxFuture<'static, Result<String, Fault>>;
 }

@@ -19,12 +19,16 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::app::Msg;
 use crate::fault::Fault;
-use crate::id::{InstanceId, PlaneId};
+use crate::id::{InstanceId, PlaneId, Text};
+pub use crate::journal::{Journal, unanswered};
 use crate::plane::Plane;
+use crate::run::{Out, Run};
 use crate::state::notice::Weight;
+use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
 use crate::work::want::Want;
 use mailbox::Mailbox;
+use perform::Gate;
 use reconcile::{Change, Stream, Streams, Surveys, due, reconcile};
 
 /// Where clusters live, by name.
@@ -39,6 +43,7 @@ pub struct Runtime {
     tokio: tokio::runtime::Runtime,
     planes: Arc<Planes>,
     mailbox: Mailbox,
+    gate: Gate,
     /// Dropped at the end: the supervisor's named event.
     wants: watch::Sender<BTreeSet<Want>>,
     /// The head's own tasks; they end with the runtime.
@@ -67,7 +72,7 @@ impl Runtime {
             tasks: JoinSet::new(),
         };
         tasks.spawn_on(supervisor.run(wanted), tokio.handle());
-        Ok(Runtime { tokio, planes, mailbox, wants, tasks })
+        Ok(Runtime { tokio, planes, mailbox, gate: Gate::default(), wants, tasks })
     }
 
     /// Says what is wanted from now on.
@@ -98,6 +103,42 @@ impl Runtime {
     /// Asks questions, some at a time, and waits for all answers, in the order of the questions.
     pub fn ask(&self, probes: Vec<Probe>) -> Vec<(Probe, Result<Answer, Fault>)> {
         self.tokio.block_on(perform::ask_all(&self.planes, probes))
+    }
+
+    /// Drives a run until it waits for the user or has ended: for commands that act and end. `tell` hears of every line.
+    pub fn drive(&self, run: &mut Run, mut todo: Vec<Out>, journal: &Journal, mut tell: impl FnMut(&Run)) {
+        while !todo.is_empty() {
+            let mut next = Vec::new();
+            for out in todo {
+                let event = self.tokio.block_on(perform::step(&self.planes, &self.gate, journal, out));
+                next.extend(event.map(|event| run.advance(clock::now(), event)).unwrap_or_default());
+                tell(run);
+            }
+            todo = next;
+        }
+    }
+
+    /// Does what a run of the console asks for; what becomes of it arrives in the mailbox.
+    pub fn step(&self, run: Text, outs: Vec<Out>, journal: &Journal) {
+        let (planes, gate, journal, mailbox) =
+            (self.planes.clone(), self.gate.clone(), journal.clone(), self.mailbox.clone());
+        self.tokio.spawn(async move {
+            for out in outs {
+                if let Some(event) = perform::step(&planes, &gate, &journal, out).await {
+                    mailbox.urge(Msg::Run(run.clone(), Box::new(event)));
+                }
+            }
+        });
+    }
+
+    /// Tries an order: everything but the change, where that can be.
+    pub fn try_out(&self, order: Order) -> Result<String, Fault> {
+        self.tokio.block_on(perform::carry_out(&self.planes, &self.gate, order, true))
+    }
+
+    /// What may be changed.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Ends everything.

@@ -1,11 +1,14 @@
 //! The stack of views, the dialog on top, keys typed so far, and what frames them all.
 
 pub mod chrome;
+pub mod confirm;
 pub mod palette;
 
 use crate::keymap::chord::Chord;
-use crate::view::View;
+use crate::state::ledger::Scope;
+use crate::view::{Subject, View};
 use crate::widget::input::Field;
+use confirm::Confirm;
 use palette::Palette;
 
 /// At most this many typed lines are kept for each kind of field.
@@ -20,6 +23,8 @@ pub struct Screen {
     /// A sequence that has begun.
     pub typed: Vec<Chord>,
     pub history: History,
+    /// The user was told that something is under way, and may leave all the same.
+    pub warned_of_leaving: bool,
 }
 
 /// Something that takes the keys before the view does.
@@ -32,6 +37,23 @@ pub enum Dialog {
         error: Option<String>,
     },
     Palette(Palette),
+    /// One line that is asked for.
+    Ask {
+        prompt: String,
+        field: Field,
+        error: Option<String>,
+        then: Then,
+    },
+    Order(Confirm),
+}
+
+/// What an answer is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// Arms a protected scope, whose name it must be.
+    Arm(Scope),
+    /// Is the first argument of an operation on that subject.
+    Operate(&'static str, Subject),
 }
 
 /// What was typed and chosen, oldest first.
@@ -44,7 +66,13 @@ pub struct History {
 impl Screen {
     /// A screen with that view at the bottom.
     pub fn new(first: Box<dyn View>) -> Self {
-        Screen { views: vec![first], dialog: None, typed: Vec::new(), history: History::default() }
+        Screen {
+            views: vec![first],
+            dialog: None,
+            typed: Vec::new(),
+            history: History::default(),
+            warned_of_leaving: false,
+        }
     }
 }
 

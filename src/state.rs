@@ -1,8 +1,11 @@
 //! All that is known: the fleet, and what there is to tell the user.
 
+pub mod ledger;
 pub mod notice;
 
 use crate::fleet::Fleet;
+use crate::id::Text;
+use ledger::Ledger;
 use notice::Notices;
 
 /// Everything views project.
@@ -10,11 +13,12 @@ use notice::Notices;
 pub struct State {
     pub fleet: Fleet,
     pub notices: Notices,
+    pub ledger: Ledger,
     pub settings: Settings,
 }
 
 /// What the user chose at start and views need.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Draw with ASCII alone.
     pub ascii: bool,
@@ -24,4 +28,13 @@ pub struct Settings {
     pub columns: Vec<String>,
     /// Nothing may be changed.
     pub read_only: bool,
+    /// The user of the operating system, for the journal.
+    pub who: Text,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let (protected, columns) = (Vec::new(), Vec::new());
+        Settings { ascii: false, protected, columns, read_only: false, who: "".into() }
+    }
 }

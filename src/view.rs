@@ -10,6 +10,7 @@ pub mod instance;
 pub mod logs;
 pub mod manifest;
 pub mod notices;
+pub mod orders;
 pub mod sources;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::metric::{self, SurveyId};
 use crate::present::Cell;
 use crate::state::State;
 use crate::theme::Theme;
+use crate::work::order;
 use crate::work::want::Want;
 
 /// What the cursor is on: the thing an action would be about.
@@ -191,6 +193,12 @@ pub static VIEWS: &[Row] = &[
         open: manifest::open,
     },
     Row {
+        id: ViewId::Orders,
+        name: "orders",
+        doc: "Orders of this session: what was asked, what has been seen, what is awaited, how it ended.",
+        open: |_| Some(Box::new(orders::OrdersView::default())),
+    },
+    Row {
         id: ViewId::Sources,
         name: "sources",
         doc: "Every source of data: how it stands, since when, what is wrong with it and what to do.",
@@ -243,11 +251,5 @@ pub fn psql(state: &State, instance: &InstanceId) -> String {
 
 /// The text as one word of a POSIX shell, without control characters.
 pub fn quoted(text: &str) -> String {
-    let text = crate::present::clean(text);
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.into_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    order::quoted(&crate::present::clean(text))
 }

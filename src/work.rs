@@ -1,7 +1,8 @@
-//! What we ask of the world: wants, which keep telling, and probes, which answer once.
-//!
-//! The third kind, orders, changes the world and comes with the acting layer.
+//! What we ask of the world: wants, which keep telling, probes, which answer once, and orders, which change it.
 
+pub mod entry;
+pub mod order;
+pub mod patroni;
 pub mod probe;
 pub mod target;
 pub mod want;

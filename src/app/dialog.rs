@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 
 use super::update::{open, perform, show_bottom};
-use super::{Effect, Model, Outcome};
+use super::{Effect, Model, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::chord::{Chord, Code};
 use crate::screen::palette::{Choice, Item, Palette, Taken};
-use crate::screen::{Dialog, remember};
+use crate::screen::{Dialog, Then, remember};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
@@ -33,8 +33,8 @@ pub(super) fn open_palette(model: &mut Model) {
 /// Takes a key while a dialog is open.
 pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut Vec<Effect>) {
     if (Chord { code: Code::Char('c'), ctrl: true, alt: false, shift: false }) == chord {
-        effects.push(Effect::Exit(Outcome::Left));
-        return;
+        model.screen.dialog = None;
+        return operate::leave(model, now, effects);
     }
     match model.screen.dialog.take() {
         None => {}
@@ -44,7 +44,30 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut
             Taken::Stays => model.screen.dialog = Some(Dialog::Palette(palette)),
             Taken::Chosen(item) => choose(model, now, item, effects),
         },
+        Some(Dialog::Ask { prompt, field, error, then }) => {
+            ask_key(model, now, chord, (prompt, field, error, then), effects);
+        }
+        Some(Dialog::Order(confirm)) => operate::key(model, now, chord, confirm, effects),
     }
+}
+
+fn ask_key(
+    model: &mut Model,
+    now: Timestamp,
+    chord: Chord,
+    (prompt, mut field, error, then): (String, Field, Option<String>, Then),
+    effects: &mut Vec<Effect>,
+) {
+    let error = match chord.code {
+        Code::Esc => return,
+        Code::Enter => match operate::answered(model, now, &then, field.text(), effects) {
+            Ok(()) => return,
+            Err(why) => Some(why),
+        },
+        _ if field.key(chord) => None,
+        _ => error,
+    };
+    model.screen.dialog = Some(Dialog::Ask { prompt, field, error, then });
 }
 
 /// Takes pasted text while a dialog is open; elsewhere it means nothing.
@@ -60,6 +83,12 @@ pub(super) fn paste(model: &mut Model, now: Timestamp, text: &str) {
             palette.paste(text);
             model.screen.dialog = Some(Dialog::Palette(palette));
         }
+        Some(Dialog::Ask { prompt, mut field, then, .. }) => {
+            field.paste(text);
+            model.screen.dialog = Some(Dialog::Ask { prompt, field, error: None, then });
+        }
+        // A name that confirms is typed, not pasted.
+        Some(Dialog::Order(confirm)) => model.screen.dialog = Some(Dialog::Order(confirm)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, Model, Msg, Outcome, dialog};
+use super::{Effect, Model, Msg, Outcome, dialog, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::Meaning;
 use crate::keymap::chord::Chord;
@@ -43,6 +43,10 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
         Msg::Tick => {
             model.state.fleet.tick(now);
             model.strokes += 1;
+        }
+        Msg::Run(id, event) => {
+            model.strokes += 1;
+            operate::happened(model, now, &id, *event, effects);
         }
         Msg::Say(weight, text) => {
             model.strokes += 1;
@@ -99,7 +103,9 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
         }
         Deed::Back => back(model, now),
         Deed::Leave if model.screen.views.len() > 1 => leave(model),
-        Deed::Leave | Deed::Quit => effects.push(Effect::Exit(Outcome::Left)),
+        Deed::Leave | Deed::Quit => operate::leave(model, now, effects),
+        Deed::Arm => operate::arm(model, now, effects),
+        Deed::Operate(id) => operate::begin(model, now, id, None, effects),
         Deed::Filter => dialog::open_filter(model, now),
         Deed::ClearFilter => drop(dialog::set_filter(model, now, "")),
         Deed::Palette => dialog::open_palette(model),

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 
 use crate::app::{self, Effect, Model, Msg, Outcome};
-use crate::runtime::Runtime;
-use crate::runtime::clock;
-use crate::runtime::mailbox::{Mailbox, Patience};
+use crate::runtime::mailbox::Patience;
+use crate::runtime::{Journal, Runtime, clock};
 use crate::state::notice::Weight;
 use crate::term::{self, Term};
 pub use glass::Colors;
@@ -27,7 +26,7 @@ const DATA_AT_ONCE: usize = 200;
 const LAST_CALL: Duration = Duration::from_millis(700);
 
 /// Runs the console until the user leaves or the terminal goes.
-pub fn run(model: Model, runtime: &mut Runtime, colors: Colors) -> io::Result<Outcome> {
+pub fn run(model: Model, runtime: &mut Runtime, journal: &Journal, colors: Colors) -> io::Result<Outcome> {
     // crossterm's own NO_COLOR writes a reset for every color and loses bold with it; the glass leaves colors out instead.
     crossterm::style::force_color_output(true);
     let mailbox = runtime.mailbox().clone();
@@ -41,7 +40,7 @@ pub fn run(model: Model, runtime: &mut Runtime, colors: Colors) -> io::Result<Ou
     runtime.spawn(input::read_terminal(mailbox.clone()));
     let _hangup = input::HangupWatch::start(mailbox)?;
     let glass = Glass::new(io::stdout(), input::size()?, colors);
-    Console { model, glass, term, hidden: false, painted_at: None, painted: None, wanted: None }.run(runtime)
+    Console { model, glass, term, hidden: false, painted_at: None, painted: None, wanted: None }.run(runtime, journal)
 }
 
 struct Console {
@@ -56,7 +55,7 @@ struct Console {
 }
 
 impl Console {
-    fn run(mut self, runtime: &Runtime) -> io::Result<Outcome> {
+    fn run(mut self, runtime: &Runtime, journal: &Journal) -> io::Result<Outcome> {
         let mailbox = runtime.mailbox();
         self.paint()?;
         self.want(runtime);
@@ -65,7 +64,7 @@ impl Console {
             let patience = Patience { data_from, until: Some(self.wake()), most: DATA_AT_ONCE };
             let batch = mailbox.take(patience);
             let (is_urgent, n_data) = (!batch.urgent.is_empty(), batch.data.len());
-            if let Some(outcome) = self.think(batch.urgent, batch.data, mailbox)? {
+            if let Some(outcome) = self.think(batch.urgent, batch.data, (runtime, journal))? {
                 return Ok(outcome);
             }
             let now = clock::instant();
@@ -86,7 +85,12 @@ impl Console {
     }
 
     /// One step of the brain, and what it asks of the terminal.
-    fn think(&mut self, urgent: Vec<Msg>, data: Vec<Msg>, mailbox: &Mailbox) -> io::Result<Option<Outcome>> {
+    fn think(
+        &mut self,
+        urgent: Vec<Msg>,
+        data: Vec<Msg>,
+        (runtime, journal): (&Runtime, &Journal),
+    ) -> io::Result<Option<Outcome>> {
         let mut sizes = urgent.iter().filter_map(|msg| if let Msg::Resized(size) = msg { Some(*size) } else { None });
         if let Some(size) = sizes.next_back() {
             self.glass.resize(size);
@@ -106,7 +110,7 @@ impl Console {
                     if let Err(long) = self.glass.yank(&text, in_tmux)? {
                         let text =
                             format!("{} bytes are too long for a terminal's clipboard: nothing was copied", long.bytes);
-                        mailbox.urge(Msg::Say(Weight::Warning, text));
+                        runtime.mailbox().urge(Msg::Say(Weight::Warning, text));
                     }
                 }
                 Effect::Repaint => {
@@ -119,6 +123,9 @@ impl Console {
                     self.hidden = true;
                     self.term.suspend()?;
                 }
+                Effect::Run(run, outs) => runtime.step(run, outs, journal),
+                Effect::Arm(scope, until) => runtime.gate().open(scope, until),
+                Effect::Disarm => runtime.gate().close(),
                 Effect::Exit(outcome) => return Ok(Some(outcome)),
             }
         }

@@ -35,6 +35,10 @@ pub struct Manners {
 pub const SAMPLES: Manners =
     Manners { statement_timeout: Duration::from_secs(3), lock_timeout: Duration::from_millis(500), read_only: true };
 
+/// Changes something small, at once or not at all.
+pub const ORDERS: Manners =
+    Manners { statement_timeout: Duration::from_secs(5), lock_timeout: Duration::from_secs(2), read_only: false };
+
 /// An open connection, logged in, with its limits set. Dropping it closes it.
 #[derive(Debug)]
 pub struct Session {

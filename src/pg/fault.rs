@@ -10,6 +10,7 @@ use tokio_postgres::error::SqlState;
 use super::{Login, TlsMode};
 use crate::fault::Fault;
 use crate::metric::Survey;
+use crate::work::order::Statement;
 
 /// Why a connection did not come about.
 pub fn of_connecting(what: &str, login: &Login, tls: &TlsMode, error: &Error) -> Fault {
@@ -97,6 +98,21 @@ pub fn of_asking(what: &str, survey: &Survey, major: u16, after: Duration, error
         }
         SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN | SqlState::UNDEFINED_FUNCTION => {
             Fault::Unsupported { what: asked, why: said.message().into() }
+        }
+        ref other => Fault::Refused { what: asked, why: format!("{} (SQLSTATE {})", said.message(), other.code()) },
+    }
+}
+
+/// Why a statement was not carried out; lost answers are told apart from refusals.
+pub fn of_order(what: &str, statement: &Statement, error: &Error) -> Fault {
+    let asked = format!("{} on {what}", statement.sql());
+    let Some(said) = error.as_db_error() else {
+        return Fault::Unreachable { what: what.into(), why: chain(error) };
+    };
+    match *said.code() {
+        SqlState::INSUFFICIENT_PRIVILEGE => Fault::Forbidden { what: asked, needs: statement.needs().into() },
+        SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
+            Fault::Unreachable { what: what.into(), why: said.message().into() }
         }
         ref other => Fault::Refused { what: asked, why: format!("{} (SQLSTATE {})", said.message(), other.code()) },
     }

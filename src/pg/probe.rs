@@ -7,6 +7,12 @@ use crate::fault::Fault;
 use crate::metric::{Rows, SurveyId};
 use crate::work::probe::Answer;
 
+/// One sample.
+pub async fn sample(reached: Reached, surveys: &[SurveyId]) -> Result<Answer, Fault> {
+    let session = connect::open(reached, SAMPLES).await?;
+    survey::sample(&session, &mut Prepared::default(), surveys).await.map(Answer::Sample)
+}
+
 /// Whether the server can be logged into and asked; its version and role.
 pub async fn reach(reached: Reached) -> Result<Answer, Fault> {
     let what = reached.what.clone();

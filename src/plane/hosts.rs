@@ -17,6 +17,7 @@ use crate::fleet::cluster::{Cluster, Member, Origin, Role};
 use crate::fleet::seen::{Seen, Source, SourceState};
 use crate::id::{ClusterId, InstanceId, PlaneId};
 use crate::pg::{self, Reached, Stream};
+use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe, Versions};
 use crate::work::want::Want;
 use settings::{Endpoint, Environment, Group};
@@ -90,6 +91,10 @@ fn cluster(group: &Group) -> Cluster {
     cluster
 }
 
+fn no_patroni(what: &str) -> Fault {
+    Fault::Unsupported { what: what.into(), why: "plain hosts are operated by SQL alone".into() }
+}
+
 impl Plane for Hosts {
     fn id(&self) -> PlaneId {
         PlaneId::Hosts
@@ -114,12 +119,29 @@ impl Plane for Hosts {
     }
 
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>> {
-        let this = self.clone();
+        let (this, what) = (self.clone(), probe.what());
         async move {
             match probe {
                 Probe::Versions(_) => Ok(Answer::Versions(Versions::default())),
                 Probe::Rights { .. } => Ok(Answer::Rights(Vec::new())),
                 Probe::Reach(instance) => pg::probe::reach(this.reach(instance).await?).await,
+                Probe::Sample { instance, surveys } => pg::probe::sample(this.reach(instance).await?, &surveys).await,
+                // Whoever may log in is limited by the server alone.
+                Probe::May { .. } => Ok(Answer::May(true)),
+                Probe::Objects(_) | Probe::Patroni(_) => Err(no_patroni(&what)),
+            }
+        }
+        .boxed()
+    }
+
+    fn carry_out(&self, order: Order, dry: bool) -> BoxFuture<'static, Result<String, Fault>> {
+        let this = self.clone();
+        async move {
+            match order {
+                Order::Sql { instance, statement } if !dry => {
+                    pg::order::carry_out(this.reach(instance).await?, &statement).await
+                }
+                order => Err(no_patroni(&order.title())),
             }
         }
         .boxed()

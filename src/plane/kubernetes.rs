@@ -7,6 +7,7 @@ mod collect;
 pub mod credential;
 mod logs;
 mod manifest;
+mod orders;
 pub mod parts;
 pub mod patroni;
 pub mod pool;
@@ -31,6 +32,7 @@ use crate::fault::Fault;
 use crate::fleet::seen::{Seen, Source, SourceState};
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use crate::pg::{self, Reached};
+use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
 use crate::work::want::Want;
 use client::Server;
@@ -204,6 +206,34 @@ impl Kubernetes {
                 Ok(Answer::Rights(access::rights(&server, namespace.as_deref()).await))
             }
             Probe::Reach(instance) => pg::probe::reach(self.find(instance).await?).await,
+            Probe::Objects(cluster) => {
+                let (settings, now) = (self.settings().await?, (self.shared.clock)());
+                let read = orders::objects(&server, &self.shared.plane, &settings, &cluster, now).await;
+                read.map(|objects| Answer::Objects(Box::new(objects)))
+            }
+            Probe::Patroni(instance) => {
+                let view = orders::view(&server, &self.shared.options, &instance).await;
+                view.map(|view| Answer::Patroni(Box::new(view)))
+            }
+            Probe::Sample { instance, surveys } => pg::probe::sample(self.find(instance).await?, &surveys).await,
+            Probe::May { cluster, access } => access::may(&server, &access, &cluster.namespace).await.map(Answer::May),
+        }
+    }
+
+    async fn act(self, order: Order, dry: bool) -> Result<String, Fault> {
+        let server = self.server().await;
+        match order {
+            Order::Patch { cluster, uid, version, patch } => {
+                orders::patch(&server, &cluster, (&uid, &version), &patch, dry).await
+            }
+            Order::Patroni { .. } | Order::Sql { .. } if dry => Err(Fault::Unsupported {
+                what: "a trial of this order".into(),
+                why: "only patches can be tried".into(),
+            }),
+            Order::Patroni { instance, method, path, body } => {
+                orders::call(&server, &self.shared.options, &instance, method.word(), &path, &body).await
+            }
+            Order::Sql { instance, statement } => pg::order::carry_out(self.find(instance).await?, &statement).await,
         }
     }
 }
@@ -231,6 +261,10 @@ impl Plane for Kubernetes {
 
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>> {
         self.clone().answer(probe).boxed()
+    }
+
+    fn carry_out(&self, order: Order, dry: bool) -> BoxFuture<'static, Result<String, Fault>> {
+        self.clone().act(order, dry).boxed()
     }
 }
 

@@ -1,16 +1,26 @@
 //! Carries out what must happen exactly once: each question with a deadline of its own.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 
+use super::{Planes, clock};
 use crate::fault::Fault;
+use crate::journal::Journal;
+use crate::run::{Event, Out};
+use crate::state::ledger::{Scope, scope};
+use crate::work::entry::Entry;
+use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
-
-use super::Planes;
 
 /// No answer takes longer; planes have shorter deadlines of their own.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An order is answered within this, or its answer is lost.
+const ORDER: Duration = Duration::from_secs(25);
 
 /// So many questions are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -21,18 +31,75 @@ pub async fn ask_all(planes: &Planes, probes: Vec<Probe>) -> Vec<(Probe, Result<
     futures::stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 
+/// What may be changed now: the one place that every order passes, whoever sends it.
+#[derive(Debug, Clone, Default)]
+pub struct Gate(Arc<Mutex<BTreeMap<Scope, Timestamp>>>);
+
+impl Gate {
+    /// Opens it for a scope, until then.
+    pub fn open(&self, scope: Scope, until: Timestamp) {
+        self.lock().insert(scope, until);
+    }
+
+    /// Closes it for all.
+    pub fn close(&self) {
+        self.lock().clear();
+    }
+
+    fn pass(&self, order: &Order) -> Result<(), Fault> {
+        let scope = scope(order.cluster());
+        match self.lock().get(&scope) {
+            Some(until) if *until > clock::now() => Ok(()),
+            _ => Err(Fault::Refused { what: order.title(), why: format!("{scope} is read-only: arm it first") }),
+        }
+    }
+
+    /// A panic elsewhere leaves a whole map behind.
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Scope, Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends one order, once, if the gate is open for it.
+pub async fn carry_out(planes: &Planes, gate: &Gate, order: Order, dry: bool) -> Result<String, Fault> {
+    if !dry {
+        gate.pass(&order)?;
+    }
+    let what = order.title();
+    let Some(plane) = planes.get(&order.cluster().plane) else { return Err(Fault::Gone { what }) };
+    let sent = tokio::time::timeout(ORDER, plane.carry_out(order, dry)).await;
+    sent.unwrap_or(Err(Fault::TimedOut { what, after: ORDER }))
+}
+
+/// Does what a run asks for, and gives what became of it; a note asks for nothing more.
+pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> Option<Event> {
+    match out {
+        Out::Look { probes, after_ms } => {
+            tokio::time::sleep(Duration::from_millis(after_ms.into())).await;
+            Some(Event::Looked(ask_all(planes, probes).await))
+        }
+        Out::Record(entry) => Some(Event::Recorded(write(journal, entry).await)),
+        Out::Note(entry) => {
+            if let Err(why) = write(journal, entry).await {
+                tracing::error!("{why}");
+            }
+            None
+        }
+        Out::Send(order) => Some(Event::Sent(carry_out(planes, gate, order, false).await)),
+    }
+}
+
+/// A disk may take its time: not on the threads that keep the streams.
+async fn write(journal: &Journal, entry: Entry) -> Result<(), String> {
+    let journal = journal.clone();
+    let written = tokio::task::spawn_blocking(move || journal.write(&entry)).await;
+    written.unwrap_or_else(|error| Err(error.to_string()))
+}
+
 /// Asks one question.
 async fn ask(planes: &Planes, probe: Probe) -> Result<Answer, Fault> {
-    let what = || match &probe {
-        Probe::Versions(plane) | Probe::Rights { plane, .. } => plane.to_string(),
-        Probe::Reach(instance) => instance.to_string(),
-    };
-    let what = what();
-    let plane = match &probe {
-        Probe::Versions(plane) | Probe::Rights { plane, .. } => plane,
-        Probe::Reach(instance) => &instance.cluster.plane,
-    };
-    let Some(plane) = planes.get(plane) else { return Err(Fault::Gone { what }) };
+    let what = probe.what();
+    let Some(plane) = planes.get(probe.plane()) else { return Err(Fault::Gone { what }) };
     let answered = tokio::time::timeout(DEADLINE, plane.probe(probe)).await;
     answered.unwrap_or(Err(Fault::TimedOut { what, after: DEADLINE }))
 }

@@ -9,7 +9,7 @@
 //!  enter open  / filter  ! problems  ? help  q quit
 //! ```
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
@@ -24,6 +24,7 @@ use crate::id::PlaneId;
 use crate::present::page::Span;
 use crate::present::sources::state_word;
 use crate::present::{Tone, clean, format};
+use crate::state::ledger::Scope;
 use crate::state::notice::Weight;
 use crate::view::Look;
 use crate::widget::bar;
@@ -77,8 +78,18 @@ pub fn too_small(look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
 
 /// When the age of a state at the top, or in the banner, reads differently.
 pub fn next_change(look: &Look<'_>) -> Option<Timestamp> {
+    let armed = look.state.ledger.armed_now(look.now).map(|(_, until)| {
+        let left = until.duration_since(look.now);
+        look.now
+            + if left > SignedDuration::from_mins(1) {
+                SignedDuration::from_secs(10)
+            } else {
+                SignedDuration::from_secs(1)
+            }
+    });
     let passing = planes(look).filter(|(_, standing)| !matches!(standing.state, SourceState::Live { .. }));
-    passing.map(|(_, standing)| look.now + format::stands(look.now.duration_since(standing.since))).min()
+    let passing = passing.map(|(_, standing)| look.now + format::stands(look.now.duration_since(standing.since)));
+    passing.chain(armed).min()
 }
 
 fn span(text: impl Into<std::borrow::Cow<'static, str>>, tone: Tone) -> Span {
@@ -142,9 +153,19 @@ fn counters(look: &Look<'_>, width: u16) -> Vec<Span> {
             Some(span(text, tone))
         })
         .collect();
-    if look.state.settings.read_only {
-        spans.push(span("READ-ONLY ", Tone::Accent));
+    let under_way = look.state.ledger.under_way().count();
+    if under_way > 0 {
+        spans.push(span(format!("{under_way} under way  "), Tone::Warn));
     }
+    let armed: Vec<(&Scope, Timestamp)> = look.state.ledger.armed_now(look.now).collect();
+    spans.push(match &armed[..] {
+        [] => span("READ-ONLY ", Tone::Accent),
+        [(scope, until), others @ ..] => {
+            let left = format::age(until.duration_since(look.now));
+            let others = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
+            span(format!("ARMED {}{others} {left} ", clean(scope)), Tone::Bad)
+        }
+    });
     spans
 }
 
@@ -177,7 +198,7 @@ fn banner(look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
 }
 
 fn notice(look: &Look<'_>, screen: &Screen, area: Rect, buffer: &mut Buffer) {
-    if let Some(Dialog::Filter { error: Some(error), .. }) = &screen.dialog {
+    if let Some(Dialog::Filter { error: Some(error), .. } | Dialog::Ask { error: Some(error), .. }) = &screen.dialog {
         let text = format!(" {}", clean(error));
         return bar::draw(&[span(text, Tone::Bad)], &[], look.theme, area, buffer);
     }
@@ -214,6 +235,9 @@ fn notice(look: &Look<'_>, screen: &Screen, area: Rect, buffer: &mut Buffer) {
 fn hints(look: &Look<'_>, screen: &Screen, area: Rect, buffer: &mut Buffer) {
     if let Some(Dialog::Filter { field, .. }) = &screen.dialog {
         return field.draw("/", look.theme, area, buffer);
+    }
+    if let Some(Dialog::Ask { prompt, field, .. }) = &screen.dialog {
+        return field.draw(&clean(prompt), look.theme, area, buffer);
     }
     let hinted = screen.views.last().map(|view| view.hints()).unwrap_or_default();
     let mut left: Vec<Span> = Vec::new();

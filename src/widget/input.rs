@@ -74,7 +74,7 @@ impl Field {
     }
 
     /// Draws it behind a prompt, scrolled so that the cursor is in sight.
-    pub fn draw(&self, prompt: &'static str, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    pub fn draw(&self, prompt: &str, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let width = usize::from(area.width);
         let (x, _) = buffer.set_stringn(area.x, area.y, prompt, width, theme.style(Tone::Key));
         let room = area.right().saturating_sub(x);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
 #![allow(clippy::print_stderr, reason = "figures, and what was skipped, are told beside the results")]
 
+mod actions;
 mod bad;
 mod console;
 #[cfg(feature = "sandbox")]

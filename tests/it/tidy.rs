@@ -12,7 +12,7 @@ use source::{Source, sources};
 /// The layers of `src/`, nouns first. A module may name modules of earlier layers, and earlier ones of its own line.
 const ORDER: &[&[&str]] = &[
     &["fault", "id", "metric", "fleet", "work"],
-    &["run", "migration", "diagnosis", "state", "action", "keymap"],
+    &["run", "operation", "migration", "diagnosis", "state", "action", "keymap"],
     &["present", "theme", "widget", "view", "screen", "app"],
 ];
 /// They see nouns, and each other through their doors; never machines or faces.

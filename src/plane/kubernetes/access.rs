@@ -7,7 +7,7 @@ use super::client::Server;
 use super::collect;
 use crate::fault::Fault;
 use crate::id::Text;
-use crate::work::probe::{Right, Versions};
+use crate::work::probe::{Access, Right, Versions};
 
 /// A right and the feature that needs it.
 struct Needed {
@@ -71,6 +71,13 @@ async fn one(server: &Server, needed: &Needed, namespace: Option<&str>) -> Right
     };
     let allowed = ask(server, needed, namespace).await;
     Right { feature: needed.feature.into(), right: format!("{} {resource}", needed.verb).into(), allowed }
+}
+
+/// Whether the user may do that.
+pub async fn may(server: &Server, access: &Access, namespace: &str) -> Result<bool, Fault> {
+    let (resource, subresource) = access.resource.split_once('/').unwrap_or((access.resource, ""));
+    let needed = Needed { subresource, ..needed("", access.verb, access.group, resource) };
+    ask(server, &needed, Some(namespace)).await
 }
 
 async fn ask(server: &Server, needed: &Needed, namespace: Option<&str>) -> Result<bool, Fault> {

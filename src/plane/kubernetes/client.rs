@@ -122,6 +122,11 @@ impl Server {
         self.send("POST", path, Some(body.to_string()), ANSWER).await
     }
 
+    /// A merge patch, sent once.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Answered, Fault> {
+        self.send("PATCH", path, Some(body.to_string()), ANSWER).await
+    }
+
     /// The answer as JSON.
     pub async fn get_json(&self, path: &str) -> Result<Value, Fault> {
         let answered = self.get(path).await?;
@@ -263,7 +268,8 @@ fn needs(path: &str, why: &str) -> String {
 fn request(method: &str, path: &str, body: Option<String>) -> Result<Request<Body>, Fault> {
     let mut builder = Request::builder().method(method).uri(path).header(http::header::ACCEPT, "application/json");
     if body.is_some() {
-        builder = builder.header(http::header::CONTENT_TYPE, "application/json");
+        let kind = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        builder = builder.header(http::header::CONTENT_TYPE, kind);
     }
     let body = body.map_or_else(Body::empty, |text| Body::from(text.into_bytes()));
     builder.body(body).map_err(|error| Fault::Malformed {

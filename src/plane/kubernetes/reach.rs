@@ -28,7 +28,7 @@ pub async fn reach(
     instance: &InstanceId,
 ) -> Result<Reached, Fault> {
     let login = login(server, settings, options, instance).await?;
-    let stream = if options.direct { direct(server, instance).await? } else { forward(server, instance).await? };
+    let stream = stream(server, options, instance, PORT).await?;
     let cluster = &instance.cluster;
     Ok(Reached {
         what: instance.to_string().into(),
@@ -37,6 +37,11 @@ pub async fn reach(
         tls: TlsMode::Require,
         login,
     })
+}
+
+/// The way to a port of a pod.
+pub async fn stream(server: &Server, options: &Options, instance: &InstanceId, port: u16) -> Result<Stream, Fault> {
+    if options.direct { direct(server, instance, port).await } else { forward(server, instance, port).await }
 }
 
 /// The user's name and password from the cluster's secret, by the operator's own template.
@@ -63,24 +68,24 @@ async fn login(server: &Server, settings: &Settings, options: &Options, instance
     })
 }
 
-async fn direct(server: &Server, instance: &InstanceId) -> Result<Stream, Fault> {
+async fn direct(server: &Server, instance: &InstanceId, port: u16) -> Result<Stream, Fault> {
     let path = format!("/api/v1/namespaces/{}/pods/{}", instance.cluster.namespace, instance.member);
     let pod = server.get_json(&path).await?;
     let address = pod["status"]["podIP"].as_str().map(str::to_owned);
     let host = address
         .ok_or_else(|| Fault::Unreachable { what: instance.to_string(), why: "its pod has no address yet".into() })?;
-    Ok(Stream::Tcp { host, port: PORT })
+    Ok(Stream::Tcp { host, port })
 }
 
-async fn forward(server: &Server, instance: &InstanceId) -> Result<Stream, Fault> {
+async fn forward(server: &Server, instance: &InstanceId, port: u16) -> Result<Stream, Fault> {
     let connection = server.client().await?;
     let pods: Api<Pod> = Api::namespaced(connection.client, &instance.cluster.namespace);
     let what = || format!("the port-forward to {instance}");
-    let opened = tokio::time::timeout(OPENING, pods.portforward(&instance.member, &[PORT])).await;
+    let opened = tokio::time::timeout(OPENING, pods.portforward(&instance.member, &[port])).await;
     let mut forwarder = opened
         .map_err(|_elapsed| Fault::TimedOut { what: what(), after: OPENING })?
         .map_err(|error| refused(&what(), &error))?;
-    let (Some(io), Some(error)) = (forwarder.take_stream(PORT), forwarder.take_error(PORT)) else {
+    let (Some(io), Some(error)) = (forwarder.take_stream(port), forwarder.take_error(port)) else {
         return Err(Fault::Unreachable { what: what(), why: "it has no stream".into() });
     };
     let what = what();

@@ -14,6 +14,8 @@ pub struct Settings {
     pub pod_role_label: String,
     pub secret_name_template: String,
     pub super_username: String,
+    /// `min_instances` and `max_instances`: what lies outside is changed without a word.
+    pub limits: (Option<u32>, Option<u32>),
     /// Where it was read; none if the defaults are assumed.
     pub found: Option<Text>,
 }
@@ -27,6 +29,7 @@ impl Default for Settings {
             pod_role_label: "spilo-role".into(),
             secret_name_template: "{username}.{cluster}.credentials.{tprkind}.{tprgroup}".into(),
             super_username: "postgres".into(),
+            limits: (None, None),
             found: None,
         }
     }
@@ -46,6 +49,7 @@ impl Settings {
         set(&mut settings.pod_role_label, &kubernetes["pod_role_label"]);
         set(&mut settings.secret_name_template, &kubernetes["secret_name_template"]);
         set(&mut settings.super_username, &configuration["users"]["super_username"]);
+        settings.limits = (limit(&configuration["min_instances"]), limit(&configuration["max_instances"]));
         settings.found = Some(place("operatorconfiguration", object));
         settings
     }
@@ -66,6 +70,7 @@ impl Settings {
         set(&mut settings.pod_role_label, &data["pod_role_label"]);
         set(&mut settings.secret_name_template, &data["secret_name_template"]);
         set(&mut settings.super_username, &data["super_username"]);
+        settings.limits = (limit(&data["min_instances"]), limit(&data["max_instances"]));
         settings.found = Some(place("configmap", object));
         settings
     }
@@ -89,6 +94,12 @@ impl Settings {
         names.dedup();
         names
     }
+}
+
+/// A limit; -1, the default, is none.
+fn limit(value: &Value) -> Option<u32> {
+    let number = value.as_i64().or_else(|| value.as_str()?.parse().ok())?;
+    u32::try_from(number).ok()
 }
 
 fn set(field: &mut String, value: &Value) {

@@ -8,6 +8,7 @@ type Table = (&'static str, fn() -> String);
 const TABLES: &[Table] = &[
     ("views", pgdeck::view::table),
     ("keys", pgdeck::action::table),
+    ("operations", pgdeck::operation::table),
     ("columns", pgdeck::present::columns::table),
     ("verdicts", pgdeck::fleet::health::table),
     ("metrics", pgdeck::metric::table),

@@ -1,0 +1,219 @@
+//! Orders in the console: arming, aiming, offering, confirming, and what comes of them.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Effect, Model, Outcome};
+use crate::id::Text;
+use crate::keymap::chord::{Chord, Code};
+use crate::operation::{On, Operation, operation};
+use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
+use crate::screen::confirm::{Answerable, Confirm, answerable};
+use crate::screen::{Dialog, Then};
+use crate::state::ledger::{Scope, scope};
+use crate::state::notice::Weight;
+use crate::view::Subject;
+use crate::widget::input::Field;
+
+/// How long a scope stays armed.
+const ARMED: SignedDuration = SignedDuration::from_mins(15);
+
+/// Something that a run asked for has happened.
+pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Event, effects: &mut Vec<Effect>) {
+    let Some(run) = model.state.ledger.get_mut(id) else { return };
+    let was_over = run.outcome().is_some();
+    let outs = run.advance(now, event);
+    if let Some(outcome) = run.outcome().filter(|_| !was_over) {
+        let why = run.lines.last().map(|line| line.text.clone()).unwrap_or_default();
+        let weight = match outcome {
+            RunOutcome::Proved => Weight::Info,
+            RunOutcome::Refused => Weight::Warning,
+            RunOutcome::Failed | RunOutcome::Unproven => Weight::Error,
+        };
+        let text = format!("{} {}: {}: {why}", run.action, run.aim.cluster.name, outcome.word());
+        model.state.notices.say(now, weight, text);
+    }
+    if !outs.is_empty() {
+        effects.push(Effect::Run(id.clone(), outs));
+    }
+}
+
+fn subject(model: &Model) -> Subject {
+    model.screen.views.last().map_or(Subject::Nothing, |view| view.subject())
+}
+
+/// Arms the scope of what the cursor is on, or disarms all.
+pub(super) fn arm(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if model.state.ledger.armed_now(now).next().is_some() {
+        model.state.ledger.disarm();
+        effects.push(Effect::Disarm);
+        model.state.notices.say(now, Weight::Info, "read-only again");
+        return;
+    }
+    if model.state.settings.read_only {
+        let text = "this pgdeck was started read-only (--readonly, or readonly in the configuration)";
+        return model.state.notices.say(now, Weight::Warning, text);
+    }
+    let Some(scope) = subject(model).cluster().map(scope).or_else(|| only_scope(model)) else {
+        let text = "put the cursor on a cluster: its context is what is armed";
+        return model.state.notices.say(now, Weight::Warning, text);
+    };
+    let name = scope.strip_prefix("hosts:").unwrap_or(&scope).to_owned();
+    if model.state.settings.protected.contains(&name) {
+        let prompt = format!("{name} is protected; type its name to arm it: ");
+        let then = Then::Arm(scope);
+        model.screen.dialog = Some(Dialog::Ask { prompt, field: Field::default(), error: None, then });
+        return;
+    }
+    arm_scope(model, now, scope, effects);
+}
+
+/// Where there is but one context, there is no doubt which.
+fn only_scope(model: &Model) -> Option<Scope> {
+    let mut scopes: Vec<Scope> = model.state.fleet.clusters().map(|(id, _)| scope(id)).collect();
+    scopes.dedup();
+    if scopes.len() == 1 { scopes.pop() } else { None }
+}
+
+fn arm_scope(model: &mut Model, now: Timestamp, scope: Scope, effects: &mut Vec<Effect>) {
+    let until = now + ARMED;
+    let minutes = ARMED.as_mins();
+    model.state.notices.say(now, Weight::Warning, format!("{scope} is ARMED for {minutes} minutes: W ends it"));
+    model.state.ledger.arm(scope.clone(), until);
+    effects.push(Effect::Arm(scope, until));
+}
+
+/// Takes in what was typed after a question.
+pub(super) fn answered(
+    model: &mut Model,
+    now: Timestamp,
+    then: &Then,
+    text: &str,
+    effects: &mut Vec<Effect>,
+) -> Result<(), String> {
+    match then {
+        Then::Arm(scope) => {
+            let name = scope.strip_prefix("hosts:").unwrap_or(scope);
+            if text.trim() != name {
+                return Err(format!("{text:?} is not {name:?}: nothing is armed"));
+            }
+            arm_scope(model, now, scope.clone(), effects);
+            Ok(())
+        }
+        Then::Operate(id, subject) => {
+            let operation = operation(id).ok_or("there is no such operation")?;
+            let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+            let args = operation.read(&words)?;
+            start(model, now, operation, subject, args, effects)
+        }
+    }
+}
+
+/// Looks at what an operation would do; asks for what it needs first.
+pub(super) fn begin(
+    model: &mut Model,
+    now: Timestamp,
+    id: &'static str,
+    of: Option<Subject>,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(operation) = operation(id) else { return };
+    let subject = of.unwrap_or_else(|| subject(model));
+    let mut args = BTreeMap::new();
+    if let (On::Backend, Subject::Backend(_, pid)) = (operation.on, &subject) {
+        args.insert(Text::from("pid"), Text::from(pid.to_string()));
+    }
+    if let Some(missing) = operation.args.iter().find(|arg| arg.required && !args.contains_key(arg.name)) {
+        if subject.cluster().is_none() {
+            return model.state.notices.say(now, Weight::Warning, "put the cursor on a cluster first");
+        }
+        let prompt = format!("{} ({}): ", operation.usage(), missing.doc);
+        let then = Then::Operate(operation.id, subject);
+        model.screen.dialog = Some(Dialog::Ask { prompt, field: Field::default(), error: None, then });
+        return;
+    }
+    if let Err(why) = start(model, now, operation, &subject, args, effects) {
+        model.state.notices.say(now, Weight::Warning, format!("{}: {why}", operation.id));
+    }
+}
+
+fn start(
+    model: &mut Model,
+    now: Timestamp,
+    operation: &'static Operation,
+    subject: &Subject,
+    args: BTreeMap<Text, Text>,
+    effects: &mut Vec<Effect>,
+) -> Result<(), String> {
+    let cluster = subject.cluster().ok_or("put the cursor on a cluster first")?.clone();
+    let member = match operation.on {
+        On::Cluster => None,
+        On::Member | On::Backend => {
+            Some(subject.instance().ok_or("put the cursor on one member first")?.member.clone())
+        }
+    };
+    let entry = model.state.fleet.get(&cluster).ok_or("the cluster is gone")?;
+    if entry.stale {
+        return Err("what is known of it is stale: its plane does not answer now".into());
+    }
+    let aim = Aim { cluster, uid: entry.cluster.uid.clone(), member, args };
+    let probes = (operation.aim)(entry, &aim)?;
+    let id: Text = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S.%3f"), operation.id).into();
+    let (run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
+    model.state.ledger.put(run);
+    model.screen.dialog = Some(Dialog::Order(Confirm { run: id.clone(), field: Field::default(), scroll: 0 }));
+    effects.push(Effect::Run(id, outs));
+    Ok(())
+}
+
+/// Takes a key while an order's dialog is open.
+pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: Confirm, effects: &mut Vec<Effect>) {
+    let Some(run) = model.state.ledger.get(&confirm.run) else { return };
+    let answerable = answerable(&model.state, run, now);
+    let name = run.aim.cluster.name.clone();
+    match (chord.code, &answerable) {
+        (Code::Esc, _) => return model.state.ledger.withdraw(&confirm.run),
+        (Code::Char('y'), Answerable::Yes) if !chord.ctrl && !chord.alt => send(model, now, &confirm.run, "y", effects),
+        (Code::Enter, Answerable::Name) if confirm.field.text() == &*name => {
+            send(model, now, &confirm.run, &format!("the name {name}"), effects);
+        }
+        (Code::Enter, Answerable::Name) => {
+            let text = format!("{:?} is not its name: nothing was sent", confirm.field.text());
+            model.state.notices.say(now, Weight::Warning, text);
+        }
+        (Code::Down | Code::PageDown, _) => confirm.scroll += 1,
+        (Code::Up | Code::PageUp, _) => confirm.scroll = confirm.scroll.saturating_sub(1),
+        (_, Answerable::Name) => drop(confirm.field.key(chord)),
+        (Code::Char('c'), _) => {
+            let steps = run.deal.as_ref().map(|deal| &deal.steps[..]).unwrap_or_default();
+            let commands: Vec<String> = steps.iter().map(|step| step.order.command()).collect();
+            let text = commands.join("\n");
+            model.state.notices.say(now, Weight::Info, format!("copied: {text}"));
+            effects.push(Effect::Yank(text));
+        }
+        (Code::Char('q'), _) => return model.state.ledger.withdraw(&confirm.run),
+        _ => {}
+    }
+    model.screen.dialog = Some(Dialog::Order(confirm));
+}
+
+fn send(model: &mut Model, now: Timestamp, id: &Text, how: &str, effects: &mut Vec<Effect>) {
+    let who = model.state.settings.who.clone();
+    let Some(run) = model.state.ledger.get_mut(id) else { return };
+    let outs = run.advance(now, Event::Confirmed { how: how.into(), who, reason: None });
+    effects.push(Effect::Run(id.clone(), outs));
+}
+
+/// Leaves pgdeck; while something is under way only when asked twice.
+pub(super) fn leave(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let under_way: Vec<String> =
+        model.state.ledger.under_way().map(|run| format!("{} {}", run.action, run.aim.cluster.name)).collect();
+    if under_way.is_empty() || model.screen.warned_of_leaving {
+        effects.push(Effect::Exit(Outcome::Left));
+        return;
+    }
+    model.screen.warned_of_leaving = true;
+    let text = format!("{} is not proved yet: leave again to leave it so", under_way.join(", "));
+    model.state.notices.say(now, Weight::Warning, text);
+}

@@ -1,0 +1,299 @@
+//! `pgdeck do`: one change, through the same machine as in the console.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::gathering::{Gathering, names};
+use super::{Exit, complain, say, usage};
+use crate::cli::{Do, Report};
+use crate::config::Config;
+use crate::id::Text;
+use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
+use crate::present;
+use crate::run::{Aim, Deal, Event, Outcome, Run};
+use crate::runtime::{Journal, Runtime, clock};
+use crate::state::ledger::scope;
+use crate::work::entry::Colour;
+use crate::work::order::Order;
+use crate::work::target::{Candidate, Meant, Target};
+
+/// How long sources may take to tell what there is.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the call may change something.
+const ARMED: SignedDuration = SignedDuration::from_hours(24);
+
+/// Lists all actions.
+pub fn list(asked: &Do) -> Exit {
+    if asked.output == Report::Json {
+        let row = |operation: &Operation| {
+            let args: Vec<Value> = operation
+                .args
+                .iter()
+                .map(|arg| json!({"name": arg.name, "required": arg.required, "doc": arg.doc}))
+                .collect();
+            json!({"id": operation.id, "doc": operation.doc, "risk": operation.confirm.word(), "args": args,
+                   "proof": operation.proof, "undo": operation.undo, "real": true})
+        };
+        let rows: Vec<Value> = OPERATIONS.iter().map(row).collect();
+        return say(&present::escaped(&format!("{:#}", Value::Array(rows))));
+    }
+    let width = OPERATIONS.iter().map(|operation| operation.usage().len()).max().unwrap_or(0);
+    let row = |operation: &Operation| format!("{:<width$}  {}", operation.usage(), operation.doc);
+    say(&OPERATIONS.iter().map(row).collect::<Vec<_>>().join("\n"))
+}
+
+/// Does it, and ends.
+pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) -> Exit {
+    let (action, target) = (asked.action.as_deref().unwrap_or_default(), asked.target.as_deref().unwrap_or_default());
+    let Some(operation) = operation(action) else {
+        let known: Vec<&str> = OPERATIONS.iter().map(|operation| operation.id).collect();
+        return usage(&format!("there is no action {action:?}; there are {}", known.join(", ")));
+    };
+    let args = match operation.read(&asked.args) {
+        Ok(args) => args,
+        Err(why) => return usage(&why),
+    };
+    let mut gathering = Gathering::new(runtime, PATIENCE);
+    gathering.objects();
+    let meant = match meant(&gathering, target) {
+        Ok(meant) => meant,
+        Err(why) => return usage(&why),
+    };
+    let member = match member(operation, &meant) {
+        Ok(member) => member,
+        Err(why) => return usage(&why),
+    };
+    let Some(entry) = gathering.fleet.get(&meant.cluster) else { return usage("it is gone") };
+    let aim = Aim { cluster: meant.cluster.clone(), uid: entry.cluster.uid.clone(), member, args };
+    let probes = match (operation.aim)(entry, &aim) {
+        Ok(probes) => probes,
+        Err(why) => return refuse(&why),
+    };
+    let id: Text = format!("{}-{}", clock::now().strftime("%Y%m%dT%H%M%S.%3f"), std::process::id()).into();
+    let (mut run, todo) = Run::new(id, operation.id, aim, probes, operation.consider, clock::now());
+    run.patience_s = asked.timeout;
+    runtime.drive(&mut run, todo, journal, |_| ());
+    let Some(deal) = run.deal.clone() else { return finish(&run, asked) };
+    if asked.output == Report::Text {
+        offer(operation, &run, &deal);
+    }
+    if asked.dry_run {
+        return try_out(runtime, &run, &deal, asked);
+    }
+    let protected = config.protected.iter().any(|name| *name == *scope(&meant.cluster));
+    match confirmed(config, operation, &run, &deal, asked, protected) {
+        Ok(how) => {
+            runtime.gate().open(scope(&meant.cluster), clock::now() + ARMED);
+            let who = who();
+            let mut told = run.lines.len();
+            let confirmed = Event::Confirmed { how, who, reason: asked.reason.clone() };
+            let todo = run.advance(clock::now(), confirmed);
+            runtime.drive(&mut run, todo, journal, |run| {
+                if asked.output == Report::Text {
+                    for line in run.lines.iter().skip(told) {
+                        say(&present::clean(&line.text));
+                    }
+                }
+                told = run.lines.len();
+            });
+            finish(&run, asked)
+        }
+        Err(why) => {
+            if asked.output == Report::Json {
+                say(&present::escaped(&format!("{:#}", shape(&run, Some(&why)))));
+            }
+            refuse(&why)
+        }
+    }
+}
+
+fn refuse(why: &str) -> Exit {
+    complain(&format!("pgdeck: refused: {}", present::clean(why)));
+    Exit::Refused
+}
+
+/// The one cluster or member that is meant.
+fn meant(gathering: &Gathering<'_>, text: &str) -> Result<Meant, String> {
+    let target = Target::parse(text).map_err(|error| error.to_string())?;
+    let members: Vec<_> = gathering.fleet.clusters().map(|(id, entry)| (id, names(entry))).collect();
+    let candidates: Vec<_> = members.iter().map(|(id, members)| Candidate { id, members }).collect();
+    let mut meant = target.resolve(&candidates).map_err(|error| error.to_string())?;
+    match meant.pop_first() {
+        Some(one) if meant.is_empty() => Ok(one),
+        _ => Err(format!("target {text:?} means more than one: name one cluster or member")),
+    }
+}
+
+/// The member that is meant; a member's name where the cluster is meant is one too much.
+fn member(operation: &Operation, meant: &Meant) -> Result<Option<Text>, String> {
+    match (operation.on, &meant.member) {
+        (On::Cluster, Some(member)) => {
+            Err(format!("{} is done to a whole cluster: name {} without {member}", operation.id, meant.cluster))
+        }
+        (On::Member | On::Backend, None) => {
+            Err(format!("{} is done to one member: name it, as {}/MEMBER", operation.id, meant.cluster))
+        }
+        (_, member) => Ok(member.clone()),
+    }
+}
+
+/// Shows what was looked at, and what would be sent.
+fn offer(operation: &Operation, run: &Run, deal: &Deal) {
+    let subject = run
+        .aim
+        .member
+        .as_ref()
+        .map_or_else(|| run.aim.cluster.to_string(), |member| format!("{}/{member}", run.aim.cluster));
+    let mut lines = vec![format!("{} {subject}", operation.id)];
+    lines.extend(deal.lights.iter().map(|light| format!("  {:<5}  {}", colour(light.colour), light.text)));
+    for step in &deal.steps {
+        lines.push(format!("  send   {}", step.order.title()));
+        if let Some(body) = step.order.body() {
+            lines.push(format!("         {body}"));
+        }
+        lines.push(format!("         by hand: {}", step.order.command()));
+        lines.push(format!("  await  {} (at most {} s)", step.expect.awaited(), step.within_s));
+    }
+    lines.push(format!("  cost   {}", deal.downtime));
+    lines.push(format!("  undo   {}", deal.undo));
+    for line in lines {
+        say(&present::clean(&line));
+    }
+}
+
+fn colour(colour: Colour) -> &'static str {
+    match colour {
+        Colour::Green => "ok",
+        Colour::Amber => "amber",
+        Colour::Red => "RED",
+    }
+}
+
+/// How it was confirmed; else why it was not.
+fn confirmed(
+    config: &Config,
+    operation: &Operation,
+    run: &Run,
+    deal: &Deal,
+    asked: &Do,
+    protected: bool,
+) -> Result<String, String> {
+    let red: Vec<&str> =
+        deal.lights.iter().filter(|light| light.colour == Colour::Red).map(|light| &*light.text).collect();
+    if !red.is_empty() {
+        return Err(red.join("; "));
+    }
+    if config.readonly {
+        return Err("--readonly, or readonly in the configuration, allows no change".into());
+    }
+    if !asked.write {
+        return Err("nothing was changed: add --write to do it".into());
+    }
+    let name = &*run.aim.cluster.name;
+    if deal.by_name || operation.confirm == Confirm::Name || protected {
+        let because = if protected { "its context is protected" } else { "it cannot be taken back" };
+        let typed = match &asked.confirm {
+            Some(typed) => typed.clone(),
+            None => ask(&format!("type the cluster's name to confirm ({because}): "))
+                .ok_or_else(|| format!("it must be confirmed by --confirm {name}: {because}"))?,
+        };
+        return if typed == name { Ok(format!("the name {name}")) } else { Err(format!("{typed:?} is not its name")) };
+    }
+    if asked.yes {
+        return Ok("--yes".into());
+    }
+    let answer = ask("do it? y or n: ").ok_or("it must be confirmed: add --yes")?;
+    if answer == "y" { Ok("y".into()) } else { Err("it was not confirmed".into()) }
+}
+
+/// Asks at the terminal; none where there is none.
+fn ask(question: &str) -> Option<String> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return None;
+    }
+    let mut line = String::new();
+    write!(io::stderr(), "{question}").ok()?;
+    io::stdin().lock().read_line(&mut line).ok()?;
+    Some(line.trim().to_owned())
+}
+
+/// The user of the operating system.
+pub fn who() -> Text {
+    let named =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let uid = rustix::process::getuid().as_raw();
+    named.map_or_else(|| format!("uid {uid}"), |name| format!("{name} (uid {uid})")).into()
+}
+
+/// Tries what can be tried.
+fn try_out(runtime: &Runtime, run: &Run, deal: &Deal, asked: &Do) -> Exit {
+    let mut tried = Vec::new();
+    for order in deal.steps.iter().map(|step| &step.order).filter(|order| matches!(order, Order::Patch { .. })) {
+        match runtime.try_out(order.clone()) {
+            Ok(said) => {
+                tried.push(format!("tried on the server: {}: taken ({said}), nothing was changed", order.title()));
+            }
+            Err(fault) => {
+                complain(&format!("pgdeck: {}", present::clean(&format!("{fault}; {}", fault.remedy()))));
+                return Exit::Failed;
+            }
+        }
+    }
+    if tried.is_empty() {
+        tried.push("nothing of it can be tried on a server; it was looked at, and nothing was changed".into());
+    }
+    match asked.output {
+        Report::Text => say(&present::clean(&tried.join("\n"))),
+        Report::Json => say(&present::escaped(&format!("{:#}", shape(run, Some(&tried.join("; ")))))),
+    }
+}
+
+fn finish(run: &Run, asked: &Do) -> Exit {
+    let outcome = run.outcome().unwrap_or(Outcome::Refused);
+    let why = run.lines.last().map(|line| line.text.clone()).unwrap_or_default();
+    let printed = match asked.output {
+        Report::Json => say(&present::escaped(&format!("{:#}", shape(run, None)))),
+        Report::Text if outcome == Outcome::Proved => {
+            say(&format!("{} in {:.1} s", outcome.word(), clock::now().duration_since(run.began).as_secs_f64()))
+        }
+        Report::Text => {
+            let undo = run.deal.as_ref().map(|deal| deal.undo.clone()).unwrap_or_default();
+            let known = if outcome == Outcome::Refused { why } else { format!("see above; to go back: {undo}") };
+            complain(&format!("pgdeck: {}: {}", outcome.word(), present::clean(&known)));
+            Exit::Done
+        }
+    };
+    match (printed, outcome) {
+        (Exit::Done, Outcome::Proved) => Exit::Done,
+        (Exit::Done, _) if run.forbidden => Exit::Forbidden,
+        (Exit::Done, Outcome::Refused) => Exit::Refused,
+        (Exit::Done, Outcome::Failed) => Exit::Failed,
+        (Exit::Done, Outcome::Unproven) => Exit::Unproven,
+        (broken, _) => broken,
+    }
+}
+
+/// A run as JSON.
+fn shape(run: &Run, note: Option<&str>) -> Value {
+    let deal = run.deal.as_ref();
+    let steps = deal.map(|deal| &deal.steps[..]).unwrap_or_default().iter();
+    json!({
+        "schema": 1,
+        "run": run.id,
+        "action": run.action,
+        "cluster": run.aim.cluster,
+        "member": run.aim.member,
+        "args": run.aim.args,
+        "outcome": run.outcome().map_or("NOT SENT", Outcome::word),
+        "note": note,
+        "preflight": deal.map(|deal| json!(deal.lights)),
+        "orders": steps.clone().map(|step| json!(step.order)).collect::<Vec<_>>(),
+        "commands": steps.map(|step| step.order.command()).collect::<Vec<_>>(),
+        "lines": run.lines.iter().map(|line| json!({"at": line.at, "text": line.text})).collect::<Vec<_>>(),
+        "downtime": deal.map(|deal| &deal.downtime),
+        "undo": deal.map(|deal| &deal.undo),
+    })
+}

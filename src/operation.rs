@@ -1,0 +1,211 @@
+//! Everything that changes the world, one row each. Keys, palette, help, `pgdeck do` and the README derive from the rows.
+//!
+//! A row says what it may be aimed at, what is looked at first, and makes of the answers what would be sent: see [`crate::run`].
+
+mod patroni;
+mod scale;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::fleet::cluster::Origin;
+use crate::fleet::{Entry, topology};
+use crate::id::{ClusterId, InstanceId, PlaneId, Text};
+use crate::run::{Aim, Consider, Looked};
+use crate::work::entry::Light;
+use crate::work::patroni::PatroniView;
+use crate::work::probe::{Access, Answer, Objects, Probe};
+
+/// One row.
+#[derive(Debug)]
+pub struct Operation {
+    /// As on the command line, in the palette and in the journal.
+    pub id: &'static str,
+    pub title: &'static str,
+    /// One sentence for the help.
+    pub doc: &'static str,
+    /// Default keys.
+    pub keys: &'static [&'static str],
+    pub on: On,
+    pub confirm: Confirm,
+    pub args: &'static [Arg],
+    /// What proves it, for the help.
+    pub proof: &'static str,
+    /// How it is taken back, for the help.
+    pub undo: &'static str,
+    /// Whether it applies, and what is looked at first.
+    pub aim: fn(&Entry, &Aim) -> Result<Vec<Probe>, String>,
+    pub consider: Consider,
+}
+
+/// What it is aimed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Cluster,
+    Member,
+    /// A backend in the activity view; on the command line a member and `pid=N`.
+    Backend,
+}
+
+/// What the user must do to confirm it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirm {
+    /// The key `y`, or `--yes`.
+    Yes,
+    /// The cluster's name, typed, or `--confirm NAME`.
+    Name,
+}
+
+impl Confirm {
+    /// As the lists name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Confirm::Yes => "y",
+            Confirm::Name => "name",
+        }
+    }
+}
+
+/// One argument.
+#[derive(Debug)]
+pub struct Arg {
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub required: bool,
+}
+
+/// All of them, in the order the help lists them.
+pub const OPERATIONS: &[Operation] = &[
+    scale::SCALE,
+    patroni::SWITCHOVER,
+    patroni::CANCEL_SWITCHOVER,
+    patroni::RESTART,
+    patroni::REINITIALIZE,
+    patroni::PAUSE,
+    patroni::RESUME,
+    session::CANCEL,
+    session::TERMINATE,
+];
+
+/// The row of that id.
+pub fn operation(id: &str) -> Option<&'static Operation> {
+    OPERATIONS.iter().find(|operation| operation.id == id)
+}
+
+impl Operation {
+    /// Reads `name=value` and bare words into arguments, by their order in the row.
+    pub fn read(&self, words: &[String]) -> Result<BTreeMap<Text, Text>, String> {
+        let mut args = BTreeMap::new();
+        for word in words {
+            let named = word.split_once('=').filter(|(name, _)| self.args.iter().any(|arg| arg.name == *name));
+            let free = || self.args.iter().find(|arg| !args.contains_key(arg.name)).map(|arg| arg.name);
+            let (name, value) = match named {
+                Some((name, value)) => (name, value),
+                None => (free().ok_or_else(|| format!("{} takes no argument {word:?}", self.usage()))?, word.as_str()),
+            };
+            args.insert(Text::from(name), Text::from(value));
+        }
+        match self.args.iter().find(|arg| arg.required && !args.contains_key(arg.name)) {
+            Some(missing) => Err(format!("{} needs {}: {}", self.usage(), missing.name, missing.doc)),
+            None => Ok(args),
+        }
+    }
+
+    /// How it is called: `scale INSTANCES`.
+    pub fn usage(&self) -> String {
+        let args = self.args.iter().map(|arg| {
+            if arg.required { format!(" {}", arg.name.to_uppercase()) } else { format!(" [{}=…]", arg.name) }
+        });
+        std::iter::once(self.id.to_owned()).chain(args).collect()
+    }
+}
+
+/// The operations as a table for the README.
+pub fn table() -> String {
+    let mut table = String::from("| keys | `pgdeck do` | what it does | confirmed by | proved by | taken back by |\n");
+    table.push_str("|---|---|---|---|---|---|\n");
+    for operation in OPERATIONS {
+        let keys: Vec<String> = operation.keys.iter().map(|key| format!("`{key}`")).collect();
+        let cells = [
+            &keys.join(" "),
+            &format!("`{}`", operation.usage()),
+            operation.doc,
+            operation.confirm.word(),
+            operation.proof,
+            operation.undo,
+        ];
+        table.extend(["| ", &cells.join(" | "), " |\n"]);
+    }
+    table
+}
+
+/// Only clusters of an operator are operated by its CR and Patroni.
+fn of_operator(entry: &Entry) -> Result<(), String> {
+    match entry.cluster.origin {
+        Origin::Resource => Ok(()),
+        Origin::Orphan => Err("its CR is gone: there is nothing to operate it by".into()),
+        Origin::Hosts => Err("plain hosts have no operator and no Patroni that pgdeck could ask".into()),
+    }
+}
+
+fn instance(aim: &Aim, member: &Text) -> InstanceId {
+    InstanceId { cluster: aim.cluster.clone(), member: member.clone() }
+}
+
+/// The member that a call to Patroni is best made on: the primary, else any that runs.
+fn spokesman(entry: &Entry) -> Result<Text, String> {
+    let running = || entry.cluster.members.iter().find(|member| member.pod.as_ref().is_some_and(|pod| pod.ready));
+    topology::primary(entry)
+        .cloned()
+        .or_else(|| running().map(|member| member.name.clone()))
+        .ok_or_else(|| "no member of it runs: there is no Patroni to ask".into())
+}
+
+fn may(cluster: &ClusterId, verb: &'static str, group: &'static str, resource: &'static str) -> Probe {
+    Probe::May { cluster: cluster.clone(), access: Access { verb, group, resource } }
+}
+
+/// What calls to Patroni take on Kubernetes.
+fn may_forward(cluster: &ClusterId) -> Vec<Probe> {
+    match cluster.plane {
+        PlaneId::Kubernetes(_) => vec![may(cluster, "create", "", "pods/portforward")],
+        PlaneId::Hosts => Vec::new(),
+    }
+}
+
+/// Every right that was asked for is there; else the first that is missing, or why nobody knows.
+fn allowed(looked: &[Looked]) -> Result<Light, String> {
+    let mut rights = Vec::new();
+    for (probe, answer) in looked {
+        let Probe::May { access, .. } = probe else { continue };
+        match answer {
+            Ok(Answer::May(true)) => rights.push(access.to_string()),
+            Ok(_) => return Err(format!("the right to {access} is missing; ask whoever grants rights there for it")),
+            Err(fault) => return Err(format!("whether you may {access} cannot be found out: {fault}")),
+        }
+    }
+    Ok(Light::green(match rights.len() {
+        0 => "allowed by the server's own rules".to_owned(),
+        _ => format!("allowed: {}", rights.join(", ")),
+    }))
+}
+
+fn objects(looked: &[Looked]) -> Result<&Objects, String> {
+    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Objects(_)).then_some(answer));
+    match found {
+        Some(Ok(Answer::Objects(objects))) => Ok(objects),
+        Some(Err(fault)) => Err(format!("{fault}; {}", fault.remedy())),
+        _ => Err("the cluster's objects were not read".into()),
+    }
+}
+
+fn view(looked: &[Looked]) -> Result<&PatroniView, String> {
+    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Patroni(_)).then_some(answer));
+    match found {
+        Some(Ok(Answer::Patroni(view))) => Ok(view),
+        Some(Err(fault)) => Err(format!("Patroni does not answer: {fault}; {}", fault.remedy())),
+        _ => Err("Patroni was not asked".into()),
+    }
+}

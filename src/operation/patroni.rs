@@ -1,0 +1,349 @@
+//! What Patroni does when it is asked: switchover, restart, reinitialization, pause.
+
+use serde_json::{Value, json};
+
+use super::{Arg, Confirm, On, Operation, allowed, instance, may_forward, of_operator, spokesman, view};
+use crate::fleet::Entry;
+use crate::fleet::cluster::Role;
+use crate::id::Text;
+use crate::metric::lsn::Bytes;
+use crate::metric::vitals::Vitals;
+use crate::metric::{Rows, SurveyId};
+use crate::run::expect::Expect;
+use crate::run::{Aim, Deal, Looked, Step};
+use crate::work::entry::Light;
+use crate::work::order::{Method, Order};
+use crate::work::patroni::{PatroniView, Peer};
+use crate::work::probe::{Answer, Probe};
+
+/// A switchover is seen within this, and the old primary follows.
+pub(super) const HANDED_OVER_S: u32 = 120;
+/// Further behind than this, and a switchover takes its time.
+const FAR: Bytes = Bytes(16 << 20);
+
+pub(super) const SWITCHOVER: Operation = Operation {
+    id: "switchover",
+    title: "switch over",
+    doc: "Hands the primary's part over to a standby; with `at` at that time.",
+    keys: &["x s"],
+    on: On::Cluster,
+    confirm: Confirm::Yes,
+    args: &[
+        Arg { name: "to", doc: "the member that takes over; the best one by itself", required: false },
+        Arg { name: "at", doc: "when, such as 2026-11-25T03:00+00:00; at once by itself", required: false },
+    ],
+    proof: "the member leads on a new timeline and all others follow, by Patroni's word; scheduled: Patroni lists it",
+    undo: "switching back; scheduled: `switchover-cancel`",
+    aim: ask_patroni,
+    consider: switch_over,
+};
+
+pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
+    id: "switchover-cancel",
+    title: "cancel the scheduled switchover",
+    doc: "Takes back a switchover that waits for its time.",
+    keys: &["x S"],
+    on: On::Cluster,
+    confirm: Confirm::Yes,
+    args: &[],
+    proof: "Patroni lists no switchover any more",
+    undo: "scheduling it again",
+    aim: ask_patroni,
+    consider: cancel_switchover,
+};
+
+pub(super) const RESTART: Operation = Operation {
+    id: "restart",
+    title: "restart Postgres",
+    doc: "Restarts Postgres of one member in place, by Patroni.",
+    keys: &["x r"],
+    on: On::Member,
+    confirm: Confirm::Yes,
+    args: &[],
+    proof: "the server's own start time",
+    undo: "nothing: a restart is over when it is done",
+    aim: ask_member,
+    consider: restart,
+};
+
+pub(super) const REINITIALIZE: Operation = Operation {
+    id: "reinitialize",
+    title: "reinitialize",
+    doc: "Throws a standby's data away and copies it anew from the primary.",
+    keys: &["x R"],
+    on: On::Member,
+    confirm: Confirm::Name,
+    args: &[],
+    proof: "the new server's own start time",
+    undo: "nothing: the old copy is gone",
+    aim: ask_member,
+    consider: reinitialize,
+};
+
+pub(super) const PAUSE: Operation = Operation {
+    id: "patroni-pause",
+    title: "pause Patroni",
+    doc: "Turns automatic failover off for the whole cluster.",
+    keys: &["x p"],
+    on: On::Cluster,
+    confirm: Confirm::Yes,
+    args: &[],
+    proof: "Patroni's own word",
+    undo: "`patroni-resume`",
+    aim: ask_patroni,
+    consider: pause,
+};
+
+pub(super) const RESUME: Operation = Operation {
+    id: "patroni-resume",
+    title: "resume Patroni",
+    doc: "Turns automatic failover on again.",
+    keys: &["x P"],
+    on: On::Cluster,
+    confirm: Confirm::Yes,
+    args: &[],
+    proof: "Patroni's own word",
+    undo: "`patroni-pause`",
+    aim: ask_patroni,
+    consider: resume,
+};
+
+fn ask_patroni(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    of_operator(entry)?;
+    let member = spokesman(entry)?;
+    Ok(std::iter::once(Probe::Patroni(instance(aim, &member))).chain(may_forward(&aim.cluster)).collect())
+}
+
+fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    let mut probes = ask_patroni(entry, aim)?;
+    let member = instance(aim, member_of(aim)?);
+    probes.push(Probe::Sample { instance: member, surveys: vec![SurveyId::Vitals] });
+    Ok(probes)
+}
+
+fn member_of(aim: &Aim) -> Result<&Text, String> {
+    aim.member.as_ref().ok_or_else(|| "it is done to one member: name it, or put the cursor on it".into())
+}
+
+fn call(aim: &Aim, member: &Text, method: Method, path: &str, body: Value) -> Order {
+    Order::Patroni { instance: instance(aim, member), method, path: path.into(), body }
+}
+
+/// Why a member cannot take over; none if it can.
+pub(super) fn unfit(view: &PatroniView, peer: &Peer) -> Option<String> {
+    if peer.role == Role::Primary {
+        Some("it leads already".into())
+    } else if !peer.is_running() {
+        Some(format!("it is {}", peer.state))
+    } else if peer.nofailover {
+        Some("it is tagged nofailover".into())
+    } else if view.is_synchronous() && !peer.synchronous {
+        Some("it is not synchronous, and synchronous mode allows only those".into())
+    } else {
+        None
+    }
+}
+
+fn leader(view: &PatroniView) -> Result<&Peer, String> {
+    view.leader()
+        .ok_or_else(|| "no member leads: there is nothing to switch over from (a failover is another thing)".into())
+}
+
+fn candidate<'a>(view: &'a PatroniView, asked: Option<&Text>) -> Result<&'a Peer, String> {
+    if let Some(name) = asked {
+        let peer = view.peer(name).ok_or_else(|| {
+            let names: Vec<&str> = view.members.iter().map(|peer| &*peer.name).collect();
+            format!("there is no member {name}; there are {}", names.join(", "))
+        })?;
+        return match unfit(view, peer) {
+            Some(why) => Err(format!("{name} cannot take over: {why}")),
+            None => Ok(peer),
+        };
+    }
+    let fit = view.members.iter().filter(|peer| unfit(view, peer).is_none());
+    fit.min_by_key(|peer| peer.lag.unwrap_or(Bytes(u64::MAX))).ok_or_else(|| {
+        let why = view.members.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, unfit(view, peer)?)));
+        format!("no member can take over ({})", why.collect::<Vec<_>>().join("; "))
+    })
+}
+
+fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    let view = view(looked)?;
+    let leader = leader(view)?;
+    let to = candidate(view, aim.args.get("to"))?;
+    if let Some(waits) = &view.switchover {
+        return Err(format!("a switchover waits already, at {}: cancel it first", waits.at));
+    }
+    lights.push(Light::green(format!("{} leads on timeline {}", leader.name, shown(leader.timeline))));
+    lights.push(match to.lag {
+        Some(lag) if lag <= FAR => Light::green(format!("{} is {} B behind", to.name, lag.0)),
+        Some(lag) => Light::amber(format!("{} is {} B behind: writes stop until it has caught up", to.name, lag.0)),
+        None => Light::amber(format!("Patroni cannot tell how far {} is behind", to.name)),
+    });
+    if view.pause {
+        lights.push(Light::amber("Patroni is paused: it does what is asked, and nothing by itself"));
+    }
+    let others = view.members.iter().filter(|peer| peer.role != Role::Primary && !peer.is_running());
+    lights.extend(others.map(|peer| Light::amber(format!("{} is {}", peer.name, peer.state))));
+    let mut body = json!({"leader": &*leader.name, "candidate": &*to.name});
+    let at = aim.args.get("at");
+    let expect = match at {
+        Some(at) => {
+            at.parse::<jiff::Timestamp>().map_err(|_unreadable| {
+                format!("{at:?} is no moment with its offset; write it like 2026-11-25T03:00:00+00:00")
+            })?;
+            body["scheduled_at"] = json!(&**at);
+            Expect::Scheduled { instance: instance(aim, &leader.name), waits: true }
+        }
+        None => Expect::Leader { instance: instance(aim, &to.name), timeline: leader.timeline },
+    };
+    let undo = match at {
+        Some(_) => format!("pgdeck do switchover-cancel {}", aim.cluster),
+        None => format!("pgdeck do switchover {} to={}", aim.cluster, leader.name),
+    };
+    Ok(Deal {
+        lights,
+        steps: vec![Step {
+            order: call(aim, &leader.name, Method::Post, "/switchover", body),
+            expect,
+            within_s: HANDED_OVER_S,
+        }],
+        undo,
+        downtime: "writes stop for a few seconds, and every client reconnects".into(),
+        by_name: false,
+    })
+}
+
+fn shown(timeline: Option<u32>) -> String {
+    timeline.map_or_else(|| "unknown".into(), |timeline| timeline.to_string())
+}
+
+fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let right = allowed(looked)?;
+    let view = view(looked)?;
+    let waits = view.switchover.as_ref().ok_or("no switchover waits")?;
+    let leader = leader(view)?;
+    let lights = vec![right, Light::green(format!("a switchover waits for {}", waits.at))];
+    let step = Step {
+        order: call(aim, &leader.name, Method::Delete, "/switchover", Value::Null),
+        expect: Expect::Scheduled { instance: instance(aim, &leader.name), waits: false },
+        within_s: 30,
+    };
+    let undo = format!("pgdeck do switchover {} at={}", aim.cluster, waits.at);
+    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false })
+}
+
+fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String> {
+    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Sample { .. }).then_some(answer));
+    match found {
+        Some(Ok(Answer::Sample(rows))) => match rows.first() {
+            Some((_, Ok(Rows::Vitals(vitals)))) => Ok(vitals),
+            Some((_, Err(fault))) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
+            _ => Err(format!("{member} answered nothing")),
+        },
+        Some(Err(fault)) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
+        _ => Err(format!("{member} was not asked")),
+    }
+}
+
+fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    let view = view(looked)?;
+    let member = member_of(aim)?;
+    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
+    let vitals = vitals(looked, member)?;
+    lights.push(Light::green(format!("Postgres of {member} runs since {}", vitals.started)));
+    let leads = peer.role == Role::Primary;
+    lights.push(if leads {
+        Light::amber(format!("{member} leads: writes stop until it is back, and every client reconnects"))
+    } else if peer.synchronous {
+        Light::amber(format!("{member} is synchronous: commits wait until Patroni has chosen another, or it is back"))
+    } else {
+        Light::green(format!("{member} is a standby that nobody waits for"))
+    });
+    if let Some(age) = vitals.oldest_transaction.filter(|age| *age > 300.0) {
+        lights.push(Light::amber(format!("a transaction is open for {age:.0} s: it is rolled back")));
+    }
+    let downtime = if leads {
+        "writes stop for some seconds, and every client reconnects"
+    } else {
+        "readers of that member reconnect"
+    };
+    let step = Step {
+        order: call(aim, member, Method::Post, "/restart", json!({})),
+        expect: Expect::Restarted { instance: instance(aim, member), after: vitals.started },
+        within_s: 120,
+    };
+    let undo = "nothing: it runs again, or Patroni's log tells why not".into();
+    Ok(Deal { lights, steps: vec![step], undo, downtime: downtime.into(), by_name: false })
+}
+
+fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    let view = view(looked)?;
+    let member = member_of(aim)?;
+    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
+    if peer.role == Role::Primary {
+        return Err(format!("{member} leads: only a standby can be copied anew"));
+    }
+    leader(view)?;
+    let vitals = vitals(looked, member)?;
+    lights.push(Light::green(format!("{member} is {}", peer.state)));
+    if view.pause {
+        return Err("Patroni is paused: it would not copy anything; resume it first".into());
+    }
+    let rest = view.members.iter().filter(|other| other.role != Role::Primary && other.name != *member);
+    let rest = rest.filter(|other| other.is_running()).count();
+    lights.push(match rest {
+        0 => Light::amber("it is the only standby: until it is copied there is none to fail over to"),
+        n => Light::green(format!("{n} more standby(s) run")),
+    });
+    let step = Step {
+        order: call(aim, member, Method::Post, "/reinitialize", json!({"force": true})),
+        expect: Expect::Restarted { instance: instance(aim, member), after: vitals.started },
+        within_s: 3_600,
+    };
+    let undo = "nothing: the old copy is gone, the new one comes from the primary".into();
+    let downtime = "readers of that member, until it is copied".into();
+    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true })
+}
+
+fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let right = allowed(looked)?;
+    let view = view(looked)?;
+    if view.pause {
+        return Err("Patroni is paused already".into());
+    }
+    let lights =
+        vec![right, Light::amber("automatic failover is off until it is resumed: a primary that dies stays dead")];
+    set_pause(aim, view, lights, true)
+}
+
+fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    let view = view(looked)?;
+    if !view.pause {
+        return Err("Patroni is not paused".into());
+    }
+    lights.push(match view.leader() {
+        Some(leader) => Light::green(format!("{} leads", leader.name)),
+        None => Light::amber("no member leads: Patroni will choose one at once"),
+    });
+    set_pause(aim, view, lights, false)
+}
+
+fn set_pause(aim: &Aim, view: &PatroniView, lights: Vec<Light>, paused: bool) -> Result<Deal, String> {
+    let any = || view.members.iter().find(|peer| peer.is_running());
+    let asked = view.leader().or_else(any).ok_or("no member runs: there is no Patroni to ask")?;
+    // `null` takes the key away, as patronictl does.
+    let body = if paused { json!({"pause": true}) } else { json!({"pause": null}) };
+    let step = Step {
+        order: call(aim, &asked.name, Method::Patch, "/config", body),
+        expect: Expect::Pause { instance: instance(aim, &asked.name), paused },
+        within_s: 60,
+    };
+    let verb = if paused { "resume" } else { "pause" };
+    let undo = format!("pgdeck do patroni-{verb} {}", aim.cluster);
+    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false })
+}

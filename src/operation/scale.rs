@@ -1,0 +1,190 @@
+//! More or fewer members.
+
+use serde_json::json;
+
+use super::{Arg, Confirm, On, Operation, allowed, instance, may, may_forward, objects, of_operator, spokesman, view};
+use crate::fleet::Entry;
+use crate::fleet::cluster::Cluster;
+use crate::id::Text;
+use crate::run::expect::Expect;
+use crate::run::{Aim, Deal, Looked, Step};
+use crate::work::entry::Light;
+use crate::work::order::{Method, Order};
+use crate::work::patroni::PatroniView;
+use crate::work::probe::Probe;
+
+pub(super) const SCALE: Operation = Operation {
+    id: "scale",
+    title: "scale",
+    doc: "Changes how many members the cluster has; a primary that would go hands over first.",
+    keys: &["x n"],
+    on: On::Cluster,
+    confirm: Confirm::Yes,
+    args: &[Arg { name: "instances", doc: "how many members there shall be", required: true }],
+    proof: "every member runs and streams, by Patroni's word",
+    undo: "scaling back",
+    aim,
+    consider,
+};
+
+/// A new member copies the whole database first.
+const WITHIN_S: u32 = 600;
+
+fn wanted(aim: &Aim) -> Result<u32, String> {
+    let text = aim.args.get("instances").map_or("", |text| &**text);
+    text.parse().ok().filter(|n| *n <= 100).ok_or_else(|| format!("{text:?} is no number of members: write 0 to 100"))
+}
+
+fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    of_operator(entry)?;
+    wanted(aim)?;
+    let mut probes =
+        vec![Probe::Objects(aim.cluster.clone()), may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls")];
+    if let Ok(member) = spokesman(entry) {
+        probes.push(Probe::Patroni(instance(aim, &member)));
+        probes.extend(may_forward(&aim.cluster));
+    }
+    Ok(probes)
+}
+
+fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let count = wanted(aim)?;
+    let mut lights = vec![allowed(looked)?];
+    let objects = objects(looked)?;
+    let cluster = &objects.cluster;
+    let now = cluster.spec.instances.ok_or("its CR does not say how many members there are")?;
+    if now == count {
+        return Err(format!("it has {now} members already"));
+    }
+    lights.extend(limits(
+        objects.limits,
+        objects.annotations.contains_key("acid.zalan.do/ignore-instance-limits"),
+        count,
+    ));
+    lights.push(taken_up(cluster, now));
+    lights.push(busy(cluster));
+    // Without a member that runs there is nobody to ask, and nobody to hand over.
+    let view = view(looked).ok();
+    lights.extend(view.and_then(|view| synchronous(view, count)));
+    let mut steps = Vec::new();
+    let mut primary = view.and_then(PatroniView::leader).map(|leader| leader.name.clone());
+    if count < now {
+        lights.extend(leaving(cluster, count));
+        if let Some(step) = view.map(|view| hand_over(aim, view, count)).transpose()?.flatten() {
+            lights.push(Light::amber("the primary is among them: it hands over first, and clients reconnect"));
+            if let Expect::Leader { instance, .. } = &step.expect {
+                primary = Some(instance.member.clone());
+            }
+            steps.push(step);
+        }
+    }
+    let patch = json!({"spec": {"numberOfInstances": count}});
+    let (uid, version) = (cluster.uid.clone().unwrap_or_else(|| "".into()), objects.version.clone());
+    steps.push(Step {
+        order: Order::Patch { cluster: aim.cluster.clone(), uid, version, patch },
+        expect: Expect::Members {
+            cluster: aim.cluster.clone(),
+            count,
+            primary: primary.filter(|_| count > 0).map(|primary| instance(aim, &primary)),
+        },
+        within_s: WITHIN_S,
+    });
+    let downtime = if steps.len() > 1 { "writes stop for a few seconds while the primary hands over" } else { "none" };
+    Ok(Deal {
+        lights,
+        steps,
+        undo: format!("pgdeck do scale {} {now}", aim.cluster),
+        downtime: if count == 0 { "the whole database".into() } else { downtime.into() },
+        by_name: count == 0,
+    })
+}
+
+/// The operator forces the number between its limits, without a word.
+fn limits((least, most): (Option<u32>, Option<u32>), ignored: bool, count: u32) -> Option<Light> {
+    if ignored {
+        return None;
+    }
+    let beyond = match (least, most) {
+        (Some(least), _) if count < least => format!("fewer than the operator's min_instances ({least})"),
+        (_, Some(most)) if count > most => format!("more than the operator's max_instances ({most})"),
+        _ => return None,
+    };
+    Some(Light::red(format!("{count} is {beyond}: it would be changed back without a word")))
+}
+
+/// Two patches in a gap: the operator may lose the first.
+fn taken_up(cluster: &Cluster, now: u32) -> Light {
+    match &cluster.workload {
+        Some(set) if set.replicas == now => {
+            Light::green(format!("the operator has taken up the last change: {now} members"))
+        }
+        Some(set) => Light::red(format!(
+            "an earlier change is not taken up yet: the CR asks for {now}, the StatefulSet for {}; wait for it",
+            set.replicas
+        )),
+        None => Light::red("there is no StatefulSet: the operator has not made the cluster yet"),
+    }
+}
+
+fn busy(cluster: &Cluster) -> Light {
+    match cluster.status.as_deref() {
+        Some("Running") => Light::green("the operator says Running"),
+        Some(word) => Light::amber(format!("the operator says {word}: it may take the change up late")),
+        None => Light::amber("the operator has said nothing yet: it may take the change up late"),
+    }
+}
+
+fn synchronous(view: &PatroniView, count: u32) -> Option<Light> {
+    if !view.is_synchronous() || count > 1 {
+        return None;
+    }
+    let strict = view.config["synchronous_mode_strict"].as_bool().unwrap_or(false);
+    Some(if strict && count > 0 {
+        Light::red("synchronous_mode_strict is on: with one member every commit would hang")
+    } else {
+        Light::amber(
+            "synchronous mode is on: with one member commits wait for nobody, and no standby is there to fail over to",
+        )
+    })
+}
+
+/// Who goes: a StatefulSet takes the highest ordinals away.
+fn leaving(cluster: &Cluster, count: u32) -> Vec<Light> {
+    let names = cluster.members.iter().map(|member| &member.name);
+    let leaving: Vec<&str> = names.filter(|name| goes(name, count)).map(|name| &**name).collect();
+    let mut lights = vec![Light::amber(format!("these members go: {}", leaving.join(", ")))];
+    lights.push(Light::amber(
+        "their volumes stay, unless the operator is configured otherwise: scaling up again finds old data there",
+    ));
+    lights
+}
+
+fn goes(member: &str, count: u32) -> bool {
+    let ordinal = member.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<u32>().ok());
+    ordinal.is_some_and(|ordinal| ordinal >= count)
+}
+
+/// The step that keeps the primary: to the best member that stays.
+fn hand_over(aim: &Aim, view: &PatroniView, count: u32) -> Result<Option<Step>, String> {
+    let Some(leader) = view.leader().filter(|leader| goes(&leader.name, count)) else { return Ok(None) };
+    if count == 0 {
+        return Ok(None);
+    }
+    let stays = |peer: &&crate::work::patroni::Peer| !goes(&peer.name, count) && peer.name != leader.name;
+    let fit = view.members.iter().filter(stays).filter(|peer| super::patroni::unfit(view, peer).is_none());
+    let best = fit.min_by_key(|peer| peer.lag);
+    let Some(best) = best else {
+        return Err(format!("the primary {} would go, and no member that stays can take over from it", leader.name));
+    };
+    let body = json!({"leader": &*leader.name, "candidate": &*best.name});
+    Ok(Some(Step {
+        order: Order::Patroni {
+            instance: instance(aim, &leader.name),
+            method: Method::Post,
+            path: Text::from("/switchover"),
+            body,
+        },
+        expect: Expect::Leader { instance: instance(aim, &best.name), timeline: leader.timeline },
+        within_s: super::patroni::HANDED_OVER_S,
+    }))
+}

@@ -1,0 +1,152 @@
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::fault::Fault;
+use crate::fleet::cluster::{Cluster, Workload};
+use crate::run::Deal;
+use crate::work::entry::Colour;
+
+fn id() -> ClusterId {
+    ClusterId { plane: PlaneId::Kubernetes("t".into()), namespace: "d".into(), name: "shop".into() }
+}
+
+fn aim(args: &[(&str, &str)]) -> Aim {
+    let args = args.iter().map(|(name, value)| (Text::from(*name), Text::from(*value))).collect();
+    Aim { cluster: id(), uid: Some("u".into()), member: None, args }
+}
+
+/// Three members, the first of them leads; `patch` is merged into Patroni's configuration.
+fn patroni(leader: u32, config: serde_json::Value) -> Looked {
+    let member = |n: u32| {
+        let role = if n == leader { "leader" } else { "replica" };
+        json!({"name": format!("shop-{n}"), "role": role, "state": "running", "timeline": 1, "lag": n})
+    };
+    let cluster = json!({"members": [member(0), member(1), member(2)], "pause": config["pause"]});
+    let asked = InstanceId { cluster: id(), member: "shop-0".into() };
+    (Probe::Patroni(asked), Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, config)))))
+}
+
+fn looked(leader: u32, config: serde_json::Value, change: impl FnOnce(&mut Objects)) -> Vec<Looked> {
+    let mut cluster = Cluster::named(id(), Origin::Resource);
+    cluster.uid = Some("u".into());
+    cluster.status = Some("Running".into());
+    cluster.spec.instances = Some(3);
+    let (image, update_revision) = (None, None);
+    let archive_env = BTreeMap::new();
+    cluster.workload = Some(Workload { uid: "w".into(), replicas: 3, ready: 3, image, update_revision, archive_env });
+    let mut objects = Objects { cluster, version: "7".into(), annotations: BTreeMap::new(), limits: (None, None) };
+    change(&mut objects);
+    let right = may(&id(), "patch", "acid.zalan.do", "postgresqls");
+    vec![
+        (Probe::Objects(id()), Ok(Answer::Objects(Box::new(objects)))),
+        patroni(leader, config),
+        (right, Ok(Answer::May(true))),
+    ]
+}
+
+fn scale(count: &str, looked: &[Looked]) -> Result<Deal, String> {
+    (scale::SCALE.consider)(&aim(&[("instances", count)]), looked)
+}
+
+fn red(deal: &Deal) -> Vec<&str> {
+    deal.lights.iter().filter(|light| light.colour == Colour::Red).map(|light| &*light.text).collect()
+}
+
+#[test]
+fn every_row_says_what_it_needs_to_say() {
+    for operation in OPERATIONS {
+        assert!(operation.doc.ends_with('.') && !operation.proof.is_empty() && !operation.undo.is_empty());
+        assert!(!operation.keys.is_empty(), "{} has no key", operation.id);
+    }
+}
+
+#[test]
+fn arguments_are_read_in_order_or_by_name() {
+    let read = |words: &[&str]| patroni::SWITCHOVER.read(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(read(&["shop-1"]).unwrap()["to"].as_ref(), "shop-1");
+    assert_eq!(read(&["at=2026-11-25T03:00+00:00"]).unwrap()["at"].as_ref(), "2026-11-25T03:00+00:00");
+    assert!(read(&["a", "b", "c"]).unwrap_err().contains("takes no argument"));
+    assert!(scale::SCALE.read(&[]).unwrap_err().contains("how many members"));
+}
+
+#[test]
+fn scaling_up_is_one_patch() {
+    let deal = scale("5", &looked(0, json!({}), |_| ())).unwrap();
+    assert_eq!((deal.colour(), deal.steps.len()), (Colour::Green, 1));
+    assert_eq!(deal.steps[0].order.body().unwrap(), &json!({"spec": {"numberOfInstances": 5}}));
+    assert!(scale("3", &looked(0, json!({}), |_| ())).unwrap_err().contains("3 members already"));
+}
+
+#[test]
+fn a_primary_that_would_go_hands_over_first() {
+    let deal = scale("2", &looked(2, json!({}), |_| ())).unwrap();
+    let titles: Vec<String> = deal.steps.iter().map(|step| step.order.title()).collect();
+    assert_eq!(titles, ["POST /switchover on shop-2", "patch postgresql d/shop"]);
+    assert_eq!(deal.steps[0].order.body().unwrap()["candidate"], "shop-0");
+    assert_eq!(scale("2", &looked(0, json!({}), |_| ())).unwrap().steps.len(), 1);
+    // In synchronous mode only a synchronous standby may take over, and none is.
+    let refused = scale("2", &looked(2, json!({"synchronous_mode": true}), |_| ())).unwrap_err();
+    assert!(refused.contains("shop-2 would go"), "{refused}");
+}
+
+#[test]
+fn what_would_hang_commits_or_be_lost_is_red() {
+    let strict = json!({"synchronous_mode": true, "synchronous_mode_strict": true});
+    let deal = scale("1", &looked(0, strict, |_| ())).unwrap();
+    assert!(red(&deal)[0].contains("every commit would hang"));
+    let behind = looked(0, json!({}), |objects| objects.cluster.workload.as_mut().unwrap().replicas = 2);
+    assert!(red(&scale("5", &behind).unwrap())[0].contains("not taken up yet"));
+    let limited = looked(0, json!({}), |objects| objects.limits = (None, Some(4)));
+    assert!(red(&scale("5", &limited).unwrap())[0].contains("max_instances (4)"));
+    let ignored = looked(0, json!({}), |objects| {
+        objects.limits = (None, Some(4));
+        objects.annotations.insert("acid.zalan.do/ignore-instance-limits".into(), "true".into());
+    });
+    assert!(red(&scale("5", &ignored).unwrap()).is_empty());
+}
+
+#[test]
+fn scaling_to_nothing_must_be_typed() {
+    let deal = scale("0", &looked(0, json!({}), |_| ())).unwrap();
+    assert!(deal.by_name && deal.downtime.contains("whole"));
+}
+
+#[test]
+fn a_missing_right_is_named() {
+    let mut looked = looked(0, json!({}), |_| ());
+    looked.last_mut().unwrap().1 = Ok(Answer::May(false));
+    assert!(scale("5", &looked).unwrap_err().contains("patch postgresqls.acid.zalan.do"));
+}
+
+#[test]
+fn a_switchover_takes_the_best_candidate_or_says_why_not() {
+    let consider = |args: &[(&str, &str)], config| (patroni::SWITCHOVER.consider)(&aim(args), &[patroni(0, config)]);
+    let deal = consider(&[], json!({})).unwrap();
+    assert_eq!(deal.steps[0].order.body().unwrap(), &json!({"leader": "shop-0", "candidate": "shop-1"}));
+    let refused = consider(&[("to", "shop-0")], json!({})).unwrap_err();
+    assert_eq!(refused, "shop-0 cannot take over: it leads already");
+    assert!(consider(&[("to", "shop-9")], json!({})).unwrap_err().contains("there are shop-0, shop-1, shop-2"));
+    assert!(consider(&[], json!({"synchronous_mode": true})).unwrap_err().contains("not synchronous"));
+    assert!(consider(&[("at", "tomorrow")], json!({})).unwrap_err().contains("write it like"));
+    let scheduled = consider(&[("at", "2026-11-25T03:00:00+00:00")], json!({})).unwrap();
+    assert!(scheduled.undo.contains("switchover-cancel"));
+}
+
+#[test]
+fn a_pause_is_amber_and_not_repeated() {
+    let deal = (patroni::PAUSE.consider)(&aim(&[]), &[patroni(0, json!({}))]).unwrap();
+    assert_eq!(deal.colour(), Colour::Amber);
+    let again = (patroni::PAUSE.consider)(&aim(&[]), &[patroni(0, json!({"pause": true}))]);
+    assert!(again.unwrap_err().contains("already"));
+    assert!((patroni::RESUME.consider)(&aim(&[]), &[patroni(0, json!({}))]).is_err());
+}
+
+#[test]
+fn a_patroni_that_does_not_answer_refuses_with_its_fault() {
+    let asked = Probe::Patroni(InstanceId { cluster: id(), member: "shop-0".into() });
+    let fault = Fault::Unreachable { what: "Patroni of shop-0".into(), why: "refused".into() };
+    let refused = (patroni::PAUSE.consider)(&aim(&[]), &[(asked, Err(fault))]).unwrap_err();
+    assert!(refused.contains("cannot be reached: refused; check the address"), "{refused}");
+}

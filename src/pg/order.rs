@@ -1,0 +1,31 @@
+//! One statement that changes something, on a connection of its own.
+
+use super::Reached;
+use super::connect::{self, ORDERS};
+use super::fault;
+use crate::fault::Fault;
+use crate::work::order::Statement;
+
+/// Sends it, once. Gives what was done; a statement that found nothing to do is a fault.
+pub async fn carry_out(reached: Reached, statement: &Statement) -> Result<String, Fault> {
+    let what = reached.what.clone();
+    let session = connect::open(reached, ORDERS).await?;
+    let sent = tokio::time::timeout(ORDERS.statement_timeout * 2, session.client.query(&statement.sql(), &[])).await;
+    let rows = sent
+        .map_err(|_elapsed| Fault::TimedOut { what: what.to_string(), after: ORDERS.statement_timeout * 2 })?
+        .map_err(|error| fault::of_order(&what, statement, &error))?;
+    let Some(row) = rows.first() else {
+        let gone = match statement {
+            Statement::PauseReplay | Statement::ResumeReplay => format!("a standby at {what}"),
+            Statement::Cancel { pid, .. } | Statement::Terminate { pid, .. } => format!("backend {pid} of {what}"),
+        };
+        return Err(Fault::Gone { what: gone });
+    };
+    // The functions about replay give nothing back; those about backends whether the signal was sent.
+    match row.try_get::<_, bool>(0) {
+        Ok(false) => {
+            Err(Fault::Refused { what: what.to_string(), why: "the server could not signal the backend".into() })
+        }
+        Ok(true) | Err(_) => Ok("the server took it".into()),
+    }
+}

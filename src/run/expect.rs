@@ -1,0 +1,228 @@
+//! What proves an order: which question is asked, and what its answer means.
+
+use jiff::Timestamp;
+
+use super::Looked;
+use crate::fault::Fault;
+use crate::fleet::cluster::{Cluster, Role};
+use crate::id::{ClusterId, InstanceId, Text};
+use crate::metric::activity::Backend;
+use crate::metric::replication::WalSender;
+use crate::metric::vitals::{Replay, Vitals};
+use crate::metric::{Rows, SurveyId};
+use crate::work::patroni::PatroniView;
+use crate::work::probe::{Answer, Objects, Probe};
+
+/// An effect to be seen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expect {
+    /// So many members, each of them running by Patroni's word, and all but the primary streaming by the primary's.
+    Members { cluster: ClusterId, count: u32, primary: Option<InstanceId> },
+    /// That member leads, on a timeline after `timeline`, and all others follow.
+    Leader { instance: InstanceId, timeline: Option<u32> },
+    /// Patroni is paused, or not.
+    Pause { instance: InstanceId, paused: bool },
+    /// A switchover waits, or none.
+    Scheduled { instance: InstanceId, waits: bool },
+    /// The member's Postgres began after that moment, and leads or streams.
+    Restarted { instance: InstanceId, after: Timestamp },
+    /// Replay is paused, or runs.
+    Replay { instance: InstanceId, paused: bool },
+    /// The query that the backend ran when it was looked at is over.
+    Cancelled { instance: InstanceId, pid: i32, started: Timestamp, query: Text },
+    /// The backend is gone.
+    Terminated { instance: InstanceId, pid: i32, started: Timestamp },
+}
+
+/// What an answer says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// The evidence.
+    Proved(String),
+    /// What is seen instead.
+    NotYet(String),
+    /// It will not come any more.
+    Failed(String),
+}
+
+impl Expect {
+    /// What is asked, the most telling first.
+    pub fn probes(&self) -> Vec<Probe> {
+        let sample =
+            |instance: &InstanceId, survey| Probe::Sample { instance: instance.clone(), surveys: vec![survey] };
+        let probe = match self {
+            Expect::Members { cluster, primary, .. } => {
+                let sampled = primary.iter().map(|primary| sample(primary, SurveyId::Replication));
+                return std::iter::once(Probe::Objects(cluster.clone())).chain(sampled).collect();
+            }
+            Expect::Leader { instance, .. } | Expect::Pause { instance, .. } | Expect::Scheduled { instance, .. } => {
+                Probe::Patroni(instance.clone())
+            }
+            Expect::Restarted { instance, .. } | Expect::Replay { instance, .. } => sample(instance, SurveyId::Vitals),
+            Expect::Cancelled { instance, .. } | Expect::Terminated { instance, .. } => {
+                sample(instance, SurveyId::Activity)
+            }
+        };
+        vec![probe]
+    }
+
+    /// In words, for the offer: what will be waited for.
+    pub fn awaited(&self) -> String {
+        match self {
+            Expect::Members { count, .. } => {
+                format!("{count} members run by Patroni's word, and stream by the primary's")
+            }
+            Expect::Leader { instance, .. } => {
+                format!("{} leads on a new timeline, and all others follow", instance.member)
+            }
+            Expect::Pause { paused: true, .. } => "Patroni says that it is paused".into(),
+            Expect::Pause { paused: false, .. } => "Patroni says that it is not paused".into(),
+            Expect::Scheduled { waits: true, .. } => "Patroni lists the switchover".into(),
+            Expect::Scheduled { waits: false, .. } => "Patroni lists no switchover any more".into(),
+            Expect::Restarted { instance, .. } => {
+                format!("Postgres of {} says that it has just started, and leads or streams", instance.member)
+            }
+            Expect::Replay { paused: true, .. } => "the server says that replay is paused".into(),
+            Expect::Replay { paused: false, .. } => "the server says that replay is not paused".into(),
+            Expect::Cancelled { pid, .. } => format!("backend {pid} runs that query no more"),
+            Expect::Terminated { pid, .. } => format!("backend {pid} is gone"),
+        }
+    }
+
+    /// What the answers say of it.
+    pub fn judge(&self, looked: &[Looked]) -> Judged {
+        let answer = match looked.first() {
+            Some((_, Ok(answer))) => answer,
+            Some((_, Err(fault))) => return Judged::NotYet(fault.to_string()),
+            None => return Judged::NotYet("nothing was answered".into()),
+        };
+        match (self, answer) {
+            (Expect::Members { count, primary, .. }, Answer::Objects(objects)) => match members(objects, *count) {
+                Judged::Proved(said) if primary.is_some() => streaming(&said, objects, *count, looked.get(1)),
+                judged => judged,
+            },
+            (Expect::Leader { instance, timeline }, Answer::Patroni(view)) => leader(view, &instance.member, *timeline),
+            (Expect::Pause { paused, .. }, Answer::Patroni(view)) => {
+                let said = if view.pause { "Patroni is paused" } else { "Patroni is not paused" };
+                when(view.pause == *paused, said)
+            }
+            (Expect::Scheduled { waits, .. }, Answer::Patroni(view)) => match &view.switchover {
+                Some(switchover) => when(*waits, format!("Patroni lists a switchover at {}", switchover.at)),
+                None => when(!waits, "Patroni lists no switchover"),
+            },
+            (Expect::Restarted { after, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
+                let streams = !vitals.in_recovery || vitals.receiver.is_some();
+                let how = if streams { "" } else { ", and does not stream yet" };
+                when(vitals.started > *after && streams, format!("Postgres runs since {}{how}", vitals.started))
+            }),
+            (Expect::Replay { paused, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| replay(vitals, *paused)),
+            (Expect::Cancelled { pid, started, query, .. }, Answer::Sample(rows)) => {
+                of_backend(rows, *pid, *started, |backend| {
+                    let still = backend.state.as_deref() == Some("active") && backend.query == *query;
+                    let state = backend.state.as_deref().unwrap_or("in an unknown state");
+                    when(!still, format!("backend {pid} is {state}"))
+                })
+            }
+            (Expect::Terminated { pid, started, .. }, Answer::Sample(rows)) => {
+                of_backend(rows, *pid, *started, |_| Judged::NotYet(format!("backend {pid} is still there")))
+            }
+            _ => Judged::NotYet("something else was answered".into()),
+        }
+    }
+}
+
+fn when(holds: bool, said: impl Into<String>) -> Judged {
+    if holds { Judged::Proved(said.into()) } else { Judged::NotYet(said.into()) }
+}
+
+fn members(objects: &Objects, count: u32) -> Judged {
+    let Cluster { workload, members, spec, .. } = &objects.cluster;
+    if spec.instances != Some(count) {
+        let said = spec.instances.map_or("none".into(), |n| n.to_string());
+        return Judged::Failed(format!("the CR asks for {said} members now: somebody else changed it"));
+    }
+    let wanted = workload.as_ref().map(|workload| workload.replicas);
+    let runs = |state: &str| matches!(state, "running" | "streaming" | "in archive recovery");
+    let is_well = |member: &&std::sync::Arc<crate::fleet::cluster::Member>| {
+        member.pod.as_ref().is_some_and(|pod| pod.ready && !pod.deleting)
+            && member.patroni.as_ref().is_some_and(|patroni| runs(&patroni.state))
+    };
+    let well = members.iter().filter(is_well).count();
+    let set = wanted.map_or("no StatefulSet".into(), |n| format!("the StatefulSet asks for {n}"));
+    let said = format!("{well} of {} members run; {set}", members.len());
+    when(wanted == Some(count) && members.len() as u64 == u64::from(count) && well == members.len(), said)
+}
+
+/// How many standbys stream, by the primary's `pg_stat_replication`. Who may not ask it has Patroni's word alone, and is told.
+fn streaming(said: &str, objects: &Objects, count: u32, asked: Option<&Looked>) -> Judged {
+    let sample = match asked {
+        Some((_, Ok(Answer::Sample(sample)))) => sample,
+        Some((_, Err(fault @ (Fault::Forbidden { .. } | Fault::AuthExpired { .. })))) => {
+            return Judged::Proved(format!("{said}; whether they stream was not asked in SQL: {fault}"));
+        }
+        Some((_, Err(fault))) => return Judged::NotYet(fault.to_string()),
+        _ => return Judged::NotYet("the primary was not asked".into()),
+    };
+    match sample.first() {
+        Some((_, Ok(Rows::Replication(senders)))) => {
+            // Logical consumers stream too: members alone count.
+            let is_member = |name: &str| objects.cluster.member(name).is_some();
+            let streams = |sender: &&WalSender| sender.state.as_deref() == Some("streaming");
+            let members = senders.iter().filter(streams).filter(|sender| is_member(&sender.application_name));
+            let streaming = members.count() as u64;
+            let wanted = u64::from(count.saturating_sub(1));
+            when(streaming >= wanted, format!("{said}; {streaming} of {wanted} standbys stream"))
+        }
+        Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
+        _ => Judged::NotYet("the primary answered nothing".into()),
+    }
+}
+
+fn leader(view: &PatroniView, expected: &str, before: Option<u32>) -> Judged {
+    let Some(leader) = view.leader() else { return Judged::NotYet("no member leads".into()) };
+    let timeline = leader.timeline.map_or("an unknown timeline".into(), |timeline| format!("timeline {timeline}"));
+    let said = format!("{} leads on {timeline}", leader.name);
+    if *leader.name != *expected {
+        return Judged::NotYet(said);
+    }
+    if before.is_some() && leader.timeline <= before {
+        return Judged::NotYet(said);
+    }
+    let behind: Vec<String> = view
+        .members
+        .iter()
+        .filter(|peer| peer.role != Role::Primary && (!peer.is_running() || peer.timeline != leader.timeline))
+        .map(|peer| format!("{} is {}", peer.name, peer.state))
+        .collect();
+    when(behind.is_empty(), if behind.is_empty() { said } else { format!("{said}; {}", behind.join(", ")) })
+}
+
+fn replay(vitals: &Vitals, paused: bool) -> Judged {
+    match vitals.replay {
+        Replay::NotApplicable => Judged::Failed("it is no standby any more".into()),
+        Replay::Paused => when(paused, "replay is paused"),
+        Replay::PauseRequested => Judged::NotYet("a pause of replay is requested".into()),
+        Replay::Running => when(!paused, "replay runs"),
+    }
+}
+
+type Sample = [(SurveyId, Result<Rows, crate::fault::Fault>)];
+
+fn of_vitals(sample: &Sample, judge: impl Fn(&Vitals) -> Judged) -> Judged {
+    match sample.first() {
+        Some((_, Ok(Rows::Vitals(vitals)))) => judge(vitals),
+        Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
+        _ => Judged::NotYet("nothing was answered".into()),
+    }
+}
+
+fn of_backend(sample: &Sample, pid: i32, started: Timestamp, judge: impl Fn(&Backend) -> Judged) -> Judged {
+    match sample.first() {
+        Some((_, Ok(Rows::Activity(backends)))) => {
+            let found = backends.iter().find(|backend| backend.pid == pid && backend.started == Some(started));
+            found.map_or_else(|| Judged::Proved(format!("backend {pid} is gone")), judge)
+        }
+        Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
+        _ => Judged::NotYet("nothing was answered".into()),
+    }
+}

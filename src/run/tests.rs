@@ -1,0 +1,147 @@
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::*;
+use crate::id::InstanceId;
+use crate::id::PlaneId;
+use crate::work::entry::Light;
+use crate::work::order::Method;
+use crate::work::patroni::PatroniView;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+}
+
+fn instance() -> InstanceId {
+    let cluster = ClusterId { plane: PlaneId::Kubernetes("t".into()), namespace: "d".into(), name: "shop".into() };
+    InstanceId { cluster, member: "shop-0".into() }
+}
+
+/// A pause of Patroni; amber while Patroni is paused already, refused where it does not answer.
+fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let Some((_, Ok(Answer::Patroni(view)))) = looked.first() else { return Err("Patroni does not answer".into()) };
+    let light = if view.pause { Light::amber("paused already") } else { Light::green("not paused") };
+    let body = json!({"pause": true, "by": aim.args.get("by").map(ToString::to_string)});
+    let order = Order::Patroni { instance: instance(), method: Method::Patch, path: "/config".into(), body };
+    let expect = Expect::Pause { instance: instance(), paused: true };
+    let steps = vec![Step { order, expect, within_s: 10 }];
+    Ok(Deal { lights: vec![light], steps, undo: "resume".into(), downtime: "none".into(), by_name: false })
+}
+
+fn view(pause: bool) -> Event {
+    let view = PatroniView { pause, ..PatroniView::default() };
+    Event::Looked(vec![(Probe::Patroni(instance()), Ok(Answer::Patroni(Box::new(view))))])
+}
+
+fn lost() -> Event {
+    let fault = Fault::Unreachable { what: "Patroni".into(), why: "refused".into() };
+    Event::Looked(vec![(Probe::Patroni(instance()), Err(fault))])
+}
+
+fn confirmed() -> Event {
+    Event::Confirmed { how: "y".into(), who: "me".into(), reason: None }
+}
+
+fn offered() -> Run {
+    let aim = Aim { cluster: instance().cluster, uid: None, member: None, args: BTreeMap::new() };
+    let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
+    run.advance(at(0), view(false));
+    assert_eq!(run.phase, Phase::Offered);
+    run
+}
+
+/// Up to where the order is on its way.
+fn sending() -> Run {
+    let mut run = offered();
+    run.advance(at(1), confirmed());
+    run.advance(at(1), view(false));
+    run.advance(at(1), Event::Recorded(Ok(())));
+    assert_eq!(run.phase, Phase::Sending { step: 0 });
+    run
+}
+
+fn kinds(outs: &[Out]) -> Vec<&'static str> {
+    let kind = |out: &Out| match out {
+        Out::Look { .. } => "look",
+        Out::Record(_) => "record",
+        Out::Note(_) => "note",
+        Out::Send(_) => "send",
+    };
+    outs.iter().map(kind).collect()
+}
+
+#[test]
+fn it_is_recorded_before_it_is_sent_and_done_only_when_its_effect_is_seen() {
+    let mut run = offered();
+    assert_eq!(kinds(&run.advance(at(1), confirmed())), ["look"]);
+    assert_eq!(kinds(&run.advance(at(1), view(false))), ["note", "record"]);
+    assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["send"]);
+    assert_eq!(kinds(&run.advance(at(2), Event::Sent(Ok("taken".into())))), ["note", "look"]);
+    assert_eq!(kinds(&run.advance(at(2), view(false))), ["look"]);
+    assert_eq!(run.outcome(), None);
+    assert_eq!(kinds(&run.advance(at(3), view(true))), ["note"]);
+    assert_eq!(run.outcome(), Some(Outcome::Proved));
+}
+
+#[test]
+fn nothing_is_sent_that_the_journal_cannot_keep() {
+    let mut run = offered();
+    run.advance(at(1), confirmed());
+    run.advance(at(1), view(false));
+    let outs = run.advance(at(1), Event::Recorded(Err("disk full".into())));
+    assert_eq!((kinds(&outs), run.outcome()), (vec!["note"], Some(Outcome::Refused)));
+}
+
+#[test]
+fn what_has_changed_since_it_was_shown_is_not_sent() {
+    for changed in [view(true), lost()] {
+        let mut run = offered();
+        run.advance(at(1), confirmed());
+        let outs = run.advance(at(1), changed);
+        assert!(!kinds(&outs).contains(&"record"), "{outs:?}");
+        assert_eq!(run.outcome(), Some(Outcome::Refused));
+    }
+    let mut run = offered();
+    run.advance(at(1), confirmed());
+    run.aim.args.insert("by".into(), "another".into());
+    run.advance(at(1), view(false));
+    assert_eq!(run.outcome(), Some(Outcome::Refused));
+    assert!(run.lines.last().unwrap().text.contains("has changed since it was shown"));
+}
+
+#[test]
+fn a_refusal_is_a_failure_and_a_lost_answer_is_not() {
+    let mut run = sending();
+    let conflict = Fault::Conflict { what: "the CR".into(), why: "it is newer".into() };
+    run.advance(at(2), Event::Sent(Err(conflict)));
+    assert_eq!(run.outcome(), Some(Outcome::Failed));
+
+    let mut run = sending();
+    let lost = Fault::TimedOut { what: "Patroni".into(), after: std::time::Duration::from_secs(1) };
+    assert_eq!(kinds(&run.advance(at(2), Event::Sent(Err(lost)))), ["note", "look"]);
+    run.advance(at(3), view(true));
+    assert_eq!(run.outcome(), Some(Outcome::Proved));
+}
+
+#[test]
+fn what_is_not_seen_in_time_is_unproven_and_says_how_to_go_back() {
+    let mut run = sending();
+    run.advance(at(2), Event::Sent(Ok(String::new())));
+    assert_eq!(kinds(&run.advance(at(11), lost())), ["look"]);
+    run.advance(at(12), view(false));
+    assert_eq!(run.outcome(), Some(Outcome::Unproven));
+    let said: Vec<_> = run.lines.iter().map(|line| &*line.text).collect();
+    assert!(said.iter().any(|line| line.contains("Patroni is not paused")), "{said:?}");
+    assert_eq!(said.last(), Some(&"to go back: resume"));
+}
+
+#[test]
+fn what_is_late_means_nothing_and_what_was_never_confirmed_is_not_journaled() {
+    let mut run = offered();
+    assert_eq!(run.advance(at(1), Event::Sent(Ok(String::new()))), []);
+    assert_eq!(run.phase, Phase::Offered);
+
+    let aim = run.aim.clone();
+    let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
+    assert_eq!((run.advance(at(0), lost()), run.outcome()), (vec![], Some(Outcome::Refused)));
+}

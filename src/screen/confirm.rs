@@ -1,0 +1,205 @@
+//! An order before it is sent, and what comes of it: what was looked at, exactly what would be sent, what proves it.
+//!
+//! ```text
+//! ┌ switchover demo//production/acid-shop ──────────────────────┐
+//! │ ○ allowed: create pods/portforward                          │
+//! │ ▲ acid-shop-1 is 33 MiB behind: writes stop until …         │
+//! │ send   POST /switchover on acid-shop-0                      │
+//! │        {"leader":"acid-shop-0","candidate":"acid-shop-1"}   │
+//! │ await  acid-shop-1 leads on a new timeline, and all follow  │
+//! │ y do it   c copy as command   esc leave                     │
+//! └─────────────────────────────────────────────────────────────┘
+//! ```
+
+use jiff::Timestamp;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::id::Text;
+use crate::present::page::Line;
+use crate::present::{Tone, format};
+use crate::run::{Outcome, Phase, Run};
+use crate::state::State;
+use crate::state::ledger::{Before, scope};
+use crate::theme::Theme;
+use crate::widget::input::Field;
+use crate::widget::{bar, popup};
+use crate::work::entry::Colour;
+
+/// The dialog of one order.
+#[derive(Debug)]
+pub struct Confirm {
+    pub run: Text,
+    /// Where the cluster's name is typed, if it must be.
+    pub field: Field,
+    /// The first line in sight.
+    pub scroll: usize,
+}
+
+/// What can be done about it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answerable {
+    /// `y` sends it.
+    Yes,
+    /// The name, typed, sends it.
+    Name,
+    /// Nothing: it waits for the world, or is over.
+    No,
+    /// It may not be sent, and why.
+    Barred(String),
+}
+
+/// Whether and how it can be confirmed now.
+pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
+    let Some(deal) = run.deal.as_ref().filter(|_| run.phase == Phase::Offered) else { return Answerable::No };
+    let scope = scope(&run.aim.cluster);
+    if deal.colour() == Colour::Red {
+        return Answerable::Barred("a red line refuses it".into());
+    }
+    if let Before::UnderWay(action) = state.ledger.before(&run.aim.cluster, &run.id) {
+        return Answerable::Barred(format!("{action} is under way on this cluster: wait until it is proved"));
+    }
+    if state.settings.read_only {
+        return Answerable::Barred("this pgdeck was started read-only".into());
+    }
+    if state.ledger.armed(&scope, now).is_none() {
+        return Answerable::Barred(format!("READ-ONLY: leave (esc), arm {scope} (W), and ask again"));
+    }
+    let by_name = crate::operation::operation(run.action)
+        .is_some_and(|operation| operation.confirm == crate::operation::Confirm::Name);
+    if deal.by_name || by_name { Answerable::Name } else { Answerable::Yes }
+}
+
+/// Everything there is to say of it.
+pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
+    let mut lines = Vec::new();
+    if run.phase == Phase::Looking {
+        lines.push(Line::blank().with("looking…", Tone::Dim));
+    }
+    if let Some(deal) = &run.deal {
+        if let Before::Unproved(action) = state.ledger.before(&run.aim.cluster, &run.id) {
+            let text = format!("▲ the last order for this cluster, {action}, was not proved: look at it first (O)");
+            lines.push(Line::blank().with(text, Tone::Warn));
+        }
+        for light in &deal.lights {
+            let (mark, tone) = match light.colour {
+                Colour::Green => ("○ ", Tone::Good),
+                Colour::Amber => ("▲ ", Tone::Warn),
+                Colour::Red => ("● ", Tone::Bad),
+            };
+            lines.push(Line::blank().with(mark, tone).outside(&light.text, tone));
+        }
+        lines.push(Line::blank());
+        for step in &deal.steps {
+            lines.push(Line::blank().with("send   ", Tone::Dim).outside(&step.order.title(), Tone::Accent));
+            if let Some(body) = step.order.body() {
+                lines.push(Line::blank().with("       ", Tone::Dim).outside(&body.to_string(), Tone::Normal));
+            }
+            let awaited = format!("{} (at most {} s)", step.expect.awaited(), step.within_s);
+            lines.push(Line::blank().with("await  ", Tone::Dim).outside(&awaited, Tone::Normal));
+        }
+        lines.push(Line::blank().with("cost   ", Tone::Dim).outside(&deal.downtime, Tone::Normal));
+        lines.push(Line::blank().with("undo   ", Tone::Dim).outside(&deal.undo, Tone::Normal));
+    }
+    if !run.lines.is_empty() {
+        lines.push(Line::blank());
+    }
+    for line in &run.lines {
+        let age = format!("{:>6} ", format::age(line.at.duration_since(run.began)));
+        lines.push(Line::blank().with(age, Tone::Dim).outside(&line.text, Tone::Normal));
+    }
+    if let Some(outcome) = run.outcome() {
+        let tone = if outcome == Outcome::Proved { Tone::Good } else { Tone::Bad };
+        lines.push(Line::blank().with(outcome.word(), tone));
+    } else if run.is_under_way() {
+        let took = format::age(now.duration_since(run.began));
+        lines.push(Line::blank().with(format!("{took} so far; esc leaves it running (O lists orders)"), Tone::Dim));
+    }
+    lines
+}
+
+impl Confirm {
+    /// Draws it over the view.
+    pub fn draw(&mut self, state: &State, now: Timestamp, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let Some(run) = state.ledger.get(&self.run) else { return };
+        let lines = lines(state, run, now);
+        let answerable = answerable(state, run, now);
+        let width = area.width.saturating_sub(4).min(110);
+        let wrapped: Vec<Line<()>> = lines.into_iter().flat_map(|line| wrap(line, usize::from(width) - 4)).collect();
+        let wanted = u16::try_from(wrapped.len()).unwrap_or(u16::MAX).saturating_add(3);
+        let subject = run
+            .aim
+            .member
+            .as_ref()
+            .map_or_else(|| run.aim.cluster.to_string(), |member| format!("{}/{member}", run.aim.cluster));
+        let title = format!(" {} {} ", run.action, crate::present::clean(&subject));
+        let inside = popup::open(&title, (width, wanted.min(area.height.saturating_sub(2))), theme, area, buffer);
+        if inside.height == 0 {
+            return;
+        }
+        let height = usize::from(inside.height - 1);
+        self.scroll = self.scroll.min(wrapped.len().saturating_sub(height));
+        // What is under way is followed.
+        if run.is_under_way() || run.outcome().is_some() {
+            self.scroll = wrapped.len().saturating_sub(height);
+        }
+        for (line, y) in wrapped.iter().skip(self.scroll).take(height).zip(inside.y..) {
+            bar::draw(&line.spans, &[], theme, Rect { y, height: 1, ..inside }, buffer);
+        }
+        let foot = Rect { y: inside.bottom() - 1, height: 1, ..inside };
+        match answerable {
+            Answerable::Name => {
+                let prompt = format!("type {} to do it: ", crate::present::clean(&run.aim.cluster.name));
+                self.field.draw(&prompt, theme, foot, buffer);
+            }
+            Answerable::Yes => foot_line("y do it   c copy as command   esc leave", Tone::Key, theme, foot, buffer),
+            Answerable::Barred(why) => foot_line(&format!("{why}   (esc leaves)"), Tone::Warn, theme, foot, buffer),
+            Answerable::No => foot_line("c copy as command   esc leave", Tone::Key, theme, foot, buffer),
+        }
+    }
+}
+
+fn foot_line(text: &str, tone: Tone, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let line: Line<()> = Line::blank().outside(text, tone);
+    bar::draw(&line.spans, &[], theme, area, buffer);
+}
+
+/// A line in pieces that fit; those after the first stand under its text.
+fn wrap(line: Line<()>, width: usize) -> Vec<Line<()>> {
+    if line.width() <= width || line.spans.len() != 2 {
+        return vec![line];
+    }
+    let (head, body) = (line.spans[0].clone(), line.spans[1].clone());
+    let indent = head.text.chars().count();
+    let room = width.saturating_sub(indent).max(10);
+    let mut pieces: Vec<String> = vec![String::new()];
+    for word in body.text.split_inclusive(' ') {
+        let mut rest: Vec<char> = word.chars().collect();
+        while !rest.is_empty() {
+            let last = pieces.last().map_or(0, |piece| piece.chars().count());
+            if last > 0 && last + rest.len() > room {
+                pieces.push(String::new());
+                continue;
+            }
+            let taken: String = rest.drain(..rest.len().min(room)).collect();
+            if let Some(piece) = pieces.last_mut() {
+                piece.push_str(&taken);
+            }
+        }
+    }
+    let lead = |n: usize| {
+        if n == 0 {
+            head.clone()
+        } else {
+            crate::present::page::Span { text: " ".repeat(indent).into(), tone: head.tone }
+        }
+    };
+    pieces
+        .into_iter()
+        .enumerate()
+        .map(|(n, piece)| {
+            let span = crate::present::page::Span { text: piece.into(), tone: body.tone };
+            Line { spans: vec![lead(n), span], key: None }
+        })
+        .collect()
+}

@@ -1,0 +1,110 @@
+//! Orders of this session: those that are offered, under way, and over; and what may be changed at all.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::id::{ClusterId, PlaneId, Text};
+use crate::run::{Outcome, Run};
+
+/// At most so many that are over are kept.
+const KEPT: usize = 200;
+
+/// What is armed on its own: a context, or one group of plain hosts.
+pub type Scope = Text;
+
+/// The scope that a cluster belongs to.
+pub fn scope(cluster: &ClusterId) -> Scope {
+    match &cluster.plane {
+        PlaneId::Kubernetes(context) => context.clone(),
+        PlaneId::Hosts => Text::from(format!("hosts:{}", cluster.name)),
+    }
+}
+
+/// All orders of this session, by their ids, which grow with time.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    runs: BTreeMap<Text, Run>,
+    /// What may be changed, until when.
+    armed: BTreeMap<Scope, Timestamp>,
+}
+
+impl Ledger {
+    /// Takes in a new one.
+    pub fn put(&mut self, run: Run) {
+        if self.runs.len() >= KEPT {
+            let over = self.runs.iter().find(|(_, run)| run.outcome().is_some()).map(|(id, _)| id.clone());
+            over.and_then(|id| self.runs.remove(&id));
+        }
+        self.runs.insert(run.id.clone(), run);
+    }
+
+    /// Forgets one of which nothing was sent.
+    pub fn withdraw(&mut self, id: &str) {
+        if self.runs.get(id).is_some_and(|run| !run.is_under_way() && run.outcome().is_none()) {
+            self.runs.remove(id);
+        }
+    }
+
+    /// The one of that id.
+    pub fn get(&self, id: &str) -> Option<&Run> {
+        self.runs.get(id)
+    }
+
+    /// The one of that id.
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Run> {
+        self.runs.get_mut(id)
+    }
+
+    /// Newest first.
+    pub fn all(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().rev()
+    }
+
+    /// Those that are sent and not proved yet.
+    pub fn under_way(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().filter(|run| run.is_under_way())
+    }
+
+    /// Whether another order for the cluster is under way, or how the last one ended if it was not proved.
+    pub fn before(&self, cluster: &ClusterId, id: &str) -> Before {
+        let mut others = self.runs.values().rev().filter(|run| run.aim.cluster == *cluster && *run.id != *id);
+        if let Some(other) = others.clone().find(|run| run.is_under_way()) {
+            return Before::UnderWay(other.action);
+        }
+        match others.find(|run| run.outcome().is_some_and(|outcome| outcome != Outcome::Refused)) {
+            Some(last) if last.outcome() != Some(Outcome::Proved) => Before::Unproved(last.action),
+            _ => Before::Clear,
+        }
+    }
+
+    /// Lets a scope be changed until then.
+    pub fn arm(&mut self, scope: Scope, until: Timestamp) {
+        self.armed.insert(scope, until);
+    }
+
+    /// Nothing may be changed any more.
+    pub fn disarm(&mut self) {
+        self.armed.clear();
+    }
+
+    /// Until when the scope may be changed; none if it may not.
+    pub fn armed(&self, scope: &str, now: Timestamp) -> Option<Timestamp> {
+        self.armed.get(scope).copied().filter(|until| *until > now)
+    }
+
+    /// What may be changed now, with its end.
+    pub fn armed_now(&self, now: Timestamp) -> impl Iterator<Item = (&Scope, Timestamp)> {
+        self.armed.iter().map(|(scope, until)| (scope, *until)).filter(move |(_, until)| *until > now)
+    }
+}
+
+/// What came before an order for the same cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    Clear,
+    /// One is not proved yet: the next one waits.
+    UnderWay(&'static str),
+    /// The last one failed, or was not proved.
+    Unproved(&'static str),
+}

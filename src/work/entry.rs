@@ -1,0 +1,88 @@
+//! What the journal keeps of an order: who asked for what, what was looked at before, what was sent, and what came of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::order::Order;
+use crate::id::{ClusterId, Text};
+
+/// The version of a line's shape: fields are added within it, never changed.
+pub const SCHEMA: u32 = 1;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    pub schema: u32,
+    pub at: Timestamp,
+    /// The run that the line belongs to: the same in all of its lines.
+    pub run: Text,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum What {
+    /// It was confirmed; on disk before anything is sent.
+    Asked(Box<Asked>),
+    /// A step's order is about to be sent.
+    Sending { step: usize, order: Order },
+    /// It was answered, or not.
+    Answered { step: usize, answer: Option<String>, fault: Option<String> },
+    /// The end.
+    Ended { outcome: &'static str, evidence: Vec<String>, took_ms: i64 },
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Asked {
+    /// The user of the operating system.
+    pub who: Text,
+    pub action: &'static str,
+    pub cluster: ClusterId,
+    /// The CR's uid, or the system identifier of plain hosts.
+    pub uid: Option<Text>,
+    pub member: Option<Text>,
+    pub args: BTreeMap<Text, Text>,
+    pub preflight: Vec<Light>,
+    /// How it was confirmed: `y`, `--yes`, the name that was typed.
+    pub confirm: String,
+    pub reason: Option<String>,
+    pub undo: String,
+}
+
+/// One line of a preflight, with its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Light {
+    pub colour: Colour,
+    pub text: String,
+}
+
+/// What a line of a preflight means for the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// As it should be.
+    Green,
+    /// Somebody must say yes to it.
+    Amber,
+    /// The order is refused.
+    Red,
+}
+
+impl Light {
+    pub fn green(text: impl Into<String>) -> Self {
+        Light { colour: Colour::Green, text: text.into() }
+    }
+
+    pub fn amber(text: impl Into<String>) -> Self {
+        Light { colour: Colour::Amber, text: text.into() }
+    }
+
+    pub fn red(text: impl Into<String>) -> Self {
+        Light { colour: Colour::Red, text: text.into() }
+    }
+}

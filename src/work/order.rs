@@ -1,0 +1,217 @@
+//! Orders: single changes of the world, as they are shown, recorded and sent. What is shown is what is sent.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::id::{ClusterId, InstanceId, PlaneId, Text};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Order {
+    /// A merge patch of the cluster's CR. Refused if the CR is another one (`uid`), or newer than `version`.
+    Patch { cluster: ClusterId, uid: Text, version: Text, patch: Value },
+    /// A call to the REST interface of a member's Patroni.
+    Patroni { instance: InstanceId, method: Method, path: Text, body: Value },
+    /// A statement on an instance.
+    Sql { instance: InstanceId, statement: Statement },
+}
+
+/// An HTTP method of Patroni's REST interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    Post,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    /// As it is sent.
+    pub fn word(self) -> &'static str {
+        match self {
+            Method::Post => "POST",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+/// A statement that changes something. Each finds nothing to do where its subject is another one by now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statement {
+    PauseReplay,
+    ResumeReplay,
+    /// Cancels the query of a backend.
+    Cancel {
+        pid: i32,
+        started: Timestamp,
+    },
+    /// Ends a backend's session.
+    Terminate {
+        pid: i32,
+        started: Timestamp,
+    },
+}
+
+impl Statement {
+    /// The SQL. It answers one row where it did something, none where its subject was not there.
+    pub fn sql(&self) -> String {
+        match self {
+            Statement::PauseReplay => "select pg_wal_replay_pause() where pg_is_in_recovery()".into(),
+            Statement::ResumeReplay => "select pg_wal_replay_resume() where pg_is_in_recovery()".into(),
+            Statement::Cancel { pid, started } => backend("pg_cancel_backend", *pid, *started),
+            Statement::Terminate { pid, started } => backend("pg_terminate_backend", *pid, *started),
+        }
+    }
+}
+
+impl Statement {
+    /// The GRANT that allows it.
+    pub fn needs(&self) -> &'static str {
+        match self {
+            Statement::PauseReplay => "GRANT EXECUTE ON FUNCTION pg_wal_replay_pause() (on the primary)",
+            Statement::ResumeReplay => "GRANT EXECUTE ON FUNCTION pg_wal_replay_resume() (on the primary)",
+            Statement::Cancel { .. } | Statement::Terminate { .. } => {
+                "GRANT pg_signal_backend (for backends of a superuser: a superuser)"
+            }
+        }
+    }
+}
+
+/// A pid may belong to another backend by now: when it began tells them apart.
+fn backend(function: &str, pid: i32, started: Timestamp) -> String {
+    format!("select {function}(pid) from pg_stat_activity where pid = {pid} and backend_start = '{started}'")
+}
+
+impl Order {
+    /// The cluster that it changes.
+    pub fn cluster(&self) -> &ClusterId {
+        match self {
+            Order::Patch { cluster, .. } => cluster,
+            Order::Patroni { instance, .. } | Order::Sql { instance, .. } => &instance.cluster,
+        }
+    }
+
+    /// Whether both would do the same, though the object was written meanwhile (by status updates, say).
+    pub fn is_same_but_for_version(&self, other: &Order) -> bool {
+        match (self, other) {
+            (
+                Order::Patch { cluster, uid, version: _, patch },
+                Order::Patch { cluster: c, uid: u, version: _, patch: p },
+            ) => (cluster, uid, patch) == (c, u, p),
+            _ => self == other,
+        }
+    }
+
+    /// What it does to what, in one line.
+    pub fn title(&self) -> String {
+        match self {
+            Order::Patch { cluster, .. } => format!("patch postgresql {}/{}", cluster.namespace, cluster.name),
+            Order::Patroni { instance, method, path, .. } => format!("{} {path} on {}", method.word(), instance.member),
+            Order::Sql { instance, statement } => format!("{} on {}", statement.sql(), instance.member),
+        }
+    }
+
+    /// The body that is sent, where it is more than the title tells.
+    pub fn body(&self) -> Option<&Value> {
+        match self {
+            Order::Patch { patch, .. } => Some(patch),
+            Order::Patroni { body, .. } => Some(body).filter(|body| !body.is_null()),
+            Order::Sql { .. } => None,
+        }
+    }
+
+    /// The same by hand: a command for a shell. Secrets are in none.
+    pub fn command(&self) -> String {
+        let kubectl = |cluster: &ClusterId| {
+            format!("kubectl --context {} -n {}", quoted(cluster.plane.context()), quoted(&cluster.namespace))
+        };
+        match self {
+            Order::Patch { cluster, patch, .. } => format!(
+                "{} patch postgresql {} --type merge -p {}",
+                kubectl(cluster),
+                quoted(&cluster.name),
+                quoted(&patch.to_string())
+            ),
+            Order::Patroni { instance, method, path, body } => {
+                let data = if body.is_null() { String::new() } else { format!(" -d {}", quoted(&body.to_string())) };
+                let curl = format!("curl -sS -X {} http://localhost:8008{path}{data}", method.word());
+                match instance.cluster.plane {
+                    PlaneId::Kubernetes(_) => {
+                        let exec = kubectl(&instance.cluster);
+                        format!("{exec} exec {} -c postgres -- {curl}", quoted(&instance.member))
+                    }
+                    PlaneId::Hosts => curl,
+                }
+            }
+            Order::Sql { instance, statement } => {
+                let sql = quoted(&statement.sql());
+                match instance.cluster.plane {
+                    PlaneId::Kubernetes(_) => {
+                        let exec = kubectl(&instance.cluster);
+                        format!("{exec} exec {} -c postgres -- psql -U postgres -c {sql}", quoted(&instance.member))
+                    }
+                    PlaneId::Hosts => {
+                        let (host, port) = instance.member.rsplit_once(':').unwrap_or((&instance.member, "5432"));
+                        format!("psql -h {} -p {port} -c {sql}", quoted(host))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A word for a shell: bare where it is plain, else between single quotes.
+pub fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@=+,".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn instance(plane: PlaneId, member: &str) -> InstanceId {
+        InstanceId { cluster: ClusterId { plane, namespace: "d".into(), name: "shop".into() }, member: member.into() }
+    }
+
+    #[test]
+    fn every_order_can_be_given_by_hand() {
+        let pod = instance(PlaneId::Kubernetes("prod".into()), "shop-0");
+        let patch = json!({"spec": {"numberOfInstances": 3}});
+        let (uid, version) = ("u".into(), "7".into());
+        assert_eq!(
+            Order::Patch { cluster: pod.cluster.clone(), uid, version, patch }.command(),
+            r#"kubectl --context prod -n d patch postgresql shop --type merge -p '{"spec":{"numberOfInstances":3}}'"#
+        );
+        let body = json!({"leader": "shop-0"});
+        let call = Order::Patroni { instance: pod, method: Method::Post, path: "/switchover".into(), body };
+        assert_eq!(
+            call.command(),
+            "kubectl --context prod -n d exec shop-0 -c postgres -- \
+             curl -sS -X POST http://localhost:8008/switchover -d '{\"leader\":\"shop-0\"}'"
+        );
+        let host = instance(PlaneId::Hosts, "10.0.0.5:5433");
+        assert_eq!(
+            Order::Sql { instance: host, statement: Statement::PauseReplay }.command(),
+            "psql -h 10.0.0.5 -p 5433 -c 'select pg_wal_replay_pause() where pg_is_in_recovery()'"
+        );
+    }
+
+    #[test]
+    fn a_backend_is_named_by_its_pid_and_its_beginning() {
+        let started = Timestamp::UNIX_EPOCH;
+        assert_eq!(
+            Statement::Terminate { pid: 7, started }.sql(),
+            "select pg_terminate_backend(pid) from pg_stat_activity where pid = 7 and backend_start = '1970-01-01T00:00:00Z'"
+        );
+    }
+}
