@@ -2,11 +2,17 @@
 
 use std::time::Instant;
 
+use jiff::SignedDuration;
 use pgdeck::action::ViewId;
 use pgdeck::app::{self, Effect, Msg, Outcome};
+use pgdeck::fault::Fault;
 use pgdeck::fleet::seen::Seen;
+use pgdeck::run::{Event, Out, Phase};
 use pgdeck::state::notice::Weight;
+use pgdeck::work::patroni::PatroniView;
+use pgdeck::work::probe::{Answer, Objects, Probe};
 use pgdeck::work::want::Want;
+use serde_json::json;
 
 use crate::rig::{Rig, fleets};
 
@@ -163,4 +169,93 @@ fn a_change_in_a_fleet_of_two_thousand_shows_within_a_frame() {
     if !cfg!(debug_assertions) {
         assert!(mean.as_micros() <= 3000, "a frame takes {mean:?}, at most 3 ms");
     }
+}
+
+/// Every key that may be typed: letters, signs, and those with names.
+const CHORDS: &[&str] = &[
+    "up",
+    "down",
+    "left",
+    "right",
+    "pageup",
+    "pagedown",
+    "home",
+    "end",
+    "enter",
+    "esc",
+    "backspace",
+    "tab",
+    "space",
+    "ctrl-d",
+    "ctrl-u",
+    "ctrl-f",
+    "ctrl-b",
+    "ctrl-l",
+    "ctrl-p",
+    "delete",
+];
+
+/// What a world that allows everything would answer.
+fn answer(probe: &Probe) -> Result<Answer, Fault> {
+    let member = |n: u32, role: &str| json!({"name": format!("acid-shop-{n}"), "role": role, "state": "running", "timeline": 1, "lag": 0});
+    match probe {
+        Probe::May { .. } => Ok(Answer::May(true)),
+        Probe::Patroni(_) => {
+            let cluster = json!({"members": [member(0, "leader"), member(1, "sync_standby"), member(2, "replica")]});
+            Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, json!({})))))
+        }
+        Probe::Objects(id) => {
+            let mut cluster = fleets::cluster("acid-shop", 3);
+            cluster.id = id.clone();
+            let (version, annotations) = ("1".into(), std::collections::BTreeMap::new());
+            Ok(Answer::Objects(Box::new(Objects { cluster, version, annotations, limits: (None, None) })))
+        }
+        probe => Err(Fault::Gone { what: probe.what() }),
+    }
+}
+
+/// A cheap sequence of numbers without a pattern (Knuth's multiplier).
+fn next(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 33).unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_random_keys_send_nothing_while_read_only_and_break_nothing() {
+    let letters: Vec<String> = ('!'..='~').filter(|c| !"qQ".contains(*c)).map(|c| c.to_string()).collect();
+    let mut rig = Rig::new(fleets::busy());
+    let (mut state, mut n_offered, mut begun) = (20_261_124, 0, false);
+    for n in 0..100_000 {
+        let pick = next(&mut state);
+        // Orders begin with x, and y confirms: both more often than chance would have it. Now and then a dialog is left.
+        let key = match pick % 16 {
+            _ if n % 30 < 3 => "esc",
+            _ if begun => ["n", "s", "S", "p", "P", "r", "R", "c", "t"][next(&mut state) % 9],
+            0..3 => "x",
+            3 => "y",
+            4..9 => CHORDS[next(&mut state) % CHORDS.len()],
+            _ => &letters[next(&mut state) % letters.len()],
+        };
+        begun = key == "x";
+        let Ok(chord) = key.parse() else { continue };
+        let mut todo = app::update(&mut rig.model, rig.now, vec![Msg::Key(chord)]);
+        while let Some(effect) = todo.pop() {
+            let Effect::Run(id, outs) = effect else {
+                assert!(!matches!(effect, Effect::Arm(..)), "{key} armed a console that is read-only");
+                continue;
+            };
+            for out in outs {
+                let Out::Look { probes, .. } = out else { panic!("{key}: {out:?} while read-only") };
+                let looked = probes.into_iter().map(|probe| (probe.clone(), answer(&probe))).collect();
+                let happened = Msg::Run(id.clone(), Box::new(Event::Looked(looked)));
+                todo.extend(app::update(&mut rig.model, rig.now, vec![happened]));
+            }
+            n_offered += usize::from(rig.model.state.ledger.get(&id).is_some_and(|run| run.phase == Phase::Offered));
+        }
+        if n % 20 == 0 {
+            rig.now += SignedDuration::from_millis(1);
+            rig.draw(if n % 40 == 0 { (80, 24) } else { (200, 50) });
+        }
+    }
+    assert!(n_offered > 100, "only {n_offered} orders were offered: the keys did not get there");
 }
