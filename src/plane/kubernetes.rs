@@ -5,6 +5,7 @@ mod around;
 mod client;
 mod collect;
 pub mod credential;
+pub mod dialect;
 mod logs;
 mod manifest;
 mod orders;

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch as channel};
 use tokio::task::JoinSet;
 
 use super::client::Server;
+use super::dialect;
 use super::parts::{Index, Kind, Reach};
 use super::settings::Settings;
 use super::watch::{self, Parsed, Subject, Tell, Told};
@@ -318,7 +319,7 @@ async fn namespaces(server: &Server) -> Vec<String> {
 fn subject(kind: Kind, namespace: Option<Text>, settings: &Settings) -> Subject {
     let labels = format!("labelSelector={}", watch::encode(&settings.selector()));
     let (root, selector) = match kind {
-        Kind::Resources => ("/apis/acid.zalan.do/v1", String::new()),
+        Kind::Resources => (dialect::usual().root(), String::new()),
         Kind::Pods | Kind::ConfigMaps | Kind::Endpoints => ("/api/v1", labels),
         Kind::StatefulSets => ("/apis/apps/v1", labels),
         Kind::Events => ("/api/v1", format!("fieldSelector={}", watch::encode("involvedObject.kind=postgresql"))),

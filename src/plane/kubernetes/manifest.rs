@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::client::Server;
+use super::dialect;
 use crate::fault::Fault;
 use crate::fleet::seen::Seen;
 use crate::id::{ClusterId, Text};
@@ -26,7 +27,7 @@ async fn read(server: &Server, cluster: &ClusterId, object: &str) -> Result<Text
     let namespace = &cluster.namespace;
     let path = match object.strip_prefix("pod/") {
         Some(pod) => format!("/api/v1/namespaces/{namespace}/pods/{pod}"),
-        None => format!("/apis/acid.zalan.do/v1/namespaces/{namespace}/postgresqls/{}", cluster.name),
+        None => dialect::usual().path(cluster),
     };
     let mut value = server.get_json(&path).await?;
     strip(&mut value);

@@ -15,7 +15,7 @@ use super::client::Server;
 use super::parts::{Index, Kind, Object, Reach};
 use super::settings::Settings;
 use super::watch::encode;
-use super::{Options, reach, slim};
+use super::{Options, dialect, reach, slim};
 use crate::fault::Fault;
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use crate::pg::Stream;
@@ -39,7 +39,7 @@ pub async fn objects(
     let list = |root: &str, kind: &str| format!("{root}/namespaces/{}/{kind}?labelSelector={labels}", id.namespace);
     let (pods, sets) = (list("/api/v1", "pods"), list("/apis/apps/v1", "statefulsets"));
     let (maps, endpoints) = (list("/api/v1", "configmaps"), list("/api/v1", "endpoints"));
-    let resource = path_of(id);
+    let resource = dialect::usual().path(id);
     let (resource, pods, sets, maps, endpoints) = futures::join!(
         server.get_json(&resource),
         server.items(&pods),
@@ -95,10 +95,6 @@ fn object(kind: Kind, value: Value, name: &str) -> Result<Object, Fault> {
     })
 }
 
-fn path_of(id: &ClusterId) -> String {
-    format!("/apis/acid.zalan.do/v1/namespaces/{}/postgresqls/{}", id.namespace, id.name)
-}
-
 /// Patches the CR: only the very one that was looked at, as it was then (409 otherwise), and no field that the schema does
 /// not know. `dry`: everything but the writing.
 pub async fn patch(
@@ -112,7 +108,7 @@ pub async fn patch(
     body["metadata"]["uid"] = uid.into();
     body["metadata"]["resourceVersion"] = version.into();
     let dry = if dry { "&dryRun=All" } else { "" };
-    let path = format!("{}?fieldManager=pgdeck&fieldValidation=Strict{dry}", path_of(id));
+    let path = format!("{}?fieldManager=pgdeck&fieldValidation=Strict{dry}", dialect::usual().path(id));
     let answered = server.patch(&path, &body).await?;
     let object: Value = super::client::parse(&path, &answered.body)?;
     kept(patch, &object, "").map_err(|place| Fault::Refused {

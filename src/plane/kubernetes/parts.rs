@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::around;
+use super::dialect::{self, Dialect};
 use super::patroni::{self, Place};
 use super::pool::Pool;
 use super::settings::Settings;
@@ -163,6 +164,7 @@ impl Parts {
 #[derive(Debug)]
 pub struct Index {
     plane: PlaneId,
+    dialect: &'static dyn Dialect,
     settings: Settings,
     pool: Pool,
     parts: BTreeMap<ClusterId, Box<Parts>>,
@@ -182,7 +184,19 @@ impl Index {
     pub fn new(plane: PlaneId, settings: Settings) -> Self {
         let (parts, homes) = (BTreeMap::new(), BTreeMap::new());
         let (dirty, blind, coming) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Index { plane, settings, pool: Pool::default(), parts, homes, dirty, blind, coming, reached: BTreeMap::new() }
+        let dialect = dialect::usual();
+        Index {
+            plane,
+            dialect,
+            settings,
+            pool: Pool::default(),
+            parts,
+            homes,
+            dirty,
+            blind,
+            coming,
+            reached: BTreeMap::new(),
+        }
     }
 
     /// Takes in an object. `clock` is the time by the API server's clock, for leases seen for the first time.
@@ -190,12 +204,12 @@ impl Index {
         match object {
             Object::Resource(object) => {
                 let id = self.named(&object.metadata.namespace, &object.metadata.name);
-                let read = zalando::resource(&object, &mut self.pool);
+                let read = self.dialect.resource(&object, &mut self.pool);
                 self.part(kind, &object.metadata, id).resource = Some(read);
             }
             Object::Pod(object) => {
                 let id = self.home(kind, &object.metadata)?;
-                let (member, unreadable) = zalando::member(&object, &self.settings, &mut self.pool)?;
+                let (member, unreadable) = self.dialect.member(&object, &self.settings, &mut self.pool)?;
                 let parts = self.part(kind, &object.metadata, id);
                 parts.put_member(member, unreadable);
             }
@@ -204,7 +218,7 @@ impl Index {
                 if *object.metadata.name != *id.name {
                     return None;
                 }
-                let read = zalando::workload(&object, &mut self.pool);
+                let read = self.dialect.workload(&object, &mut self.pool);
                 self.part(kind, &object.metadata, id).workload = Some(read);
             }
             Object::Dcs { meta, endpoints } => self.put_dcs(kind, &meta, endpoints, now, clock),
@@ -245,7 +259,7 @@ impl Index {
     pub fn put_unreadable(&mut self, kind: Kind, meta: &slim::Meta, why: &str) {
         let id = match kind {
             Kind::Resources => self.named(&meta.namespace, &meta.name),
-            _ => match zalando::cluster_of(meta, &self.settings, &self.plane) {
+            _ => match self.dialect.cluster_of(meta, &self.settings, &self.plane) {
                 Some(id) => id,
                 None => return,
             },
@@ -361,7 +375,7 @@ impl Index {
 
     /// The cluster that its labels name. An object that names none any more is forgotten.
     fn home(&mut self, kind: Kind, meta: &slim::Meta) -> Option<ClusterId> {
-        let id = zalando::cluster_of(meta, &self.settings, &self.plane);
+        let id = self.dialect.cluster_of(meta, &self.settings, &self.plane);
         if id.is_none() {
             self.remove(kind, &meta.namespace, &meta.name);
         }
