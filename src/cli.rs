@@ -266,6 +266,9 @@ pub enum Sandbox {
         /// Folder for the members' files
         #[arg(long, value_name = "DIR", default_value = "/var/tmp/pgdeck-node")]
         base: PathBuf,
+        /// Hosts file to keep the Services' names in, where the API has no DNS beside it
+        #[arg(long, value_name = "FILE")]
+        names: Option<PathBuf>,
     },
     /// Change how much the workload writes
     Rate {

@@ -121,6 +121,7 @@ impl Sandbox {
             base: place.folder(),
             labels: format!("application=spilo,{}", node::NOT_CROWD),
             network: Some(network),
+            names: None,
         };
         let kubelet = Store::new(self.store.client.clone(), "kubelet");
         let running = node::run(kubelet, tools.clone(), node, stopped);

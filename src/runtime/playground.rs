@@ -121,9 +121,9 @@ async fn carry_out(globals: &Globals, asked: &Sandbox) -> Result<Exit, Error> {
         }
         Sandbox::Env { name } => say(command::env(name)?.trim_end()),
         Sandbox::Rate { name, per_second } => command::rate(name, *per_second)?,
-        Sandbox::Node { base } => {
+        Sandbox::Node { base, names } => {
             log();
-            command::node(globals.kubeconfig.as_deref(), base).await?;
+            command::node(globals.kubeconfig.as_deref(), base, names.as_deref()).await?;
         }
         Sandbox::Crowd { n, regime } => {
             let kubeconfig: Option<&Path> = globals.kubeconfig.as_deref();

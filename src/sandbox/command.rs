@@ -142,7 +142,7 @@ pub fn rate(name: &str, per_second: u32) -> Result<()> {
 }
 
 /// Runs the pods of any API server on this machine until ctrl-c.
-pub async fn node(kubeconfig: Option<&Path>, base: &Path) -> Result<()> {
+pub async fn node(kubeconfig: Option<&Path>, base: &Path, names: Option<&Path>) -> Result<()> {
     let ended = termination()?;
     let named = std::env::var_os("KUBECONFIG").map(PathBuf::from);
     let kubeconfig = kubeconfig.or(named.as_deref());
@@ -156,6 +156,7 @@ pub async fn node(kubeconfig: Option<&Path>, base: &Path) -> Result<()> {
         base: absolute(base)?,
         labels: format!("application=spilo,{}", node::NOT_CROWD),
         network: None,
+        names: names.map(Path::to_path_buf),
     };
     let (stop, stopped) = watch::channel(false);
     let running = node::run(store, Toolbox::find()?, options, stopped);

@@ -1,11 +1,14 @@
 //! The kubelet's part: each of Spilo's pods becomes a real Patroni with a real Postgres on the pod's own address.
 //!
 //! An ordinary client of any Kubernetes API. In the sandbox it also gives each pod its address and writes its status; on
-//! a real API server others do that, and it takes the pods as they are.
+//! a real API server others do that, and it takes the pods as they are. Where kwok stands for the kubelets it leads
+//! exec, logs and port-forward to the members, and says which containers died: kwok cannot know.
 
 pub mod config;
+mod kwok;
 mod log;
 mod member;
+mod names;
 mod status;
 mod volume;
 
@@ -25,6 +28,8 @@ pub use member::folder;
 
 /// Objects of the crowd carry this label; nobody runs them.
 pub const NOT_CROWD: &str = "!pgdeck.sandbox/crowd";
+/// A pod with this annotation stands for an image without Spilo's `post_init`: no role `admin` in its databases.
+const NO_POST_INIT: &str = "pgdeck.sandbox/no-post-init";
 /// Where a pod's log is, in the format of a kubelet's log files.
 pub const LOG_PATH: &str = "pgdeck.sandbox/log-path";
 
@@ -39,6 +44,8 @@ pub struct Options {
     pub labels: String,
     /// The network that pods get their address from; none if somebody else gives it.
     pub network: Option<Network>,
+    /// A hosts file that is kept with the Services' names, where no DNS of a cluster gives them.
+    pub names: Option<PathBuf>,
 }
 
 /// The addresses A.B.C.1 to A.B.C.199.
@@ -80,6 +87,7 @@ struct Node {
     /// Pods that wait until an earlier one of the same name has ended.
     waiting: BTreeMap<Key, Value>,
     tasks: JoinSet<Key>,
+    names: names::Names,
 }
 
 /// Runs pods until `stop` says so; then ends them at once.
@@ -91,9 +99,10 @@ pub async fn run(store: Store, tools: Toolbox, options: Options, mut stop: watch
     let mut watching = JoinSet::new();
     let (labels, follower) = (options.labels.clone(), store.clone());
     watching.spawn(async move { objects::follow(follower, POD, &labels, changes).await });
+    let names = names::Names::kept_in(options.names.clone());
     let ledger = Ledger::of(&options.base);
     let context = member::Context { store, tools, options, ledger };
-    let mut node = Node { context, running: BTreeMap::new(), waiting: BTreeMap::new(), tasks: JoinSet::new() };
+    let mut node = Node { context, running: BTreeMap::new(), waiting: BTreeMap::new(), tasks: JoinSet::new(), names };
     loop {
         tokio::select! {
             // All three only receive: what is not taken now is taken in the next round.
@@ -120,6 +129,9 @@ impl Running {
 
 impl Node {
     fn take(&mut self, change: Change) {
+        if let Err(error) = self.names.take(&change) {
+            tracing::error!(%error, "the Services' names are not up to date");
+        }
         match change {
             Change::Gone(pod) => {
                 let key = key(&pod);

@@ -34,6 +34,10 @@ pub const NODE: Kind = kind("", "v1", "Node", "nodes");
 pub const STATEFUL_SET: Kind = kind("apps", "v1", "StatefulSet", "statefulsets");
 pub const DISRUPTION_BUDGET: Kind = kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets");
 pub const CRON_JOB: Kind = kind("batch", "v1", "CronJob", "cronjobs");
+/// Of kwok, which stands for the kubelets where there are none: where these requests for a pod lead.
+pub const KWOK_FORWARD: Kind = kind("kwok.x-k8s.io", "v1alpha1", "PortForward", "portforwards");
+pub const KWOK_EXEC: Kind = kind("kwok.x-k8s.io", "v1alpha1", "Exec", "execs");
+pub const KWOK_LOGS: Kind = kind("kwok.x-k8s.io", "v1alpha1", "Logs", "logs");
 
 impl Kind {
     pub fn resource(self) -> ApiResource {
@@ -127,6 +131,15 @@ impl Store {
             Err(error) if is_status(&error, 409) => Ok(None),
             Err(error) => Err(error).during(format!("cannot create {spot}")),
         }
+    }
+
+    /// Creates the object, or lays it over the one that is there.
+    pub async fn put(&self, kind: Kind, object: Value) -> Result<()> {
+        let spot = kind.at(text(&object, &["metadata", "namespace"]), text(&object, &["metadata", "name"]));
+        if self.create(kind, object.clone()).await?.is_none() {
+            self.patch(&spot, &object).await?;
+        }
+        Ok(())
     }
 
     pub async fn patch(&self, spot: &Spot, patch: &Value) -> Result<Value> {

@@ -20,6 +20,8 @@ pub struct Place<'a> {
     pub bin: &'a Path,
     /// The context in the kubeconfig that Patroni reads.
     pub context: &'a str,
+    /// Whether the image brings Spilo's `post_init`.
+    pub has_post_init: bool,
 }
 
 pub fn is_archiving(env: &Env) -> bool {
@@ -39,7 +41,7 @@ pub fn patroni(env: &Env, place: &Place<'_>) -> Value {
         "bootstrap": {
             "dcs": dcs(&spilo["bootstrap"]["dcs"]),
             "initdb": initdb(&spilo["bootstrap"]["initdb"]),
-            "post_init": place.home.join("post_init"),
+            "post_init": place.has_post_init.then(|| place.home.join("post_init")),
         },
         "postgresql": postgresql(env, &spilo["postgresql"], place),
     })
@@ -183,6 +185,7 @@ mod tests {
             home: Path::new("/home/x"),
             bin: Path::new("/bin"),
             context: "here",
+            has_post_init: true,
         };
         patroni(&env, &place)
     }

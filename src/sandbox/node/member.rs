@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::config::{Env, Place};
 use super::status::{self, Container};
-use super::{End, LOG_PATH, Options, log, volume};
+use super::{End, LOG_PATH, NO_POST_INIT, Options, kwok, log, volume};
 use crate::sandbox::error::{During, Error, Result};
 use crate::sandbox::objects::{POD, SECRET, Spot, Store, VOLUME_CLAIM, Word, text};
 use crate::sandbox::process::{Birth, Ledger, Toolbox};
@@ -37,6 +37,8 @@ pub struct Member {
     address: String,
     home: PathBuf,
     restarts: u32,
+    /// Whether kwok stands for the kubelet.
+    is_on_kwok: bool,
 }
 
 /// How long a container that died for the nth time waits before it is started again: a kubelet's rule.
@@ -60,7 +62,7 @@ impl Member {
         let (namespace, name) = (text(&pod, &["metadata", "namespace"]), text(&pod, &["metadata", "name"]));
         let spot = POD.at(namespace, name);
         let home = folder(&context.options.base, namespace, name);
-        Member { context, pod, spot, address, home, restarts: 0 }
+        Member { context, pod, spot, address, home, restarts: 0, is_on_kwok: false }
     }
 
     /// Runs the pod until it is told to end.
@@ -100,11 +102,14 @@ impl Member {
     }
 
     /// One life of the container.
-    async fn live(&self, end: &mut oneshot::Receiver<End>) -> Result<Life> {
+    async fn live(&mut self, end: &mut oneshot::Receiver<End>) -> Result<Life> {
         if self.restarts == 0 {
             self.write(&Container::Creating).await;
         }
         self.prepare().await?;
+        if self.restarts == 0 && self.context.options.network.is_none() {
+            self.is_on_kwok = kwok::lead(&self.context, &self.spot, &self.post()).await?;
+        }
         let mut logs = JoinSet::new();
         let mut patroni = self.start(&mut logs)?;
         self.write(&Container::Running { since: Timestamp::now() }).await;
@@ -147,6 +152,7 @@ impl Member {
             home: &self.home,
             bin: &tools.bin,
             context: &options.context,
+            has_post_init: !self.pod["metadata"]["annotations"][NO_POST_INIT].is_string(),
         };
         volume::furnish(tools, &env, &place, &options.kubeconfig)
     }
@@ -173,6 +179,11 @@ impl Member {
             logs.spawn(async move { log::copy(err, &path).await });
         }
         Ok(patroni)
+    }
+
+    fn post(&self) -> kwok::Post<'_> {
+        let Context { tools, .. } = &self.context;
+        kwok::Post { address: &self.address, home: &self.home, log: self.log_path(), tools }
     }
 
     /// Beside the member's folder, which only the servers' user can enter.
@@ -217,18 +228,17 @@ impl Member {
         String::from_utf8(bytes.unwrap_or_default()).map_err(|error| Error::failed(&spot, error))
     }
 
-    /// Writes the pod's status where nobody else does; the log's place always.
+    /// Writes the pod's status where nobody else does. kwok writes that a pod runs, and never looks at it again.
     async fn write(&self, container: &Container) {
-        let store = &self.context.store;
-        let mut done = Ok(Value::Null);
-        if *container == Container::Creating && self.context.options.network.is_some() {
-            let patch = json!({ "metadata": { "annotations": { LOG_PATH: self.log_path() } } });
-            done = store.patch(&self.spot, &patch).await;
-        }
-        if self.context.options.network.is_some() && done.is_ok() {
-            let status = status::of(&self.pod, &self.address, container, self.restarts, Timestamp::now());
-            done = store.patch_status(&self.spot, &status).await;
-        }
+        let status = status::of(&self.pod, &self.address, container, self.restarts, Timestamp::now());
+        let done = if self.context.options.network.is_some() {
+            self.write_whole(container, &status).await
+        } else if self.is_on_kwok && self.restarts > 0 {
+            let containers = ["conditions", "containerStatuses"].map(|key| (key.to_string(), status[key].clone()));
+            self.context.store.patch_status(&self.spot, &Value::Object(containers.into_iter().collect())).await
+        } else {
+            return;
+        };
         if let Err(error) = done
             && !error.is_status(404)
         {
@@ -236,9 +246,18 @@ impl Member {
         }
     }
 
+    async fn write_whole(&self, container: &Container, status: &Value) -> Result<Value> {
+        let store = &self.context.store;
+        if *container == Container::Creating {
+            let patch = json!({ "metadata": { "annotations": { LOG_PATH: self.log_path() } } });
+            store.patch(&self.spot, &patch).await?;
+        }
+        store.patch_status(&self.spot, status).await
+    }
+
     /// Says what a kubelet says, where there is none.
     async fn tell(&self, severity: &str, reason: &str, message: &str) {
-        if self.context.options.network.is_some() {
+        if self.context.options.network.is_some() || self.is_on_kwok {
             let word = Word { source: "kubelet", severity, reason, message };
             self.context.store.tell(&self.spot, text(&self.pod, &["metadata", "uid"]), word).await;
         }
