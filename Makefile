@@ -4,10 +4,10 @@
 SHELL := /bin/bash
 CARGO := ./scripts/cargo
 
-.PHONY: help setup demo test bench lint fmt
+.PHONY: help setup demo test test-real real-up real-enter real-down bench lint fmt
 
 help: ## list what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: ## install what is missing (Debian/Ubuntu), or say what to install
 	@./scripts/setup
@@ -16,9 +16,22 @@ demo: setup ## build, start a small real fleet on this machine, open the console
 	@$(CARGO) build --release
 	@./target/release/pgdeck demo
 
-test: setup ## every test, on real Postgres and Patroni
+test: setup ## every test, on real Postgres and Patroni, and on a real Kubernetes with the real operator
 	@./tests/get-postgres
 	@$(CARGO) test
+
+test-real: setup ## those alone that need a real Kubernetes with the real operator
+	@$(CARGO) test --test real
+
+real-up: setup ## start a real Kubernetes with the real operator, for you (the first time builds it, minutes)
+	@$(CARGO) build
+	@./tests/real/up
+
+real-enter: ## a shell on it: kubectl, psql and pgdeck find their way
+	@./tests/real/enter
+
+real-down: ## end it
+	@./tests/real/down
 
 bench: setup ## measure the figures into target/bench.json; fails over a target
 	@$(CARGO) bench --bench fleet

@@ -1,0 +1,41 @@
+//! The contract tests of the Kubernetes client (`tests/it/kube`), unchanged, on the real API server.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::place::Real;
+
+/// Names the program that holds the tests: only outside can it be built.
+pub const PROGRAM: &str = "PGDECK_REAL_CONTRACT";
+
+/// The program of the integration tests, as cargo built it.
+pub fn program() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from(env!("CARGO")));
+    let mut build = Command::new(cargo);
+    build.args(["test", "--test", "it", "--no-run", "--message-format=json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = build.output().expect("cargo");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = built.filter(|message| message["target"]["name"] == "it").find_map(|message| {
+        let path = message["executable"].as_str()?;
+        Some(PathBuf::from(path))
+    });
+    program.expect("cargo names the program of the integration tests")
+}
+
+pub fn holds(real: &Real) {
+    let program = std::env::var_os(PROGRAM).expect("the program of the contract tests is named");
+    let output = Command::new(program)
+        .args(["kube::", "--test-threads", "4"])
+        .env("PGDECK_TEST_KUBECONFIG", real.kubeconfig("admin"))
+        .output()
+        .expect("the contract tests");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+    let summary = told.lines().find(|line| line.starts_with("test result:")).expect("a result");
+    eprintln!("  the client's contract: {summary}");
+}

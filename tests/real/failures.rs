@@ -1,0 +1,98 @@
+//! What goes wrong, and what pgdeck says of it.
+
+use std::time::Instant;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::life::row;
+use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
+
+pub fn postgres_killed(real: &Real) {
+    let place = Place::new(real, "killed");
+    place.create("acid-hurt", 2, &json!({}));
+    place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-0");
+    let before = place.postgres("acid-hurt-0").expect("a Postgres");
+
+    before.signal(Signal::KILL);
+
+    place.eventually("another Postgres", || place.postgres("acid-hurt-0").is_some_and(|now| now != before));
+    place.until("acid-hurt", "whole again, with the same primary", |cluster| {
+        is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-0" && cluster["health"] == "ok"
+    });
+}
+
+pub fn patroni_killed(real: &Real) {
+    let place = Place::new(real, "failover");
+    place.create("acid-hurt", 2, &json!({}));
+    place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-0");
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-hurt").contains("ok"));
+    let hold = place.folder("acid-hurt-0").join("hold");
+    std::fs::write(&hold, "").unwrap();
+
+    let killed = Instant::now();
+    place.patroni("acid-hurt-0").signal(Signal::KILL);
+
+    console.wait_within(PATIENCE, "what is wrong", |tty| {
+        let row = row(tty, "acid-hurt");
+        row.contains("critical") || row.contains("warning")
+    });
+    eprintln!("  failover: shown as wrong {:.1} s after the kill", killed.elapsed().as_secs_f64());
+    console.wait_within(PATIENCE, "the new primary", |tty| row(tty, "acid-hurt").contains("acid-hurt-1"));
+    eprintln!("  failover: the new primary on screen {:.1} s after the kill", killed.elapsed().as_secs_f64());
+    let held = place.until("acid-hurt", "the new primary", |cluster| cluster["primary"] == "acid-hurt-1");
+    assert_eq!(held["ready"], 1, "{held:#}");
+    console.keys("e");
+    console.wait_within(PATIENCE, "the failover by name", |tty| {
+        tty.text().lines().any(|line| line.contains("failover") && line.contains("new leader acid-hurt-1"))
+    });
+
+    std::fs::remove_file(&hold).unwrap();
+    place.until("acid-hurt", "the old leader follows", |cluster| {
+        is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-1"
+    });
+}
+
+pub fn not_made(real: &Real) {
+    let place = Place::new(real, "unmade");
+    let mut console = place.console("admin");
+    let bare = json!({ "podAnnotations": { "pgdeck.sandbox/no-post-init": "" }, "preparedDatabases": { "shop": {} } });
+    place.create("acid-bare", 1, &bare);
+
+    let failed = place.until("acid-bare", "CreateFailed", |cluster| cluster["status"] == "CreateFailed");
+    let told = place.until("acid-bare", "its reason", |cluster| {
+        has_verdict(cluster, "operator_failed", &["CreateFailed", "does not exist"])
+    });
+    eprintln!("  unmade: {} (first seen with {})", told["why"][0], failed["why"][0]);
+    console.wait_within(PATIENCE, "the word and its reason", |tty| {
+        let row = row(tty, "acid-bare");
+        row.contains("critical") && row.contains("CreateFailed") && tty.text().contains("could not create")
+    });
+}
+
+pub fn not_started(real: &Real) {
+    let place = Place::new(real, "stuck");
+    let mut console = place.console("admin");
+    place.create(
+        "acid-huge",
+        1,
+        &json!({ "resources": { "requests": { "cpu": "2000" }, "limits": { "cpu": "2000" } } }),
+    );
+    place.create("acid-image", 1, &json!({ "podAnnotations": { "pgdeck.test/image": "missing" } }));
+
+    let words = |cluster: &Value, word: &str| has_verdict(cluster, "pod_trouble", &[word]);
+    let huge = place.until("acid-huge", "no node", |cluster| words(cluster, "Unschedulable"));
+    let image = place.until("acid-image", "no image", |cluster| words(cluster, "ImagePullBackOff"));
+    eprintln!("  stuck: {} / {}", huge["why"], image["why"]);
+    console.wait_within(PATIENCE, "both rows with their reasons", |tty| {
+        row(tty, "acid-huge").contains("0/1") && row(tty, "acid-image").contains("0/1")
+    });
+    for (cluster, reason) in [("acid-huge", "Insufficient cpu"), ("acid-image", "Back-off pulling image")] {
+        console.keys(&format!("/{cluster}\r\r"));
+        console.wait_within(PATIENCE, reason, |tty| tty.text().contains(reason));
+        console.keys("q\x1b");
+        console
+            .wait_for("the fleet again", |tty| tty.text().contains("acid-huge ") && tty.text().contains("acid-image "));
+    }
+}

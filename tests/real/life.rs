@@ -1,0 +1,82 @@
+//! What happens to a cluster whom nothing happens to: made, scaled, left alone by its operator for a while.
+
+use std::process::Command;
+
+use pgdeck::sandbox::objects::STATEFUL_SET;
+use serde_json::{Value, json};
+
+use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
+use crate::tty::Tty;
+
+/// The screen's row of a cluster.
+pub fn row(tty: &Tty, cluster: &str) -> String {
+    tty.text().lines().find(|line| line.contains(&format!("{cluster} "))).unwrap_or_default().to_owned()
+}
+
+pub fn created_and_scaled(real: &Real) {
+    let place = Place::new(real, "made");
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "an empty fleet", |tty| tty.text().contains("there are no clusters here"));
+
+    let synchronous = json!({ "synchronous_mode": true, "ttl": 20, "loop_wait": 2, "retry_timeout": 5 });
+    place.create(
+        "acid-shop",
+        3,
+        &json!({
+            "users": { "app": ["createdb"] }, "databases": { "shop": "app" }, "patroni": synchronous,
+        }),
+    );
+
+    let shown = |tty: &Tty, words: &[&str]| words.iter().all(|word| row(tty, "acid-shop").contains(word));
+    console.wait_within(PATIENCE, "Creating", |tty| shown(tty, &["Creating"]));
+    let took = console.wait_within(PATIENCE, "Running", |tty| shown(tty, &["Running"]));
+    eprintln!("  made: Creating to Running on screen in {:.1} s", took.as_secs_f64());
+    console.wait_within(PATIENCE, "a healthy row", |tty| shown(tty, &["ok", "3/3", "Running", "acid-shop-0", "on"]));
+    place.until("acid-shop", "every member streams", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
+
+    place.patch("acid-shop", &json!({ "numberOfInstances": 2 }));
+    place.until("acid-shop", "scaled down", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    console.wait_within(PATIENCE, "two members", |tty| shown(tty, &["ok", "2/2", "Running"]));
+
+    place.patch("acid-shop", &json!({ "numberOfInstances": 3 }));
+    place.until("acid-shop", "scaled up", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
+    console.wait_within(PATIENCE, "three members", |tty| shown(tty, &["ok", "3/3", "Running"]));
+}
+
+pub fn operator_away(real: &Real) {
+    let place = Place::new(real, "away");
+    place.create("acid-left", 1, &json!({}));
+    place.until("acid-left", "made", |cluster| is_whole(cluster, 1) && cluster["status"] == "Running");
+
+    real.part("stop", "operator");
+    place.patch("acid-left", &json!({ "numberOfInstances": 2 }));
+    // After a minute pgdeck misses it; everything else is as it was.
+    let missed = place.until("acid-left", "the operator is missed", |cluster| {
+        has_verdict(cluster, "not_taken_up", &["2 instances are asked for, the StatefulSet has 1"])
+    });
+    assert_eq!((&missed["status"], &missed["ready"]), (&json!("Running"), &json!(1)), "{missed:#}");
+    let replicas = |set: Option<Value>| set.unwrap()["spec"]["replicas"].clone();
+    assert_eq!(replicas(place.get(STATEFUL_SET, "acid-left")), 1);
+
+    real.part("start", "operator");
+    place.until("acid-left", "the operator caught up", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+}
+
+pub fn ways_in(real: &Real) {
+    let place = Place::new(real, "ways");
+    place.create("acid-door", 2, &json!({}));
+    place.until("acid-door", "made", |cluster| is_whole(cluster, 2));
+    let kubectl = |arguments: &[&str]| {
+        let output = Command::new("kubectl").args(["-n", place.namespace]).args(arguments).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+
+    let (answer, fault) = kubectl(&["exec", "acid-door-0", "-c", "postgres", "--", "psql", "-Atc", "select 6 * 7"]);
+    assert_eq!(answer.trim(), "42", "{fault}");
+    let (log, fault) = kubectl(&["logs", "acid-door-0", "-c", "postgres"]);
+    assert!(log.contains("acid-door-0"), "no word of Patroni: {log} {fault}");
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap();
+    for name in ["acid-door.ways.svc.cluster.local", "acid-door-repl.ways.svc"] {
+        assert!(hosts.contains(name), "{name} leads nowhere: {hosts}");
+    }
+}

@@ -1,0 +1,110 @@
+//! The fleet on a real control plane: the real API server and scheduler, Zalando's operator, real Patroni and Postgres.
+//!
+//! Brings one up in a network of its own, runs itself inside, and ends it. `PGDECK_SKIP_REAL=1` does without;
+//! `cargo test --test real WORD` runs those scenarios whose name holds the word.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
+#![allow(clippy::print_stderr, reason = "what was seen, and how long it took, is told beside the results")]
+
+mod console;
+mod contract;
+mod control;
+mod failures;
+mod life;
+mod place;
+#[allow(dead_code, reason = "the other tests use the rest")]
+#[path = "../it/tty.rs"]
+mod tty;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use control::Control;
+use place::Real;
+
+/// What is played on a real control plane.
+#[derive(Debug, Clone, Copy)]
+struct Scenario {
+    name: &'static str,
+    play: fn(&Real),
+    /// Whether it takes away what the others need.
+    is_alone: bool,
+}
+
+const fn scenario(name: &'static str, play: fn(&Real)) -> Scenario {
+    Scenario { name, play, is_alone: false }
+}
+
+const SCENARIOS: &[Scenario] = &[
+    scenario("a_cluster_is_created_and_scaled_and_every_member_streams", life::created_and_scaled),
+    scenario("a_killed_postgres_comes_back_in_place", failures::postgres_killed),
+    scenario("a_killed_patroni_makes_a_failover_that_is_named", failures::patroni_killed),
+    scenario("a_cluster_that_the_operator_cannot_make_says_why", failures::not_made),
+    scenario("a_pod_that_finds_no_node_and_an_image_that_cannot_be_pulled_are_named", failures::not_started),
+    scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
+    scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
+    scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
+    Scenario {
+        is_alone: true,
+        ..scenario("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away)
+    },
+];
+
+/// So many scenarios are played at once.
+const AT_ONCE: usize = 3;
+
+fn main() -> ExitCode {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&String> = asked.iter().filter(|word| !word.starts_with('-')).collect();
+    let is_asked = |scenario: &&Scenario| words.is_empty() || words.iter().any(|word| scenario.name.contains(&**word));
+    let scenarios: Vec<Scenario> = SCENARIOS.iter().filter(is_asked).copied().collect();
+    if asked.iter().any(|word| word == "--list") {
+        for scenario in &scenarios {
+            eprintln!("{}: test", scenario.name);
+        }
+        return ExitCode::SUCCESS;
+    }
+    if scenarios.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    if std::env::var_os("PGDECK_SKIP_REAL").is_some_and(|value| value == "1") {
+        eprintln!("SKIPPED: nothing is tested on a real control plane, by PGDECK_SKIP_REAL=1");
+        return ExitCode::SUCCESS;
+    }
+    match Real::around() {
+        Some(real) => play(&real, &scenarios),
+        None => Control::up().run_inside(&asked),
+    }
+}
+
+fn play(real: &Real, scenarios: &[Scenario]) -> ExitCode {
+    let failed = Mutex::new(Vec::new());
+    let perform = |scenario: &Scenario| {
+        let begun = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.play)(real)));
+        let word = if outcome.is_ok() { "ok" } else { "FAILED" };
+        eprintln!("test {} ... {word} ({:.1} s)", scenario.name, begun.elapsed().as_secs_f64());
+        if outcome.is_err() {
+            failed.lock().unwrap().push(scenario.name);
+        }
+    };
+    let (alone, together): (Vec<_>, Vec<_>) = scenarios.iter().partition(|scenario| scenario.is_alone);
+    let waiting = Mutex::new(together.into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = waiting.lock().unwrap().next();
+                    let Some(scenario) = next else { break };
+                    perform(scenario);
+                }
+            });
+        }
+    });
+    alone.into_iter().for_each(perform);
+    let failed = failed.into_inner().unwrap();
+    eprintln!("{} scenarios on a real control plane, {} failed: {failed:?}", scenarios.len(), failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
