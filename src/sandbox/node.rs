@@ -24,7 +24,7 @@ use crate::sandbox::error::{During, Result};
 use crate::sandbox::objects::{self, Change, POD, Store, text};
 use crate::sandbox::process::{Ledger, Toolbox};
 
-pub use member::folder;
+pub use member::{folder, sockets};
 
 /// Objects of the crowd carry this label; nobody runs them.
 pub const NOT_CROWD: &str = "!pgdeck.sandbox/crowd";

@@ -145,13 +145,14 @@ async fn member(place: &Place, pod: &Value) -> Member {
     let (namespace, name) = (text(pod, &["metadata", "namespace"]), text(pod, &["metadata", "name"]));
     let folder = node::folder(&place.folder(), namespace, name);
     let cluster = format!("{namespace}/{}", text(pod, &["metadata", "labels", "cluster-name"]));
-    let (role, state) = ask(&folder).await;
+    let address = text(pod, &["status", "podIP"]);
+    let (role, state) = ask(&node::sockets(&place.folder(), address)).await;
     Member {
         cluster,
         name: name.into(),
         role,
         state,
-        address: text(pod, &["status", "podIP"]).into(),
+        address: address.into(),
         postgres: postmaster(&folder.join("pgdata")).map(|server| server.pid),
         folder: folder.display().to_string(),
     }
@@ -170,7 +171,7 @@ async fn plain(host: &hosts::Host) -> Member {
     }
 }
 
-/// The role and the state of the server in a folder, by its own word.
+/// The role and the state of the server whose socket is in a folder, by its own word.
 async fn ask(folder: &std::path::Path) -> (&'static str, String) {
     let question = "select pg_is_in_recovery(), (select status from pg_stat_wal_receiver)";
     let answer = match sql::connect_locally(folder, "postgres").await {

@@ -11,47 +11,50 @@ use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
 pub fn postgres_killed(real: &Real) {
     let place = Place::new(real, "killed");
     place.create("acid-hurt", 2, &json!({}));
-    place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-0");
-    let before = place.postgres("acid-hurt-0").expect("a Postgres");
+    let made = place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2));
+    let primary = made["primary"].as_str().unwrap();
+    let before = place.postgres(primary).expect("a Postgres");
 
     before.signal(Signal::KILL);
 
-    place.eventually("another Postgres", || place.postgres("acid-hurt-0").is_some_and(|now| now != before));
+    place.eventually("another Postgres", || place.postgres(primary).is_some_and(|now| now != before));
     place.until("acid-hurt", "whole again, with the same primary", |cluster| {
-        is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-0" && cluster["health"] == "ok"
+        is_whole(cluster, 2) && cluster["primary"] == primary && cluster["health"] == "ok"
     });
 }
 
 pub fn patroni_killed(real: &Real) {
     let place = Place::new(real, "failover");
     place.create("acid-hurt", 2, &json!({}));
-    place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-0");
+    let made = place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2));
+    let (old, new) = match made["primary"].as_str().unwrap() {
+        "acid-hurt-0" => ("acid-hurt-0", "acid-hurt-1"),
+        other => (other, "acid-hurt-0"),
+    };
     let mut console = place.console("admin");
-    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-hurt").contains("ok"));
-    let hold = place.folder("acid-hurt-0").join("hold");
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-hurt").contains("○ ok"));
+    let hold = place.folder(old).join("hold");
     std::fs::write(&hold, "").unwrap();
 
     let killed = Instant::now();
-    place.patroni("acid-hurt-0").signal(Signal::KILL);
+    place.patroni(old).signal(Signal::KILL);
 
     console.wait_within(PATIENCE, "what is wrong", |tty| {
         let row = row(tty, "acid-hurt");
         row.contains("critical") || row.contains("warning")
     });
     eprintln!("  failover: shown as wrong {:.1} s after the kill", killed.elapsed().as_secs_f64());
-    console.wait_within(PATIENCE, "the new primary", |tty| row(tty, "acid-hurt").contains("acid-hurt-1"));
+    console.wait_within(PATIENCE, "the new primary", |tty| row(tty, "acid-hurt").contains(new));
     eprintln!("  failover: the new primary on screen {:.1} s after the kill", killed.elapsed().as_secs_f64());
-    let held = place.until("acid-hurt", "the new primary", |cluster| cluster["primary"] == "acid-hurt-1");
+    let held = place.until("acid-hurt", "the new primary", |cluster| cluster["primary"] == new);
     assert_eq!(held["ready"], 1, "{held:#}");
     console.keys("e");
     console.wait_within(PATIENCE, "the failover by name", |tty| {
-        tty.text().lines().any(|line| line.contains("failover") && line.contains("new leader acid-hurt-1"))
+        tty.text().lines().any(|line| line.contains("failover") && line.contains(&format!("new leader {new}")))
     });
 
     std::fs::remove_file(&hold).unwrap();
-    place.until("acid-hurt", "the old leader follows", |cluster| {
-        is_whole(cluster, 2) && cluster["primary"] == "acid-hurt-1"
-    });
+    place.until("acid-hurt", "the old leader follows", |cluster| is_whole(cluster, 2) && cluster["primary"] == new);
 }
 
 pub fn not_made(real: &Real) {
@@ -88,8 +91,12 @@ pub fn not_started(real: &Real) {
     console.wait_within(PATIENCE, "both rows with their reasons", |tty| {
         row(tty, "acid-huge").contains("0/1") && row(tty, "acid-image").contains("0/1")
     });
-    for (cluster, reason) in [("acid-huge", "Insufficient cpu"), ("acid-image", "Back-off pulling image")] {
-        console.keys(&format!("/{cluster}\r\r"));
+    for (cluster, other, reason) in
+        [("acid-huge", "acid-image", "Insufficient cpu"), ("acid-image", "acid-huge", "Back-off pulling image")]
+    {
+        console.keys(&format!("/{cluster}\r"));
+        console.wait_for("its row alone", |tty| row(tty, other).is_empty() && !row(tty, cluster).is_empty());
+        console.keys("\r");
         console.wait_within(PATIENCE, reason, |tty| tty.text().contains(reason));
         console.keys("q\x1b");
         console

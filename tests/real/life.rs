@@ -31,16 +31,16 @@ pub fn created_and_scaled(real: &Real) {
     console.wait_within(PATIENCE, "Creating", |tty| shown(tty, &["Creating"]));
     let took = console.wait_within(PATIENCE, "Running", |tty| shown(tty, &["Running"]));
     eprintln!("  made: Creating to Running on screen in {:.1} s", took.as_secs_f64());
-    console.wait_within(PATIENCE, "a healthy row", |tty| shown(tty, &["ok", "3/3", "Running", "acid-shop-0", "on"]));
+    console.wait_within(PATIENCE, "a healthy row", |tty| shown(tty, &["○ ok", "3/3", "Running", "on"]));
     place.until("acid-shop", "every member streams", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
 
     place.patch("acid-shop", &json!({ "numberOfInstances": 2 }));
     place.until("acid-shop", "scaled down", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
-    console.wait_within(PATIENCE, "two members", |tty| shown(tty, &["ok", "2/2", "Running"]));
+    console.wait_within(PATIENCE, "two members", |tty| shown(tty, &["○ ok", "2/2", "Running"]));
 
     place.patch("acid-shop", &json!({ "numberOfInstances": 3 }));
     place.until("acid-shop", "scaled up", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
-    console.wait_within(PATIENCE, "three members", |tty| shown(tty, &["ok", "3/3", "Running"]));
+    console.wait_within(PATIENCE, "three members", |tty| shown(tty, &["○ ok", "3/3", "Running"]));
 }
 
 pub fn operator_away(real: &Real) {

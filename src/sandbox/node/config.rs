@@ -17,6 +17,8 @@ pub struct Place<'a> {
     pub pod: &'a str,
     pub ip: &'a str,
     pub home: &'a Path,
+    /// The folder of the server's socket.
+    pub sockets: &'a Path,
     pub bin: &'a Path,
     /// The context in the kubeconfig that Patroni reads.
     pub context: &'a str,
@@ -139,7 +141,7 @@ fn postgresql(env: &Env, local: &Value, place: &Place<'_>) -> Value {
                 "password": word(env, "PGPASSWORD_STANDBY", ""),
             },
         },
-        "parameters": parameters(env, &local["parameters"], home),
+        "parameters": parameters(env, &local["parameters"], place),
         "pg_hba": if local["pg_hba"].is_array() { local["pg_hba"].clone() } else { hba },
         "create_replica_methods": ["basebackup"],
         "basebackup": [{ "checkpoint": "fast" }, "no-sync"],
@@ -147,12 +149,13 @@ fn postgresql(env: &Env, local: &Value, place: &Place<'_>) -> Value {
 }
 
 /// The parameters that Spilo sets in each pod; small, and without waiting for the disk: nothing here outlives the sandbox.
-fn parameters(env: &Env, asked: &Value, home: &Path) -> Value {
+fn parameters(env: &Env, asked: &Value, place: &Place<'_>) -> Value {
+    let home = place.home;
     let archive = if is_archiving(env) { r#"envdir "/run/etc/wal-e.d/env" wal-g wal-push "%p""# } else { "/bin/true" };
     let mut parameters: Map<String, Value> = asked.as_object().cloned().unwrap_or_default();
     parameters.entry("archive_command").or_insert_with(|| json!(archive));
     for (name, value) in [
-        ("unix_socket_directories", home.display().to_string()),
+        ("unix_socket_directories", place.sockets.display().to_string()),
         ("ssl", "on".into()),
         ("ssl_cert_file", home.join("tls.crt").display().to_string()),
         ("ssl_key_file", home.join("tls.key").display().to_string()),
@@ -183,6 +186,7 @@ mod tests {
             pod: "acid-shop-0",
             ip: "127.77.1.1",
             home: Path::new("/home/x"),
+            sockets: Path::new("/sockets/x"),
             bin: Path::new("/bin"),
             context: "here",
             has_post_init: true,

@@ -14,6 +14,7 @@ use crate::sandbox::process::Toolbox;
 pub struct Post<'a> {
     pub address: &'a str,
     pub home: &'a Path,
+    pub sockets: &'a Path,
     /// In the format of a kubelet's log files.
     pub log: PathBuf,
     pub tools: &'a Toolbox,
@@ -40,10 +41,10 @@ fn forward(post: &Post<'_>) -> Value {
 
 fn exec(post: &Post<'_>) -> Value {
     let variable = |name: &str, value: &str| json!({ "name": name, "value": value });
-    let home = post.home.display().to_string();
+    let (home, sockets) = (post.home.display().to_string(), post.sockets.display().to_string());
     let mut local = json!({
         "workDir": home,
-        "envs": [variable("PGHOST", &home), variable("PGUSER", "postgres"), variable("PATH", &post.tools.path(&[]))],
+        "envs": [variable("PGHOST", &sockets), variable("PGUSER", "postgres"), variable("PATH", &post.tools.path(&[]))],
     });
     if let Some(user) = &post.tools.user {
         local["securityContext"] = json!({ "runAsUser": user.uid, "runAsGroup": user.gid });

@@ -36,6 +36,7 @@ pub struct Member {
     spot: Spot,
     address: String,
     home: PathBuf,
+    sockets: PathBuf,
     restarts: u32,
     /// Whether kwok stands for the kubelet.
     is_on_kwok: bool,
@@ -54,6 +55,11 @@ pub fn folder(base: &Path, namespace: &str, name: &str) -> PathBuf {
     base.join("members").join(format!("{namespace}.{name}"))
 }
 
+/// Where the socket of the server at an address is: names of members are longer than the path of a socket may be.
+pub fn sockets(base: &Path, address: &str) -> PathBuf {
+    base.join("sockets").join(address)
+}
+
 /// After this time without a failure the next one is the first again.
 const FORGIVEN: Duration = Duration::from_secs(600);
 
@@ -62,7 +68,8 @@ impl Member {
         let (namespace, name) = (text(&pod, &["metadata", "namespace"]), text(&pod, &["metadata", "name"]));
         let spot = POD.at(namespace, name);
         let home = folder(&context.options.base, namespace, name);
-        Member { context, pod, spot, address, home, restarts: 0, is_on_kwok: false }
+        let sockets = sockets(&context.options.base, &address);
+        Member { context, pod, spot, address, home, sockets, restarts: 0, is_on_kwok: false }
     }
 
     /// Runs the pod until it is told to end.
@@ -143,6 +150,7 @@ impl Member {
         let Context { store, tools, options, .. } = &self.context;
         let claim = VOLUME_CLAIM.at(&self.spot.namespace, &format!("pgdata-{}", self.spot.name));
         let claim = store.get(&claim).await?.unwrap_or_default();
+        tools.folder(&self.sockets)?;
         volume::mount(tools, &self.home, text(&claim, &["metadata", "uid"]))?;
         let env = self.environment().await?;
         let place = Place {
@@ -150,6 +158,7 @@ impl Member {
             pod: &self.spot.name,
             ip: &self.address,
             home: &self.home,
+            sockets: &self.sockets,
             bin: &tools.bin,
             context: &options.context,
             has_post_init: !self.pod["metadata"]["annotations"][NO_POST_INIT].is_string(),
@@ -183,7 +192,7 @@ impl Member {
 
     fn post(&self) -> kwok::Post<'_> {
         let Context { tools, .. } = &self.context;
-        kwok::Post { address: &self.address, home: &self.home, log: self.log_path(), tools }
+        kwok::Post { address: &self.address, home: &self.home, sockets: &self.sockets, log: self.log_path(), tools }
     }
 
     /// Beside the member's folder, which only the servers' user can enter.
