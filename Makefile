@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 CARGO := ./scripts/cargo
 
-.PHONY: help setup demo test test-real real-up real-enter real-down bench lint fmt
+.PHONY: help setup demo test test-real test-matrix real-up real-enter real-down bench lint fmt
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -22,6 +22,9 @@ test: setup ## every test, on real Postgres and Patroni, and on a real Kubernete
 
 test-real: setup ## those alone that need a real Kubernetes with the real operator
 	@$(CARGO) test --test real
+
+test-matrix: setup ## those on other versions of Kubernetes and Patroni, and on Endpoints (long)
+	@./tests/real/matrix
 
 real-up: setup ## start a real Kubernetes with the real operator, for you (the first time builds it, minutes)
 	@$(CARGO) build
