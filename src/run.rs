@@ -84,6 +84,8 @@ pub enum Event {
     /// The journal has it, or cannot be written.
     Recorded(Result<(), String>),
     Sent(Result<String, Fault>),
+    /// It was not let through: nothing was sent.
+    Barred(String),
 }
 
 /// What to do next.
@@ -223,6 +225,10 @@ impl Run {
             (Phase::Again, Event::Looked(looked)) => self.look_again(now, &looked),
             (Phase::Recording { step }, Event::Recorded(recorded)) => self.recorded(now, step, recorded),
             (Phase::Sending { step }, Event::Sent(sent)) => self.sent(now, step, sent),
+            (Phase::Sending { step }, Event::Barred(why)) => {
+                let outcome = if step == 0 { Outcome::Refused } else { Outcome::Failed };
+                self.end(now, outcome, &why)
+            }
             (Phase::Proving { step, since }, Event::Looked(looked)) => self.looked(now, step, since, &looked),
             _ => Vec::new(),
         }

@@ -85,7 +85,10 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             }
             None
         }
-        Out::Send(order) => Some(Event::Sent(carry_out(planes, gate, order, false).await)),
+        Out::Send(order) => Some(match gate.pass(&order) {
+            Ok(()) => Event::Sent(carry_out(planes, gate, order, false).await),
+            Err(barred) => Event::Barred(barred.to_string()),
+        }),
     }
 }
 

@@ -15,6 +15,7 @@ mod hosts;
 mod keys;
 #[cfg(feature = "sandbox")]
 mod kube;
+mod orders;
 mod pg;
 mod postgres;
 #[cfg(feature = "sandbox")]

@@ -1,0 +1,190 @@
+//! Orders on bad days: whoever changes the same thing, an answer that is lost, a gate that is closed. The machine that the
+//! console and `pgdeck do` drive is driven here against a Kubernetes API with a proxy before it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use pgdeck::id::{ClusterId, Text};
+use pgdeck::journal::{Journal, unanswered};
+use pgdeck::operation::operation;
+use pgdeck::plane::Plane;
+use pgdeck::run::{Aim, Event, Out, Outcome, Phase, Run};
+use pgdeck::runtime::Planes;
+use pgdeck::runtime::perform::{self, Gate};
+use pgdeck::sandbox::objects::{POSTGRESQL, STATEFUL_SET};
+use pgdeck::state::ledger::scope;
+use serde_json::{Value, json};
+
+use crate::kube::stage::{self, Stage};
+use crate::proxy::{Proxy, Trouble};
+
+/// A cluster of one member that is asked to have two, with nobody behind the API who would make it so.
+struct Scene {
+    stage: Stage,
+    proxy: Proxy,
+    planes: Planes,
+    gate: Gate,
+    journal: Journal,
+    folder: PathBuf,
+}
+
+impl Scene {
+    async fn new(test: &str) -> Scene {
+        let stage = Stage::embedded("test").await;
+        stage.cluster("shop").await;
+        let set = json!({
+            "metadata": {"name": "shop", "labels": {"application": "spilo", "cluster-name": "shop"}},
+            "spec": {"replicas": 1, "serviceName": "shop", "selector": {"matchLabels": {"cluster-name": "shop"}},
+                     "template": {"metadata": {"labels": {"cluster-name": "shop"}}, "spec": {"containers": []}}},
+        });
+        stage.create(STATEFUL_SET, set).await;
+        let proxy = Proxy::before(&stage).await;
+        let plane: Arc<dyn Plane> = Arc::new(stage::plane(proxy.options()));
+        let planes = Planes::from([(plane.id(), plane)]);
+        let folder = std::env::temp_dir().join(format!("pgdeck-orders-{test}-{}", std::process::id()));
+        let journal = Journal::in_folder(&folder);
+        Scene { stage, proxy, planes, gate: Gate::default(), journal, folder }
+    }
+
+    fn id(&self) -> ClusterId {
+        self.proxy.id("shop")
+    }
+
+    fn arm(&self) {
+        self.gate.open(scope(&self.id()), Timestamp::now() + SignedDuration::from_mins(1));
+    }
+
+    /// Does what the run asks for until it waits for the user, has ended, or `enough`.
+    async fn drive(&self, run: &mut Run, mut todo: Vec<Out>, enough: impl Fn(&Run) -> bool) -> Vec<Out> {
+        while !todo.is_empty() && !enough(run) {
+            let mut next = Vec::new();
+            for out in todo {
+                let event = perform::step(&self.planes, &self.gate, &self.journal, out).await;
+                next.extend(event.map(|event| run.advance(Timestamp::now(), event)).unwrap_or_default());
+            }
+            todo = next;
+        }
+        todo
+    }
+
+    /// The offer to have two members.
+    async fn offered(&self) -> Run {
+        let scale = operation("scale").unwrap();
+        let args = BTreeMap::from([(Text::from("instances"), Text::from("2"))]);
+        let aim = Aim { cluster: self.id(), uid: None, member: None, args };
+        let probes = {
+            let mut cluster = crate::rig::fleets::cluster("shop", 1);
+            cluster.id = self.id();
+            cluster.members.clear();
+            let entry = pgdeck::fleet::Entry::new(cluster, Timestamp::now());
+            (scale.aim)(&entry, &aim).unwrap()
+        };
+        let (mut run, todo) = Run::new("r1".into(), scale.id, aim, probes, scale.consider, Timestamp::now());
+        self.drive(&mut run, todo, |_| false).await;
+        assert_eq!(run.phase, Phase::Offered, "{:?}", run.lines);
+        run
+    }
+
+    async fn confirm(&self, run: &mut Run) {
+        let confirmed = Event::Confirmed { how: "y".into(), who: "test".into(), reason: None };
+        let todo = run.advance(Timestamp::now(), confirmed);
+        self.drive(run, todo, |_| false).await;
+    }
+
+    async fn wanted(&self) -> Value {
+        let object = self.stage.store.get(&POSTGRESQL.at(&self.stage.namespace, "shop")).await.unwrap();
+        object.unwrap()["spec"]["numberOfInstances"].clone()
+    }
+
+    /// What the journal has, by the kinds of its lines.
+    fn journaled(&self) -> Vec<String> {
+        let (lines, broken) = self.journal.read().unwrap();
+        assert_eq!(broken, 0);
+        lines.iter().map(|line| line["entry"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn is_patch(path: &str) -> bool {
+    path.contains("fieldManager=pgdeck")
+}
+
+fn said(run: &Run) -> String {
+    run.lines.iter().map(|line| line.text.clone()).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_is_closed_lets_nothing_through() {
+    let scene = Scene::new("closed").await;
+    let mut run = scene.offered().await;
+    scene.confirm(&mut run).await;
+    assert_eq!(run.outcome(), Some(Outcome::Refused));
+    assert!(said(&run).contains("is read-only: arm it first"), "{}", said(&run));
+    assert!(!scene.proxy.requests().iter().any(|path| is_patch(path)));
+    assert_eq!(scene.wanted().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_faster_is_not_overwritten() {
+    let scene = Scene::new("conflict").await;
+    scene.arm();
+    // Between the last look and the patch: the API server's own answer to that.
+    let mut run = scene.offered().await;
+    scene.proxy.trouble(Trouble::status(409, "the object has been modified"), is_patch);
+    scene.confirm(&mut run).await;
+    assert_eq!(run.outcome(), Some(Outcome::Failed));
+    assert!(said(&run).contains("changed meanwhile") && said(&run).contains("look again"), "{}", said(&run));
+    assert_eq!(scene.wanted().await, 1);
+    assert_eq!(scene.journaled(), ["asked", "sending", "answered", "ended"]);
+
+    // Between the offer and the confirmation.
+    scene.proxy.heal();
+    let mut run = scene.offered().await;
+    let patch = json!({"spec": {"numberOfInstances": 5}});
+    scene.stage.store.patch(&POSTGRESQL.at(&scene.stage.namespace, "shop"), &patch).await.unwrap();
+    scene.confirm(&mut run).await;
+    assert_eq!(run.outcome(), Some(Outcome::Refused));
+    assert_eq!(scene.wanted().await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_lost_is_no_failure_the_effect_tells() {
+    let scene = Scene::new("lost").await;
+    scene.arm();
+    let mut run = scene.offered().await;
+    scene.proxy.trouble(Trouble::AnswerLost, is_patch);
+    run.patience_s = Some(1);
+    scene.confirm(&mut run).await;
+    // It arrived; nobody makes the member, and that is said.
+    assert_eq!(scene.wanted().await, 2);
+    assert_eq!(run.outcome(), Some(Outcome::Unproven));
+    let said = said(&run);
+    assert!(said.contains("the answer was lost") && said.contains("the StatefulSet asks for 1"), "{said}");
+    assert!(said.contains("to go back: pgdeck do scale"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_whose_pgdeck_ended_before_its_proof_is_found_in_the_journal() {
+    let scene = Scene::new("killed").await;
+    scene.arm();
+    let mut run = scene.offered().await;
+    let confirmed = Event::Confirmed { how: "y".into(), who: "test".into(), reason: Some("a drill".into()) };
+    let todo = run.advance(Timestamp::now(), confirmed);
+    // Up to where it is sent, and no further: as after a kill.
+    let is_sending = |run: &Run| matches!(run.phase, Phase::Sending { .. });
+    let left = scene.drive(&mut run, todo, is_sending).await;
+    assert!(matches!(left[..], [Out::Send(_)]), "{left:?}");
+    let (lines, _) = scene.journal.read().unwrap();
+    let open = unanswered(&lines);
+    assert_eq!(
+        (open.len(), open[0]["action"].as_str(), open[0]["reason"].as_str()),
+        (1, Some("scale"), Some("a drill"))
+    );
+}
