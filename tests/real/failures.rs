@@ -57,6 +57,29 @@ pub fn patroni_killed(real: &Real) {
     place.until("acid-hurt", "the old leader follows", |cluster| is_whole(cluster, 2) && cluster["primary"] == new);
 }
 
+pub fn api_away(real: &Real) {
+    let place = Place::new(real, "silent");
+    place.create("acid-still", 2, &json!({}));
+    place.until("acid-still", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "a healthy row", |tty| {
+        row(tty, "acid-still").contains("○ ok") && tty.text().contains("real live")
+    });
+
+    real.part("stop", "kube-apiserver");
+    console.wait_within(PATIENCE, "that it is lost", |tty| tty.text().contains("real LOST"));
+    console.wait_within(PATIENCE, "the row, not known any more", |tty| {
+        let row = row(tty, "acid-still");
+        row.contains("unknown") && row.contains("2/2") && row.contains("nothing was heard")
+    });
+
+    real.part("start", "kube-apiserver");
+    let took = console.wait_within(PATIENCE, "live again", |tty| tty.text().contains("real live"));
+    eprintln!("  silent: live again {:.1} s after it was started", took.as_secs_f64());
+    console.wait_within(PATIENCE, "a healthy row again", |tty| row(tty, "acid-still").contains("○ ok"));
+    place.until("acid-still", "whole again", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+}
+
 pub fn not_made(real: &Real) {
     let place = Place::new(real, "unmade");
     let mut console = place.console("admin");

@@ -1,7 +1,5 @@
 //! What happens to a cluster whom nothing happens to: made, scaled, left alone by its operator for a while.
 
-use std::process::Command;
-
 use pgdeck::sandbox::objects::STATEFUL_SET;
 use serde_json::{Value, json};
 
@@ -43,6 +41,38 @@ pub fn created_and_scaled(real: &Real) {
     console.wait_within(PATIENCE, "three members", |tty| shown(tty, &["○ ok", "3/3", "Running"]));
 }
 
+pub fn changed(real: &Real) {
+    let place = Place::new(real, "changed");
+    place.create("acid-tuned", 2, &json!({}));
+    let made = place.until("acid-tuned", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let shows = |setting: &str, value: &str| {
+        ["acid-tuned-0", "acid-tuned-1"].iter().all(|member| {
+            let (answer, _) = place.kubectl(&["exec", member, "--", "psql", "-Atc", &format!("show {setting}")]);
+            answer.trim() == value
+        })
+    };
+
+    place.patch("acid-tuned", &json!({ "postgresql": { "parameters": { "log_min_duration_statement": "123" } } }));
+    place.eventually("a reload", || shows("log_min_duration_statement", "123ms"));
+    let begun = place.postgres("acid-tuned-0");
+
+    place.patch("acid-tuned", &json!({ "postgresql": { "parameters": { "max_connections": "123" } } }));
+    place.eventually("restarts", || shows("max_connections", "123"));
+    assert_ne!(place.postgres("acid-tuned-0"), begun, "it was not restarted");
+    place.until("acid-tuned", "whole after the restarts", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+
+    let mut console = place.console("admin");
+    place.patch("acid-tuned", &json!({ "env": [{ "name": "PGDECK_TEST", "value": "1" }] }));
+    place.until("acid-tuned", "the pods are new, and another leads", |cluster| {
+        is_whole(cluster, 2) && cluster["primary"] != made["primary"] && cluster["health"] == "ok"
+    });
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-tuned").contains("○ ok"));
+    console.keys("e");
+    console.wait_within(PATIENCE, "the operator's own words", |tty| {
+        tty.text().contains("Rolling update done") && tty.text().contains("Switching over from")
+    });
+}
+
 pub fn operator_away(real: &Real) {
     let place = Place::new(real, "away");
     place.create("acid-left", 1, &json!({}));
@@ -66,14 +96,11 @@ pub fn ways_in(real: &Real) {
     let place = Place::new(real, "ways");
     place.create("acid-door", 2, &json!({}));
     place.until("acid-door", "made", |cluster| is_whole(cluster, 2));
-    let kubectl = |arguments: &[&str]| {
-        let output = Command::new("kubectl").args(["-n", place.namespace]).args(arguments).output().unwrap();
-        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
 
-    let (answer, fault) = kubectl(&["exec", "acid-door-0", "-c", "postgres", "--", "psql", "-Atc", "select 6 * 7"]);
+    let (answer, fault) =
+        place.kubectl(&["exec", "acid-door-0", "-c", "postgres", "--", "psql", "-Atc", "select 6 * 7"]);
     assert_eq!(answer.trim(), "42", "{fault}");
-    let (log, fault) = kubectl(&["logs", "acid-door-0", "-c", "postgres"]);
+    let (log, fault) = place.kubectl(&["logs", "acid-door-0", "-c", "postgres"]);
     assert!(log.contains("acid-door-0"), "no word of Patroni: {log} {fault}");
     for name in ["acid-door.ways.svc.cluster.local", "acid-door-repl.ways.svc"] {
         place.eventually(name, || std::fs::read_to_string("/etc/hosts").unwrap().contains(name));

@@ -37,6 +37,10 @@ const fn scenario(name: &'static str, play: fn(&Real)) -> Scenario {
     Scenario { name, play, is_alone: false }
 }
 
+const fn alone(name: &'static str, play: fn(&Real)) -> Scenario {
+    Scenario { name, play, is_alone: true }
+}
+
 const SCENARIOS: &[Scenario] = &[
     scenario("a_cluster_is_created_and_scaled_and_every_member_streams", life::created_and_scaled),
     scenario("a_killed_postgres_comes_back_in_place", failures::postgres_killed),
@@ -44,12 +48,11 @@ const SCENARIOS: &[Scenario] = &[
     scenario("a_cluster_that_the_operator_cannot_make_says_why", failures::not_made),
     scenario("a_pod_that_finds_no_node_and_an_image_that_cannot_be_pulled_are_named", failures::not_started),
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
+    scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
-    Scenario {
-        is_alone: true,
-        ..scenario("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away)
-    },
+    alone("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away),
+    alone("an_api_server_that_was_away_takes_nothing_off_the_screen", failures::api_away),
 ];
 
 /// So many scenarios are played at once.

@@ -99,6 +99,12 @@ impl<'a> Place<'a> {
         self.runtime.block_on(self.store.patch(&spot, &json!({ "spec": spec }))).unwrap();
     }
 
+    /// What kubectl prints, and what it complains of.
+    pub fn kubectl(&self, arguments: &[&str]) -> (String, String) {
+        let output = Command::new("kubectl").args(["-n", self.namespace]).args(arguments).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
     /// What `pgdeck status` tells a user of this namespace.
     pub fn status(&self, user: &str) -> Value {
         let mut command = self.real.pgdeck(user);
