@@ -246,6 +246,7 @@ pub static ACTIONS: &[Action] = &[
     order(6),
     order(7),
     order(8),
+    order(9),
     row(
         "follow",
         "follow",

@@ -131,10 +131,11 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
     }
     let settings = Settings {
         ascii: config.ascii,
-        protected: config.protected.clone(),
+        protected: [&config.protected[..], &runtime.protected()].concat(),
         columns: config.columns.clone(),
         read_only: config.readonly,
         who: act::who(),
+        process: std::process::id(),
     };
     let mut model = match Model::new(settings, theme, &config.keys) {
         Ok(model) => model,
@@ -161,15 +162,17 @@ fn settle(journal: &Journal) -> Vec<String> {
         Ok(read) => read,
         Err(why) => return vec![why],
     };
-    let told = unanswered(&lines).into_iter().map(|line| {
+    let was_sent = |run: &str| lines.iter().any(|line| line["entry"] == "sending" && line["run"] == run);
+    let told = unanswered(&lines).into_iter().filter(|line| !is_alive(&line["run"])).map(|line| {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
         let (run, action) = (text(&line["run"]), text(&line["action"]));
+        let did = if was_sent(&run) { "was sent" } else { "was asked for, not sent," };
         let evidence = vec!["pgdeck ended before its effect was seen".to_owned()];
         let what = What::Ended { outcome: RunOutcome::Unproven.word(), evidence, took_ms: 0 };
         let entry = Entry { schema: SCHEMA, at: clock::now(), run: run.as_str().into(), what };
         let kept = journal.write(&entry).err().unwrap_or_default();
         format!(
-            "{action} on {}//{}/{} was sent at {} and its end is not known: look at it; `pgdeck audit` has all of it {kept}",
+            "{action} on {}//{}/{} {did} at {} and its end is not known: look at it; `pgdeck audit` has all of it {kept}",
             text(&line["cluster"]["context"]),
             text(&line["cluster"]["namespace"]),
             text(&line["cluster"]["name"]),
@@ -177,6 +180,13 @@ fn settle(journal: &Journal) -> Vec<String> {
         )
     });
     told.collect()
+}
+
+/// Whether the pgdeck whose order it is still runs: its number is the last part of the run's name.
+fn is_alive(run: &serde_json::Value) -> bool {
+    let process = run.as_str().and_then(|run| run.rsplit_once('-')).map(|(_, process)| process);
+    let name = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/comm")).ok());
+    name.is_some_and(|name| name.trim_end() == "pgdeck")
 }
 
 fn refuse(problems: &[Problem]) -> Exit {

@@ -2,7 +2,7 @@
 //! hold no passwords.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,10 @@ impl Journal {
         }
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
+        // A crash may have cut the last line: nothing may be glued to it.
+        if is_cut(&self.path) {
+            line.insert(0, b'\n');
+        }
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
         file.write_all(&line)?;
         file.sync_data()
@@ -63,6 +67,18 @@ impl Journal {
         }
         Ok((lines, broken))
     }
+}
+
+fn is_cut(path: &Path) -> bool {
+    let last = || -> io::Result<u8> {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::End(-1))?;
+        let mut byte = [0];
+        file.read_exact(&mut byte)?;
+        Ok(byte[0])
+    };
+    // An empty file, or none, ends in nothing.
+    last().is_ok_and(|byte| byte != b'\n')
 }
 
 /// The runs that were sent and of which no end is known: a crash came between. Oldest first, with their action and cluster.
@@ -93,7 +109,7 @@ mod tests {
         let journal = Journal::in_folder(&folder);
         journal.write(&ended("a")).unwrap();
         let mut file = OpenOptions::new().append(true).open(journal.path()).unwrap();
-        file.write_all(b"{\"run\": \"cut\n").unwrap();
+        file.write_all(b"{\"run\": \"cut").unwrap();
         journal.write(&ended("b")).unwrap();
         let (lines, broken) = journal.read().unwrap();
         assert_eq!((lines.len(), broken, lines[1]["run"].as_str()), (2, 1, Some("b")));

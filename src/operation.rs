@@ -81,6 +81,7 @@ pub const OPERATIONS: &[Operation] = &[
     scale::SCALE,
     patroni::SWITCHOVER,
     patroni::CANCEL_SWITCHOVER,
+    patroni::FAILOVER,
     patroni::RESTART,
     patroni::REINITIALIZE,
     patroni::PAUSE,
@@ -199,6 +200,25 @@ fn objects(looked: &[Looked]) -> Result<&Objects, String> {
         Some(Err(fault)) => Err(format!("{fault}; {}", fault.remedy())),
         _ => Err("the cluster's objects were not read".into()),
     }
+}
+
+/// What the operator is at: it restarts and switches over by itself while it rolls.
+fn operator(looked: &[Looked]) -> Vec<Light> {
+    let Ok(objects) = objects(looked) else { return Vec::new() };
+    let cluster = &objects.cluster;
+    let mut lights = match cluster.status.as_deref() {
+        Some("Running") => vec![Light::green("the operator says Running")],
+        Some(word) => vec![Light::amber(format!("the operator says {word}: it may be at it itself"))],
+        None => Vec::new(),
+    };
+    let rolls = |member: &&std::sync::Arc<crate::fleet::cluster::Member>| {
+        member.pod.as_ref().is_some_and(|pod| pod.rolling_update || pod.deleting)
+    };
+    let rolling: Vec<&str> = cluster.members.iter().filter(rolls).map(|member| &*member.name).collect();
+    if !rolling.is_empty() {
+        lights.push(Light::amber(format!("the operator recreates {}", rolling.join(", "))));
+    }
+    lights
 }
 
 fn view(looked: &[Looked]) -> Result<&PatroniView, String> {

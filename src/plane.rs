@@ -58,6 +58,11 @@ pub trait Plane: fmt::Debug + Send + Sync {
     /// Answers one question, once, within its own deadline.
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>>;
 
+    /// Clusters that whoever listed them marked as protected, by name.
+    fn protected(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Sends one order, once, and gives what was answered. That it was answered proves nothing. `dry`: everything but the
     /// change itself, where the plane can.
     fn carry_out(&self, order: Order, dry: bool) -> BoxFuture<'static, Result<String, Fault>>;

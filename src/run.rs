@@ -7,66 +7,28 @@
 //!    └────────── refused, with the reason ──────────┘        └─ failed, or not proved in time ─┘
 //! ```
 
+mod deal;
 pub mod expect;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::Fault;
-use crate::id::{ClusterId, Text};
-use crate::work::entry::{Asked, Colour, Entry, Light, SCHEMA, What};
+use crate::id::Text;
+use crate::work::entry::{Asked, Entry, SCHEMA, What};
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
-use expect::{Expect, Judged};
+use deal::changed;
+pub use deal::{Aim, Deal, Step};
+use expect::Judged;
 
 /// A question with its answer.
 pub type Looked = (Probe, Result<Answer, Fault>);
 
 /// Whether an effect has been seen is asked again this often, in milliseconds.
 const EVERY_MS: u32 = 1_000;
-
-/// What an order is aimed at, as it stood when the key was pressed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Aim {
-    pub cluster: ClusterId,
-    pub uid: Option<Text>,
-    pub member: Option<Text>,
-    /// As they were typed, by name.
-    pub args: BTreeMap<Text, Text>,
-}
-
-/// What is offered after looking: the lines of the preflight, and exactly what would be sent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Deal {
-    pub lights: Vec<Light>,
-    pub steps: Vec<Step>,
-    /// What it takes to go back.
-    pub undo: String,
-    /// Who is cut off for how long.
-    pub downtime: String,
-    /// The cluster's name must be typed to confirm it.
-    pub by_name: bool,
-}
-
-impl Deal {
-    /// The worst line.
-    pub fn colour(&self) -> Colour {
-        self.lights.iter().map(|light| light.colour).max().unwrap_or(Colour::Green)
-    }
-}
-
-/// One order with the effect that proves it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    pub order: Order,
-    pub expect: Expect,
-    /// It must be seen within so many seconds.
-    pub within_s: u32,
-}
 
 /// Judges what was looked at: a deal, or why there is none. Pure, and called twice: before the offer, and before sending.
 pub type Consider = fn(&Aim, &[Looked]) -> Result<Deal, String>;
@@ -110,7 +72,13 @@ pub enum Phase {
     Offered,
     /// Confirmed, and looked at once more.
     Again,
+    /// The journal takes in who asked for what.
+    Asking,
     Recording {
+        step: usize,
+    },
+    /// The order of a later step is aimed anew.
+    Refreshing {
         step: usize,
     },
     Sending {
@@ -167,7 +135,7 @@ pub struct Run {
     pub lines: Vec<Line>,
     /// The rights may be missing: that is told apart from other refusals.
     pub forbidden: bool,
-    /// At most so many seconds are waited for the effect of a step.
+    /// So many seconds are waited for the effect of a step, whatever the step says.
     pub patience_s: Option<u32>,
     preflight: Vec<Probe>,
     consider: Consider,
@@ -214,7 +182,15 @@ impl Run {
 
     /// Whether anything was sent: then it must be followed to its end.
     pub fn is_under_way(&self) -> bool {
-        matches!(self.phase, Phase::Again | Phase::Recording { .. } | Phase::Sending { .. } | Phase::Proving { .. })
+        matches!(
+            self.phase,
+            Phase::Again
+                | Phase::Asking
+                | Phase::Recording { .. }
+                | Phase::Refreshing { .. }
+                | Phase::Sending { .. }
+                | Phase::Proving { .. }
+        )
     }
 
     /// What happened leads to what is to be done. Events that do not belong to the phase are late, and mean nothing.
@@ -223,6 +199,11 @@ impl Run {
             (Phase::Looking, Event::Looked(looked)) => self.offer(now, &looked),
             (Phase::Offered, Event::Confirmed { how, who, reason }) => self.confirm(now, (how, who, reason)),
             (Phase::Again, Event::Looked(looked)) => self.look_again(now, &looked),
+            (Phase::Asking, Event::Recorded(recorded)) => match recorded {
+                Ok(()) => self.record(now, 0),
+                Err(why) => self.recorded(now, 0, Err(why)),
+            },
+            (Phase::Refreshing { step }, Event::Looked(looked)) => self.refreshed(now, step, &looked),
             (Phase::Recording { step }, Event::Recorded(recorded)) => self.recorded(now, step, recorded),
             (Phase::Sending { step }, Event::Sent(sent)) => self.sent(now, step, sent),
             (Phase::Sending { step }, Event::Barred(why)) => {
@@ -235,7 +216,7 @@ impl Run {
     }
 
     fn offer(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        match (self.consider)(&self.aim, looked) {
+        match self.same_cluster(looked).and_then(|()| (self.consider)(&self.aim, looked)) {
             Ok(deal) => {
                 self.deal = Some(deal);
                 self.phase = Phase::Offered;
@@ -246,8 +227,10 @@ impl Run {
     }
 
     fn refuse(&mut self, now: Timestamp, looked: &[Looked], why: &str) -> Vec<Out> {
-        self.forbidden = looked.iter().any(|(_, answer)| {
-            matches!(answer, Err(Fault::Forbidden { .. } | Fault::AuthExpired { .. }) | Ok(Answer::May(false)))
+        self.forbidden = looked.iter().any(|(_, answer)| match answer {
+            Ok(Answer::May(allowed)) => !allowed,
+            Err(fault @ (Fault::Forbidden { .. } | Fault::AuthExpired { .. })) => why.contains(&fault.to_string()),
+            _ => false,
         });
         self.end(now, Outcome::Refused, why)
     }
@@ -259,30 +242,44 @@ impl Run {
         vec![Out::Look { probes: self.preflight.clone(), after_ms: 0 }]
     }
 
-    /// What was offered must still be what would be sent.
+    /// What was offered must still be what would be sent. From here on the journal knows of it, whatever comes.
     fn look_again(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        let deal = match (self.consider)(&self.aim, looked) {
-            Ok(deal) => deal,
-            Err(why) => return self.refuse(now, looked, &why),
+        let judged = self.same_cluster(looked).and_then(|()| (self.consider)(&self.aim, looked));
+        let offered = self.deal.clone();
+        let refusal = match (&judged, &offered) {
+            (Err(why), _) => Some(why.clone()),
+            (Ok(deal), Some(offered)) => changed(offered, deal),
+            (Ok(_), None) => Some("nothing was offered".to_owned()),
         };
-        let Some(offered) = self.deal.replace(deal) else { return Vec::new() };
-        let Some(deal) = &self.deal else { return Vec::new() };
-        let is_same = offered.steps.len() == deal.steps.len()
-            && offered
-                .steps
-                .iter()
-                .zip(&deal.steps)
-                .all(|(one, other)| one.order.is_same_but_for_version(&other.order));
-        if !is_same {
-            return self.end(now, Outcome::Refused, "what would be sent has changed since it was shown");
+        if let Ok(deal) = judged {
+            self.deal = Some(deal);
         }
-        if deal.colour() > offered.colour() {
-            let worst = deal.colour();
-            let new = deal.lights.iter().filter(|light| light.colour == worst).map(|light| light.text.clone());
-            let why = new.collect::<Vec<_>>().join("; ");
-            return self.end(now, Outcome::Refused, &format!("it has changed since it was shown: {why}"));
+        let asked = self.asked(now);
+        if let Some(why) = refusal {
+            let mut outs = vec![Out::Note(asked)];
+            outs.extend(self.refuse(now, looked, &why));
+            return outs;
         }
+        self.phase = Phase::Asking;
+        vec![Out::Record(asked)]
+    }
+
+    /// A cluster that was deleted and made anew has another uid.
+    fn same_cluster(&self, looked: &[Looked]) -> Result<(), String> {
+        let Some(aimed) = &self.aim.uid else { return Ok(()) };
+        let uid = looked.iter().find_map(|(_, answer)| match answer {
+            Ok(Answer::Objects(objects)) => objects.cluster.uid.as_ref(),
+            _ => None,
+        });
+        match uid {
+            Some(uid) if uid != aimed => Err("it is another cluster by now: this one was deleted and made anew".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn asked(&self, now: Timestamp) -> Entry {
         let (confirm, who, reason) = self.confirmed.clone().unwrap_or_else(|| (String::new(), Text::from(""), None));
+        let deal = self.deal.as_ref();
         let asked = Asked {
             who,
             action: self.action,
@@ -290,15 +287,12 @@ impl Run {
             uid: self.aim.uid.clone(),
             member: self.aim.member.clone(),
             args: self.aim.args.clone(),
-            preflight: deal.lights.clone(),
+            preflight: deal.map(|deal| deal.lights.clone()).unwrap_or_default(),
             confirm,
             reason,
-            undo: deal.undo.clone(),
+            undo: deal.map(|deal| deal.undo.clone()).unwrap_or_default(),
         };
-        let asked = self.entry(now, What::Asked(Box::new(asked)));
-        let mut out = self.record(now, 0);
-        out.insert(0, Out::Note(asked));
-        out
+        self.entry(now, What::Asked(Box::new(asked)))
     }
 
     fn record(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
@@ -310,6 +304,36 @@ impl Run {
         vec![Out::Record(self.entry(now, What::Sending { step, order }))]
     }
 
+    /// Goes on to the next step. A patch was aimed at the object as it was before the step before: it is aimed anew.
+    fn go_on(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
+        match self.step(step).map(|next| &next.order) {
+            Some(Order::Patch { cluster, .. }) => {
+                let probes = vec![Probe::Objects(cluster.clone())];
+                self.phase = Phase::Refreshing { step };
+                vec![Out::Look { probes, after_ms: 0 }]
+            }
+            _ => self.record(now, step),
+        }
+    }
+
+    fn refreshed(&mut self, now: Timestamp, step: usize, looked: &[Looked]) -> Vec<Out> {
+        let now_version = match (self.same_cluster(looked), looked.first()) {
+            (Err(why), _) => return self.end(now, Outcome::Failed, &why),
+            (Ok(()), Some((_, Ok(Answer::Objects(objects))))) => objects.version.clone(),
+            (Ok(()), Some((_, Err(fault)))) => {
+                let why = format!("what comes next cannot be aimed: {fault}");
+                return self.end(now, Outcome::Failed, &why);
+            }
+            (Ok(()), _) => return self.end(now, Outcome::Failed, "what comes next cannot be aimed"),
+        };
+        if let Some(Step { order: Order::Patch { version, .. }, .. }) =
+            self.deal.as_mut().and_then(|deal| deal.steps.get_mut(step))
+        {
+            *version = now_version;
+        }
+        self.record(now, step)
+    }
+
     fn recorded(&mut self, now: Timestamp, step: usize, recorded: Result<(), String>) -> Vec<Out> {
         if let Err(why) = recorded {
             let outcome = if self.sent_any { Outcome::Failed } else { Outcome::Refused };
@@ -317,9 +341,7 @@ impl Run {
         }
         let Some(next) = self.step(step) else { return Vec::new() };
         let order = next.order.clone();
-        self.say(now, format!("sent: {}", order.title()));
         self.phase = Phase::Sending { step };
-        self.sent_any = true;
         vec![Out::Send(order)]
     }
 
@@ -329,6 +351,10 @@ impl Run {
             Err(fault) => (None, Some(fault.to_string())),
         };
         let note = Out::Note(self.entry(now, What::Answered { step, answer, fault }));
+        if let Some(title) = self.step(step).map(|sent| sent.order.title()) {
+            self.say(now, format!("sent: {title}"));
+        }
+        let sent_before = std::mem::replace(&mut self.sent_any, true);
         let mut out = match sent {
             Ok(said) => {
                 self.say(now, if said.is_empty() { "answered".into() } else { format!("answered: {said}") });
@@ -340,9 +366,19 @@ impl Run {
                 self.prove(now, step)
             }
             Err(fault) => {
-                self.forbidden = matches!(fault, Fault::Forbidden { .. } | Fault::AuthExpired { .. });
                 let why = format!("{fault}; {}", fault.remedy());
-                self.end(now, Outcome::Failed, &why)
+                // The thing itself said that it changed nothing.
+                let untouched = matches!(
+                    fault,
+                    Fault::Conflict { .. } | Fault::Gone { .. } | Fault::Forbidden { .. } | Fault::AuthExpired { .. }
+                );
+                if untouched && !sent_before {
+                    self.sent_any = false;
+                    self.forbidden = matches!(fault, Fault::Forbidden { .. } | Fault::AuthExpired { .. });
+                    self.end(now, Outcome::Refused, &why)
+                } else {
+                    self.end(now, Outcome::Failed, &why)
+                }
             }
         };
         out.insert(0, note);
@@ -358,13 +394,13 @@ impl Run {
 
     fn looked(&mut self, now: Timestamp, step: usize, since: Timestamp, looked: &[Looked]) -> Vec<Out> {
         let Some(next) = self.step(step) else { return Vec::new() };
-        let within_s = self.patience_s.unwrap_or(u32::MAX).min(next.within_s);
+        let within_s = self.patience_s.unwrap_or(next.within_s);
         let deadline = since + SignedDuration::from_secs(within_s.into());
         let probes = next.expect.probes();
         match next.expect.judge(looked) {
             Judged::Proved(evidence) => {
                 self.say(now, evidence);
-                self.record(now, step + 1)
+                self.go_on(now, step + 1)
             }
             Judged::Failed(why) => self.end(now, Outcome::Failed, &why),
             Judged::NotYet(seen) if now >= deadline => {

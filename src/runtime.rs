@@ -136,6 +136,11 @@ impl Runtime {
         self.tokio.block_on(perform::carry_out(&self.planes, &self.gate, order, true))
     }
 
+    /// Clusters that the planes themselves know to be protected, by name.
+    pub fn protected(&self) -> Vec<String> {
+        self.planes.values().flat_map(|plane| plane.protected()).collect()
+    }
+
     /// What may be changed.
     pub fn gate(&self) -> &Gate {
         &self.gate

@@ -30,11 +30,13 @@ pub struct Settings {
     pub read_only: bool,
     /// The user of the operating system, for the journal.
     pub who: Text,
+    /// This pgdeck's process id: whose orders they are, where several run.
+    pub process: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let (protected, columns) = (Vec::new(), Vec::new());
-        Settings { ascii: false, protected, columns, read_only: false, who: "".into() }
+        Settings { ascii: false, protected, columns, read_only: false, who: "".into(), process: 0 }
     }
 }

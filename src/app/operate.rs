@@ -11,7 +11,7 @@ use crate::operation::{On, Operation, operation};
 use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
 use crate::screen::confirm::{Answerable, Confirm, answerable};
 use crate::screen::{Dialog, Then};
-use crate::state::ledger::{Scope, scope};
+use crate::state::ledger::{Scope, is_protected, scope};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
@@ -60,7 +60,7 @@ pub(super) fn arm(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
         return model.state.notices.say(now, Weight::Warning, text);
     };
     let name = scope.strip_prefix("hosts:").unwrap_or(&scope).to_owned();
-    if model.state.settings.protected.contains(&name) {
+    if is_protected(&model.state.settings.protected, &scope) {
         let prompt = format!("{name} is protected; type its name to arm it: ");
         let then = Then::Arm(scope);
         model.screen.dialog = Some(Dialog::Ask { prompt, field: Field::default(), error: None, then });
@@ -159,7 +159,7 @@ fn start(
     }
     let aim = Aim { cluster, uid: entry.cluster.uid.clone(), member, args };
     let probes = (operation.aim)(entry, &aim)?;
-    let id: Text = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S.%3f"), operation.id).into();
+    let id: Text = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S.%3f"), model.state.settings.process).into();
     let (run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
     model.state.ledger.put(run);
     model.screen.dialog = Some(Dialog::Order(Confirm { run: id.clone(), field: Field::default(), scroll: 0 }));

@@ -86,7 +86,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "protected",
         form: "a list of names",
-        doc: "Contexts, and clusters of plain hosts, that are marked as protected.",
+        doc: "Contexts, and clusters of plain hosts, that are marked as protected, by name or pattern.",
         take: |written, value| store(&mut written.protected, names(value)),
     },
     Key {

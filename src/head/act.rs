@@ -10,12 +10,13 @@ use super::gathering::{Gathering, names};
 use super::{Exit, complain, say, usage};
 use crate::cli::{Do, Report};
 use crate::config::Config;
+use crate::fault::Fault;
 use crate::id::Text;
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
 use crate::run::{Aim, Deal, Event, Outcome, Run};
 use crate::runtime::{Journal, Runtime, clock};
-use crate::state::ledger::scope;
+use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
 use crate::work::order::Order;
 use crate::work::target::{Candidate, Meant, Target};
@@ -83,7 +84,8 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     if asked.dry_run {
         return try_out(runtime, &run, &deal, asked);
     }
-    let protected = config.protected.iter().any(|name| *name == *scope(&meant.cluster));
+    let marked = [&config.protected[..], &runtime.protected()].concat();
+    let protected = is_protected(&marked, &scope(&meant.cluster));
     match confirmed(config, operation, &run, &deal, asked, protected) {
         Ok(how) => {
             runtime.gate().open(scope(&meant.cluster), clock::now() + ARMED);
@@ -230,6 +232,11 @@ pub fn who() -> Text {
 
 /// Tries what can be tried.
 fn try_out(runtime: &Runtime, run: &Run, deal: &Deal, asked: &Do) -> Exit {
+    let red: Vec<&str> =
+        deal.lights.iter().filter(|light| light.colour == Colour::Red).map(|light| &*light.text).collect();
+    if !red.is_empty() {
+        return refuse(&red.join("; "));
+    }
     let mut tried = Vec::new();
     for order in deal.steps.iter().map(|step| &step.order).filter(|order| matches!(order, Order::Patch { .. })) {
         match runtime.try_out(order.clone()) {
@@ -238,7 +245,8 @@ fn try_out(runtime: &Runtime, run: &Run, deal: &Deal, asked: &Do) -> Exit {
             }
             Err(fault) => {
                 complain(&format!("pgdeck: {}", present::clean(&format!("{fault}; {}", fault.remedy()))));
-                return Exit::Failed;
+                let forbidden = matches!(fault, Fault::Forbidden { .. } | Fault::AuthExpired { .. });
+                return if forbidden { Exit::Forbidden } else { Exit::Failed };
             }
         }
     }

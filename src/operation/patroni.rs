@@ -1,8 +1,10 @@
 //! What Patroni does when it is asked: switchover, restart, reinitialization, pause.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Arg, Confirm, On, Operation, allowed, instance, may_forward, of_operator, spokesman, view};
+use super::{Arg, Confirm, On, Operation, allowed, instance, may_forward, of_operator, operator, spokesman, view};
+use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
 use crate::id::Text;
@@ -50,6 +52,20 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     undo: "scheduling it again",
     aim: ask_patroni,
     consider: cancel_switchover,
+};
+
+pub(super) const FAILOVER: Operation = Operation {
+    id: "failover",
+    title: "fail over",
+    doc: "Makes a standby the primary without the old one's help; what it had not received is lost.",
+    keys: &["x F"],
+    on: On::Cluster,
+    confirm: Confirm::Name,
+    args: &[Arg { name: "to", doc: "the member that takes over", required: true }],
+    proof: "the member leads on a new timeline and all others follow, by Patroni's word",
+    undo: "nothing for what was lost; `switchover` back",
+    aim: ask_patroni,
+    consider: fail_over,
 };
 
 pub(super) const RESTART: Operation = Operation {
@@ -111,7 +127,8 @@ pub(super) const RESUME: Operation = Operation {
 fn ask_patroni(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     of_operator(entry)?;
     let member = spokesman(entry)?;
-    Ok(std::iter::once(Probe::Patroni(instance(aim, &member))).chain(may_forward(&aim.cluster)).collect())
+    let looks = [Probe::Patroni(instance(aim, &member)), Probe::Objects(aim.cluster.clone())];
+    Ok(looks.into_iter().chain(may_forward(&aim.cluster)).collect())
 }
 
 fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
@@ -127,6 +144,11 @@ fn member_of(aim: &Aim) -> Result<&Text, String> {
 
 fn call(aim: &Aim, member: &Text, method: Method, path: &str, body: Value) -> Order {
     Order::Patroni { instance: instance(aim, member), method, path: path.into(), body }
+}
+
+/// Who takes part now: these are waited for afterwards.
+pub(super) fn running(view: &PatroniView) -> Vec<Text> {
+    view.members.iter().filter(|peer| peer.is_running()).map(|peer| peer.name.clone()).collect()
 }
 
 /// Why a member cannot take over; none if it can.
@@ -169,6 +191,7 @@ fn candidate<'a>(view: &'a PatroniView, asked: Option<&Text>) -> Result<&'a Peer
 
 fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
+    lights.extend(operator(looked));
     let view = view(looked)?;
     let leader = leader(view)?;
     let to = candidate(view, aim.args.get("to"))?;
@@ -188,15 +211,18 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     lights.extend(others.map(|peer| Light::amber(format!("{} is {}", peer.name, peer.state))));
     let mut body = json!({"leader": &*leader.name, "candidate": &*to.name});
     let at = aim.args.get("at");
-    let expect = match at {
-        Some(at) => {
-            at.parse::<jiff::Timestamp>().map_err(|_unreadable| {
-                format!("{at:?} is no moment with its offset; write it like 2026-11-25T03:00:00+00:00")
-            })?;
-            body["scheduled_at"] = json!(&**at);
-            Expect::Scheduled { instance: instance(aim, &leader.name), waits: true }
+    let expect = if let Some(at) = at {
+        at.parse::<Timestamp>().map_err(|_unreadable| {
+            format!("{at:?} is no moment with its offset; write it like 2026-11-25T03:00:00+00:00")
+        })?;
+        if view.pause {
+            return Err("Patroni is paused: it schedules nothing; resume it first".into());
         }
-        None => Expect::Leader { instance: instance(aim, &to.name), timeline: leader.timeline },
+        body["scheduled_at"] = json!(&**at);
+        Expect::Scheduled { instance: instance(aim, &leader.name), waits: true }
+    } else {
+        let (timeline, followers) = (leader.timeline, running(view));
+        Expect::Leader { instance: instance(aim, &to.name), timeline, followers }
     };
     let undo = match at {
         Some(_) => format!("pgdeck do switchover-cancel {}", aim.cluster),
@@ -217,6 +243,42 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
 
 fn shown(timeline: Option<u32>) -> String {
     timeline.map_or_else(|| "unknown".into(), |timeline| timeline.to_string())
+}
+
+fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    lights.extend(operator(looked));
+    let view = view(looked)?;
+    let name = aim.args.get("to").ok_or("name the member that takes over")?;
+    let to = view.peer(name).ok_or_else(|| format!("there is no member {name}"))?;
+    if to.role == Role::Primary {
+        return Err(format!("{name} leads already"));
+    }
+    if !to.is_running() {
+        return Err(format!("{name} is {}: it cannot take over", to.state));
+    }
+    lights.push(match view.leader() {
+        Some(leader) => Light::amber(format!("{} leads: a switchover would lose nothing", leader.name)),
+        None => Light::green("no member leads"),
+    });
+    lights.push(match to.lag {
+        Some(lag) => {
+            Light::amber(format!("{name} is {} B behind by Patroni's last word: so much is lost, at least", lag.0))
+        }
+        None => Light::amber(format!("how far {name} is behind is not known: nor is what is lost")),
+    });
+    if view.is_synchronous() && !to.synchronous {
+        lights.push(Light::amber(format!("{name} is not synchronous: commits that were confirmed may be lost")));
+    }
+    let timeline = view.members.iter().filter_map(|peer| peer.timeline).max();
+    let step = Step {
+        order: call(aim, &to.name, Method::Post, "/failover", json!({"candidate": &*to.name})),
+        expect: Expect::Leader { instance: instance(aim, &to.name), timeline, followers: running(view) },
+        within_s: HANDED_OVER_S,
+    };
+    let downtime = "writes stop until it leads, and every client reconnects".into();
+    let undo = "nothing for what was lost; a switchover back moves the primary".into();
+    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true })
 }
 
 fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
@@ -247,13 +309,33 @@ fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String>
     }
 }
 
+/// Since when the member's Postgres runs; one that does not answer is told, and may need this most. Without the right to ask
+/// nothing could be proved.
+fn running_since<'a>(looked: &'a [Looked], member: &Text) -> Result<(Option<&'a Vitals>, Light), String> {
+    let refused = looked.iter().any(|(probe, answer)| {
+        matches!(probe, Probe::Sample { .. })
+            && matches!(answer, Err(Fault::Forbidden { .. } | Fault::AuthExpired { .. }))
+    });
+    match vitals(looked, member) {
+        Ok(vitals) => Ok((Some(vitals), Light::green(format!("Postgres of {member} runs since {}", vitals.started)))),
+        Err(why) if refused => Err(why),
+        Err(why) => Ok((None, Light::amber(why))),
+    }
+}
+
+/// After this it must have begun anew. A server that does not answer now has not begun yet.
+fn began(vitals: Option<&Vitals>) -> Timestamp {
+    vitals.map_or(Timestamp::UNIX_EPOCH, |vitals| vitals.started)
+}
+
 fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
+    lights.extend(operator(looked));
     let view = view(looked)?;
     let member = member_of(aim)?;
     let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
-    let vitals = vitals(looked, member)?;
-    lights.push(Light::green(format!("Postgres of {member} runs since {}", vitals.started)));
+    let (vitals, light) = running_since(looked, member)?;
+    lights.push(light);
     let leads = peer.role == Role::Primary;
     lights.push(if leads {
         Light::amber(format!("{member} leads: writes stop until it is back, and every client reconnects"))
@@ -262,7 +344,7 @@ fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     } else {
         Light::green(format!("{member} is a standby that nobody waits for"))
     });
-    if let Some(age) = vitals.oldest_transaction.filter(|age| *age > 300.0) {
+    if let Some(age) = vitals.and_then(|vitals| vitals.oldest_transaction).filter(|age| *age > 300.0) {
         lights.push(Light::amber(format!("a transaction is open for {age:.0} s: it is rolled back")));
     }
     let downtime = if leads {
@@ -272,7 +354,7 @@ fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     };
     let step = Step {
         order: call(aim, member, Method::Post, "/restart", json!({})),
-        expect: Expect::Restarted { instance: instance(aim, member), after: vitals.started },
+        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: !leads },
         within_s: 120,
     };
     let undo = "nothing: it runs again, or Patroni's log tells why not".into();
@@ -281,6 +363,7 @@ fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
 
 fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
+    lights.extend(operator(looked));
     let view = view(looked)?;
     let member = member_of(aim)?;
     let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
@@ -288,8 +371,12 @@ fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         return Err(format!("{member} leads: only a standby can be copied anew"));
     }
     leader(view)?;
-    let vitals = vitals(looked, member)?;
-    lights.push(Light::green(format!("{member} is {}", peer.state)));
+    let (vitals, light) = running_since(looked, member)?;
+    lights.push(light);
+    lights.push(match &*peer.state {
+        "creating replica" => Light::amber(format!("{member} is being copied already: that copy is thrown away")),
+        state => Light::green(format!("{member} is {state}")),
+    });
     if view.pause {
         return Err("Patroni is paused: it would not copy anything; resume it first".into());
     }
@@ -301,7 +388,7 @@ fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     });
     let step = Step {
         order: call(aim, member, Method::Post, "/reinitialize", json!({"force": true})),
-        expect: Expect::Restarted { instance: instance(aim, member), after: vitals.started },
+        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: true },
         within_s: 3_600,
     };
     let undo = "nothing: the old copy is gone, the new one comes from the primary".into();
@@ -322,6 +409,7 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
 
 fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
+    lights.extend(operator(looked));
     let view = view(looked)?;
     if !view.pause {
         return Err("Patroni is not paused".into());
@@ -340,7 +428,7 @@ fn set_pause(aim: &Aim, view: &PatroniView, lights: Vec<Light>, paused: bool) ->
     let body = if paused { json!({"pause": true}) } else { json!({"pause": null}) };
     let step = Step {
         order: call(aim, &asked.name, Method::Patch, "/config", body),
-        expect: Expect::Pause { instance: instance(aim, &asked.name), paused },
+        expect: Expect::Pause { cluster: aim.cluster.clone(), paused },
         within_s: 60,
     };
     let verb = if paused { "resume" } else { "pause" };

@@ -6,6 +6,7 @@ use super::{Arg, Confirm, On, Operation, allowed, instance, may, may_forward, ob
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
 use crate::id::Text;
+use crate::metric::lsn::Bytes;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
@@ -58,14 +59,19 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     }
     lights.extend(limits(
         objects.limits,
-        objects.annotations.contains_key("acid.zalan.do/ignore-instance-limits"),
+        objects.annotations.get("acid.zalan.do/ignore-instance-limits").is_some_and(|value| &**value == "true"),
         count,
     ));
-    lights.push(taken_up(cluster, now));
+    lights.push(taken_up(cluster, now, objects.limits));
     lights.push(busy(cluster));
+    let asked = view(looked);
     // Without a member that runs there is nobody to ask, and nobody to hand over.
-    let view = view(looked).ok();
+    if let Err(why) = &asked {
+        lights.push(blind(cluster, count < now, why));
+    }
+    let view = asked.ok();
     lights.extend(view.and_then(|view| synchronous(view, count)));
+    lights.extend(rolling(cluster));
     let mut steps = Vec::new();
     let mut primary = view.and_then(PatroniView::leader).map(|leader| leader.name.clone());
     if count < now {
@@ -99,6 +105,24 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     })
 }
 
+/// Patroni does not answer: who leads, and whether anybody could take over, is not known.
+fn blind(cluster: &Cluster, shrinks: bool, why: &str) -> Light {
+    let runs = cluster.members.iter().any(|member| member.pod.as_ref().is_some_and(|pod| pod.ready));
+    if shrinks && runs {
+        Light::red(format!("whether the primary would go cannot be found out: {why}"))
+    } else {
+        Light::amber(format!("Patroni was not asked: {why}"))
+    }
+}
+
+/// Pods that wait for the operator to recreate them: any patch sets that going.
+fn rolling(cluster: &Cluster) -> Option<Light> {
+    let flagged = cluster.members.iter().filter(|member| member.pod.as_ref().is_some_and(|pod| pod.rolling_update));
+    let names: Vec<&str> = flagged.map(|member| &*member.name).collect();
+    let text = format!("a rolling update is pending for {}: the patch sets it going", names.join(", "));
+    (!names.is_empty()).then(|| Light::amber(text))
+}
+
 /// The operator forces the number between its limits, without a word.
 fn limits((least, most): (Option<u32>, Option<u32>), ignored: bool, count: u32) -> Option<Light> {
     if ignored {
@@ -113,9 +137,11 @@ fn limits((least, most): (Option<u32>, Option<u32>), ignored: bool, count: u32) 
 }
 
 /// Two patches in a gap: the operator may lose the first.
-fn taken_up(cluster: &Cluster, now: u32) -> Light {
+fn taken_up(cluster: &Cluster, now: u32, (least, most): (Option<u32>, Option<u32>)) -> Light {
+    // What lies outside of the operator's limits was changed by it: that is no patch that was lost.
+    let forced = now.max(least.unwrap_or(0)).min(most.unwrap_or(u32::MAX));
     match &cluster.workload {
-        Some(set) if set.replicas == now => {
+        Some(set) if set.replicas == now || set.replicas == forced => {
             Light::green(format!("the operator has taken up the last change: {now} members"))
         }
         Some(set) => Light::red(format!(
@@ -172,7 +198,7 @@ fn hand_over(aim: &Aim, view: &PatroniView, count: u32) -> Result<Option<Step>, 
     }
     let stays = |peer: &&crate::work::patroni::Peer| !goes(&peer.name, count) && peer.name != leader.name;
     let fit = view.members.iter().filter(stays).filter(|peer| super::patroni::unfit(view, peer).is_none());
-    let best = fit.min_by_key(|peer| peer.lag);
+    let best = fit.min_by_key(|peer| peer.lag.unwrap_or(Bytes(u64::MAX)));
     let Some(best) = best else {
         return Err(format!("the primary {} would go, and no member that stays can take over from it", leader.name));
     };
@@ -184,7 +210,11 @@ fn hand_over(aim: &Aim, view: &PatroniView, count: u32) -> Result<Option<Step>, 
             path: Text::from("/switchover"),
             body,
         },
-        expect: Expect::Leader { instance: instance(aim, &best.name), timeline: leader.timeline },
+        expect: Expect::Leader {
+            instance: instance(aim, &best.name),
+            timeline: leader.timeline,
+            followers: super::patroni::running(view),
+        },
         within_s: super::patroni::HANDED_OVER_S,
     }))
 }

@@ -98,12 +98,14 @@ fn consider(aim: &Aim, looked: &[Looked], ends: bool) -> Result<Deal, String> {
 
 fn describe(backend: &Backend) -> String {
     let or = |text: Option<&Text>| text.map_or_else(|| "–".into(), ToString::to_string);
-    let query: String = backend.query.chars().take(80).collect();
+    let age = backend.query_age.map_or_else(|| "an unknown time".into(), |age| format!("{age:.0} s"));
+    // Not its query: this line is journaled, and a query may hold a password.
     format!(
-        "{} of {} on {} ({}): {query}",
+        "{} of {} on {} ({}), {} for {age}",
         backend.pid,
         or(backend.user.as_ref()),
         or(backend.database.as_ref()),
-        backend.application_name
+        backend.application_name,
+        or(backend.state.as_ref()),
     )
 }

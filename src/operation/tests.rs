@@ -135,6 +135,17 @@ fn a_switchover_takes_the_best_candidate_or_says_why_not() {
 }
 
 #[test]
+fn a_failover_names_what_is_at_risk_and_must_be_typed() {
+    let consider = |to: &str, config| (patroni::FAILOVER.consider)(&aim(&[("to", to)]), &[patroni(0, config)]);
+    let deal = consider("shop-2", json!({"synchronous_mode": true})).unwrap();
+    let said: Vec<&str> = deal.lights.iter().map(|light| &*light.text).collect();
+    assert!(deal.by_name && said.iter().any(|text| text.contains("2 B behind")), "{said:?}");
+    assert!(said.iter().any(|text| text.contains("commits that were confirmed")), "{said:?}");
+    assert_eq!(deal.steps[0].order.body().unwrap(), &json!({"candidate": "shop-2"}));
+    assert!(consider("shop-0", json!({})).unwrap_err().contains("leads already"));
+}
+
+#[test]
 fn a_pause_is_amber_and_not_repeated() {
     let deal = (patroni::PAUSE.consider)(&aim(&[]), &[patroni(0, json!({}))]).unwrap();
     assert_eq!(deal.colour(), Colour::Amber);

@@ -134,6 +134,10 @@ impl Plane for Hosts {
         .boxed()
     }
 
+    fn protected(&self) -> Vec<String> {
+        self.groups.iter().filter(|group| group.protected).map(|group| group.name.clone()).collect()
+    }
+
     fn carry_out(&self, order: Order, dry: bool) -> BoxFuture<'static, Result<String, Fault>> {
         let this = self.clone();
         async move {

@@ -18,14 +18,15 @@ use crate::work::probe::{Answer, Objects, Probe};
 pub enum Expect {
     /// So many members, each of them running by Patroni's word, and all but the primary streaming by the primary's.
     Members { cluster: ClusterId, count: u32, primary: Option<InstanceId> },
-    /// That member leads, on a timeline after `timeline`, and all others follow.
-    Leader { instance: InstanceId, timeline: Option<u32> },
-    /// Patroni is paused, or not.
-    Pause { instance: InstanceId, paused: bool },
+    /// That member leads, on a timeline after `timeline`, and those that ran before follow.
+    Leader { instance: InstanceId, timeline: Option<u32>, followers: Vec<Text> },
+    /// Every member obeys the pause, or its end, by its own word.
+    Pause { cluster: ClusterId, paused: bool },
     /// A switchover waits, or none.
     Scheduled { instance: InstanceId, waits: bool },
     /// The member's Postgres began after that moment, and leads or streams.
-    Restarted { instance: InstanceId, after: Timestamp },
+    /// `standby`: it must be one, and stream.
+    Restarted { instance: InstanceId, after: Timestamp, standby: bool },
     /// Replay is paused, or runs.
     Replay { instance: InstanceId, paused: bool },
     /// The query that the backend ran when it was looked at is over.
@@ -55,9 +56,8 @@ impl Expect {
                 let sampled = primary.iter().map(|primary| sample(primary, SurveyId::Replication));
                 return std::iter::once(Probe::Objects(cluster.clone())).chain(sampled).collect();
             }
-            Expect::Leader { instance, .. } | Expect::Pause { instance, .. } | Expect::Scheduled { instance, .. } => {
-                Probe::Patroni(instance.clone())
-            }
+            Expect::Pause { cluster, .. } => Probe::Objects(cluster.clone()),
+            Expect::Leader { instance, .. } | Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
             Expect::Restarted { instance, .. } | Expect::Replay { instance, .. } => sample(instance, SurveyId::Vitals),
             Expect::Cancelled { instance, .. } | Expect::Terminated { instance, .. } => {
                 sample(instance, SurveyId::Activity)
@@ -73,10 +73,10 @@ impl Expect {
                 format!("{count} members run by Patroni's word, and stream by the primary's")
             }
             Expect::Leader { instance, .. } => {
-                format!("{} leads on a new timeline, and all others follow", instance.member)
+                format!("{} leads on a new timeline, and those that ran follow", instance.member)
             }
-            Expect::Pause { paused: true, .. } => "Patroni says that it is paused".into(),
-            Expect::Pause { paused: false, .. } => "Patroni says that it is not paused".into(),
+            Expect::Pause { paused: true, .. } => "every member says that it is paused".into(),
+            Expect::Pause { paused: false, .. } => "no member says that it is paused any more".into(),
             Expect::Scheduled { waits: true, .. } => "Patroni lists the switchover".into(),
             Expect::Scheduled { waits: false, .. } => "Patroni lists no switchover any more".into(),
             Expect::Restarted { instance, .. } => {
@@ -101,17 +101,16 @@ impl Expect {
                 Judged::Proved(said) if primary.is_some() => streaming(&said, objects, *count, looked.get(1)),
                 judged => judged,
             },
-            (Expect::Leader { instance, timeline }, Answer::Patroni(view)) => leader(view, &instance.member, *timeline),
-            (Expect::Pause { paused, .. }, Answer::Patroni(view)) => {
-                let said = if view.pause { "Patroni is paused" } else { "Patroni is not paused" };
-                when(view.pause == *paused, said)
+            (Expect::Leader { instance, timeline, followers }, Answer::Patroni(view)) => {
+                leader(view, &instance.member, *timeline, followers)
             }
+            (Expect::Pause { paused, .. }, Answer::Objects(objects)) => pause(objects, *paused),
             (Expect::Scheduled { waits, .. }, Answer::Patroni(view)) => match &view.switchover {
                 Some(switchover) => when(*waits, format!("Patroni lists a switchover at {}", switchover.at)),
                 None => when(!waits, "Patroni lists no switchover"),
             },
-            (Expect::Restarted { after, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
-                let streams = !vitals.in_recovery || vitals.receiver.is_some();
+            (Expect::Restarted { after, standby, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
+                let streams = vitals.receiver.is_some() || (!standby && !vitals.in_recovery);
                 let how = if streams { "" } else { ", and does not stream yet" };
                 when(vitals.started > *after && streams, format!("Postgres runs since {}{how}", vitals.started))
             }),
@@ -153,17 +152,21 @@ fn members(objects: &Objects, count: u32) -> Judged {
     when(wanted == Some(count) && members.len() as u64 == u64::from(count) && well == members.len(), said)
 }
 
-/// How many standbys stream, by the primary's `pg_stat_replication`. Who may not ask it has Patroni's word alone, and is told.
+/// How many standbys stream, by the primary's `pg_stat_replication`. Patroni's word alone proves nothing: before 3.1 it calls a
+/// standby running that waits for WAL which is gone.
 fn streaming(said: &str, objects: &Objects, count: u32, asked: Option<&Looked>) -> Judged {
     let sample = match asked {
         Some((_, Ok(Answer::Sample(sample)))) => sample,
         Some((_, Err(fault @ (Fault::Forbidden { .. } | Fault::AuthExpired { .. })))) => {
-            return Judged::Proved(format!("{said}; whether they stream was not asked in SQL: {fault}"));
+            return Judged::NotYet(format!("{said}; whether they stream may not be asked: {fault}"));
         }
         Some((_, Err(fault))) => return Judged::NotYet(fault.to_string()),
         _ => return Judged::NotYet("the primary was not asked".into()),
     };
     match sample.first() {
+        Some((_, Ok(Rows::Replication(senders)))) if senders.iter().any(|sender| sender.state.is_none()) => {
+            Judged::NotYet(format!("{said}; whether they stream is hidden: needs pg_monitor"))
+        }
         Some((_, Ok(Rows::Replication(senders)))) => {
             // Logical consumers stream too: members alone count.
             let is_member = |name: &str| objects.cluster.member(name).is_some();
@@ -178,7 +181,7 @@ fn streaming(said: &str, objects: &Objects, count: u32, asked: Option<&Looked>) 
     }
 }
 
-fn leader(view: &PatroniView, expected: &str, before: Option<u32>) -> Judged {
+fn leader(view: &PatroniView, expected: &str, before: Option<u32>, followers: &[Text]) -> Judged {
     let Some(leader) = view.leader() else { return Judged::NotYet("no member leads".into()) };
     let timeline = leader.timeline.map_or("an unknown timeline".into(), |timeline| format!("timeline {timeline}"));
     let said = format!("{} leads on {timeline}", leader.name);
@@ -191,10 +194,20 @@ fn leader(view: &PatroniView, expected: &str, before: Option<u32>) -> Judged {
     let behind: Vec<String> = view
         .members
         .iter()
-        .filter(|peer| peer.role != Role::Primary && (!peer.is_running() || peer.timeline != leader.timeline))
+        .filter(|peer| followers.contains(&peer.name) && peer.role != Role::Primary)
+        .filter(|peer| !peer.is_running() || peer.timeline != leader.timeline)
         .map(|peer| format!("{} is {}", peer.name, peer.state))
         .collect();
     when(behind.is_empty(), if behind.is_empty() { said } else { format!("{said}; {}", behind.join(", ")) })
+}
+
+fn pause(objects: &Objects, paused: bool) -> Judged {
+    let said =
+        |member: &std::sync::Arc<crate::fleet::cluster::Member>| member.patroni.as_ref().map(|patroni| patroni.pause);
+    let members = &objects.cluster.members;
+    let obey = members.iter().filter(|member| said(member) == Some(paused)).count();
+    let word = if paused { "paused" } else { "not paused" };
+    when(obey == members.len(), format!("{obey} of {} members say that they are {word}", members.len()))
 }
 
 fn replay(vitals: &Vitals, paused: bool) -> Judged {

@@ -1,12 +1,17 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
+use std::collections::BTreeMap;
+
+use super::expect::Expect;
 use super::*;
+use crate::id::ClusterId;
 use crate::id::InstanceId;
 use crate::id::PlaneId;
 use crate::work::entry::Light;
 use crate::work::order::Method;
-use crate::work::patroni::PatroniView;
+use crate::work::patroni::{PatroniView, Scheduled};
+use crate::work::probe::Objects;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
@@ -23,13 +28,14 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let light = if view.pause { Light::amber("paused already") } else { Light::green("not paused") };
     let body = json!({"pause": true, "by": aim.args.get("by").map(ToString::to_string)});
     let order = Order::Patroni { instance: instance(), method: Method::Patch, path: "/config".into(), body };
-    let expect = Expect::Pause { instance: instance(), paused: true };
+    let expect = Expect::Scheduled { instance: instance(), waits: true };
     let steps = vec![Step { order, expect, within_s: 10 }];
     Ok(Deal { lights: vec![light], steps, undo: "resume".into(), downtime: "none".into(), by_name: false })
 }
 
 fn view(pause: bool) -> Event {
-    let view = PatroniView { pause, ..PatroniView::default() };
+    let switchover = pause.then(|| Scheduled { at: "noon".into(), from: None, to: None });
+    let view = PatroniView { pause, switchover, ..PatroniView::default() };
     Event::Looked(vec![(Probe::Patroni(instance()), Ok(Answer::Patroni(Box::new(view))))])
 }
 
@@ -38,12 +44,23 @@ fn lost() -> Event {
     Event::Looked(vec![(Probe::Patroni(instance()), Err(fault))])
 }
 
+/// The cluster was deleted and made anew.
+fn anew() -> Event {
+    let mut cluster =
+        crate::fleet::cluster::Cluster::named(instance().cluster, crate::fleet::cluster::Origin::Resource);
+    cluster.uid = Some("another".into());
+    let objects = Objects { cluster, version: "1".into(), annotations: BTreeMap::new(), limits: (None, None) };
+    let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
+    looked.push((Probe::Objects(instance().cluster), Ok(Answer::Objects(Box::new(objects)))));
+    Event::Looked(looked)
+}
+
 fn confirmed() -> Event {
     Event::Confirmed { how: "y".into(), who: "me".into(), reason: None }
 }
 
 fn offered() -> Run {
-    let aim = Aim { cluster: instance().cluster, uid: None, member: None, args: BTreeMap::new() };
+    let aim = Aim { cluster: instance().cluster, uid: Some("u".into()), member: None, args: BTreeMap::new() };
     let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
     run.advance(at(0), view(false));
     assert_eq!(run.phase, Phase::Offered);
@@ -55,6 +72,7 @@ fn sending() -> Run {
     let mut run = offered();
     run.advance(at(1), confirmed());
     run.advance(at(1), view(false));
+    run.advance(at(1), Event::Recorded(Ok(())));
     run.advance(at(1), Event::Recorded(Ok(())));
     assert_eq!(run.phase, Phase::Sending { step: 0 });
     run
@@ -74,7 +92,8 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
 fn it_is_recorded_before_it_is_sent_and_done_only_when_its_effect_is_seen() {
     let mut run = offered();
     assert_eq!(kinds(&run.advance(at(1), confirmed())), ["look"]);
-    assert_eq!(kinds(&run.advance(at(1), view(false))), ["note", "record"]);
+    assert_eq!(kinds(&run.advance(at(1), view(false))), ["record"]);
+    assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["record"]);
     assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["send"]);
     assert_eq!(kinds(&run.advance(at(2), Event::Sent(Ok("taken".into())))), ["note", "look"]);
     assert_eq!(kinds(&run.advance(at(2), view(false))), ["look"]);
@@ -94,7 +113,7 @@ fn nothing_is_sent_that_the_journal_cannot_keep() {
 
 #[test]
 fn what_has_changed_since_it_was_shown_is_not_sent() {
-    for changed in [view(true), lost()] {
+    for changed in [view(true), lost(), anew()] {
         let mut run = offered();
         run.advance(at(1), confirmed());
         let outs = run.advance(at(1), changed);
@@ -112,9 +131,16 @@ fn what_has_changed_since_it_was_shown_is_not_sent() {
 #[test]
 fn a_refusal_is_a_failure_and_a_lost_answer_is_not() {
     let mut run = sending();
+    let refused = Fault::Refused { what: "Patroni".into(), why: "no".into() };
+    run.advance(at(2), Event::Sent(Err(refused)));
+    assert_eq!(run.outcome(), Some(Outcome::Failed));
+
+    // What was not touched needs no way back.
+    let mut run = sending();
     let conflict = Fault::Conflict { what: "the CR".into(), why: "it is newer".into() };
     run.advance(at(2), Event::Sent(Err(conflict)));
-    assert_eq!(run.outcome(), Some(Outcome::Failed));
+    assert_eq!(run.outcome(), Some(Outcome::Refused));
+    assert!(!run.lines.iter().any(|line| line.text.starts_with("to go back")));
 
     let mut run = sending();
     let lost = Fault::TimedOut { what: "Patroni".into(), after: std::time::Duration::from_secs(1) };
@@ -131,7 +157,7 @@ fn what_is_not_seen_in_time_is_unproven_and_says_how_to_go_back() {
     run.advance(at(12), view(false));
     assert_eq!(run.outcome(), Some(Outcome::Unproven));
     let said: Vec<_> = run.lines.iter().map(|line| &*line.text).collect();
-    assert!(said.iter().any(|line| line.contains("Patroni is not paused")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("Patroni lists no switchover")), "{said:?}");
     assert_eq!(said.last(), Some(&"to go back: resume"));
 }
 

@@ -20,7 +20,7 @@ use crate::work::probe::{Answer, Probe};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An order is answered within this, or its answer is lost.
-const ORDER: Duration = Duration::from_secs(25);
+const ORDER: Duration = Duration::from_secs(60);
 
 /// So many questions are asked at the same time.
 const AT_ONCE: usize = 16;

@@ -24,7 +24,7 @@ use crate::id::PlaneId;
 use crate::present::page::Span;
 use crate::present::sources::state_word;
 use crate::present::{Tone, clean, format};
-use crate::state::ledger::Scope;
+use crate::state::ledger::{Scope, is_protected};
 use crate::state::notice::Weight;
 use crate::view::Look;
 use crate::widget::bar;
@@ -118,7 +118,7 @@ fn header(look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
     // What is lost must not be cut off at the right.
     standings.sort_by_key(|(_, standing)| !matches!(standing.state, SourceState::Lost { .. }));
     for (plane, standing) in standings {
-        let protected = look.state.settings.protected.iter().any(|name| name == plane.context());
+        let protected = is_protected(&look.state.settings.protected, plane.context());
         let mark = if protected { "(protected) " } else { "" };
         left.push(span(format!("  {} {mark}", clean(plane.context())), Tone::Normal));
         left.push(state_word(standing, look.now));

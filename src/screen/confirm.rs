@@ -56,7 +56,10 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     if deal.colour() == Colour::Red {
         return Answerable::Barred("a red line refuses it".into());
     }
-    if let Before::UnderWay(action) = state.ledger.before(&run.aim.cluster, &run.id) {
+    // The operator loses one of two patches. An emergency must not wait for a copy that takes an hour.
+    if let Before::UnderWay(action) = state.ledger.before(&run.aim.cluster, &run.id)
+        && action == run.action
+    {
         return Answerable::Barred(format!("{action} is under way on this cluster: wait until it is proved"));
     }
     if state.settings.read_only {
@@ -77,10 +80,16 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
         lines.push(Line::blank().with("looking…", Tone::Dim));
     }
     if let Some(deal) = &run.deal {
-        if let Before::Unproved(action) = state.ledger.before(&run.aim.cluster, &run.id) {
-            let text = format!("▲ the last order for this cluster, {action}, was not proved: look at it first (O)");
-            lines.push(Line::blank().with(text, Tone::Warn));
-        }
+        let before = match state.ledger.before(&run.aim.cluster, &run.id) {
+            Before::Unproved(action) => {
+                Some(format!("▲ the last order for this cluster, {action}, was not proved: look at it first (O)"))
+            }
+            Before::UnderWay(action) => {
+                Some(format!("▲ {action} is under way on this cluster, and not proved yet (O)"))
+            }
+            Before::Clear => None,
+        };
+        lines.extend(before.map(|text| Line::blank().with(text, Tone::Warn)));
         for light in &deal.lights {
             let (mark, tone) = match light.colour {
                 Colour::Green => ("○ ", Tone::Good),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use globset::Glob;
 use jiff::Timestamp;
 
 use crate::id::{ClusterId, PlaneId, Text};
@@ -19,6 +20,16 @@ pub fn scope(cluster: &ClusterId) -> Scope {
         PlaneId::Kubernetes(context) => context.clone(),
         PlaneId::Hosts => Text::from(format!("hosts:{}", cluster.name)),
     }
+}
+
+/// Whether a scope is marked as protected, by its name or a pattern.
+pub fn is_protected(protected: &[String], scope: &str) -> bool {
+    let name = scope.strip_prefix("hosts:").unwrap_or(scope);
+    protected.iter().any(|pattern| {
+        // What is no pattern is a name.
+        let matches = |glob: Glob| glob.compile_matcher().is_match(name);
+        pattern == name || Glob::new(pattern).is_ok_and(matches)
+    })
 }
 
 /// All orders of this session, by their ids, which grow with time.
@@ -103,8 +114,22 @@ impl Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     Clear,
-    /// One is not proved yet: the next one waits.
+    /// One is not proved yet.
     UnderWay(&'static str),
     /// The last one failed, or was not proved.
     Unproved(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_patterns_protect_contexts_and_groups_of_hosts() {
+        let protected = ["prod-*".to_owned(), "oldprod".to_owned(), "arn:aws:eks:eu-1:1:cluster/x".to_owned()];
+        for scope in ["prod-eu", "hosts:oldprod", "oldprod", "arn:aws:eks:eu-1:1:cluster/x"] {
+            assert!(is_protected(&protected, scope), "{scope}");
+        }
+        assert!(!is_protected(&protected, "staging") && !is_protected(&[], "prod-eu"));
+    }
 }

@@ -139,7 +139,7 @@ async fn whoever_was_faster_is_not_overwritten() {
     let mut run = scene.offered().await;
     scene.proxy.trouble(Trouble::status(409, "the object has been modified"), is_patch);
     scene.confirm(&mut run).await;
-    assert_eq!(run.outcome(), Some(Outcome::Failed));
+    assert_eq!(run.outcome(), Some(Outcome::Refused));
     assert!(said(&run).contains("changed meanwhile") && said(&run).contains("look again"), "{}", said(&run));
     assert_eq!(scene.wanted().await, 1);
     assert_eq!(scene.journaled(), ["asked", "sending", "answered", "ended"]);

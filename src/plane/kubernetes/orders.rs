@@ -24,8 +24,8 @@ use crate::work::probe::Objects;
 
 /// Where Patroni's REST interface listens.
 const PORT: u16 = 8008;
-/// A restart or a reinitialization is answered when it has begun; a switchover when it is done.
-const ANSWER: Duration = Duration::from_secs(15);
+/// Patroni answers a switchover or a restart when it is done, and watches it for two of its loops.
+const ANSWER: Duration = Duration::from_secs(50);
 
 /// The cluster's objects as they stand this moment.
 pub async fn objects(
@@ -215,6 +215,8 @@ async fn exchange(
             what: what.into(),
             needs: "the user and password of Patroni's REST interface, which pgdeck does not know".into(),
         }),
+        // It may go on all the same, or have been done: only its effect tells.
+        500..=599 if method != "GET" => Err(Fault::Unreachable { what: what.into(), why: format!("{status}: {said}") }),
         _ => Err(Fault::Refused { what: format!("{method} {path} by {what}"), why: format!("{status}: {said}") }),
     }
 }
