@@ -90,6 +90,17 @@ pub fn unanswered(lines: &[Value]) -> Vec<&Value> {
     lines.iter().filter(is_open).collect()
 }
 
+/// How the last order for a cluster stands that was sent: its action and outcome, none while it has not ended.
+pub fn last_of(lines: &[Value], cluster: &Value) -> Option<(String, Option<String>)> {
+    let asked = lines.iter().rev().find(|line| {
+        let sent = || lines.iter().any(|other| other["entry"] == "sending" && other["run"] == line["run"]);
+        line["entry"] == "asked" && line["cluster"] == *cluster && sent()
+    })?;
+    let ended = lines.iter().find(|line| line["entry"] == "ended" && line["run"] == asked["run"]);
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    Some((text(&asked["action"]), ended.map(|line| text(&line["outcome"]))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +137,23 @@ mod tests {
             serde_json::json!({"entry": "ended", "run": "a"}),
         ];
         assert_eq!(unanswered(&lines), [&lines[1]]);
+    }
+
+    #[test]
+    fn the_last_order_of_a_cluster_that_was_sent_is_found() {
+        let asked = |run: &str, cluster: &str| serde_json::json!({"entry": "asked", "run": run, "action": "scale", "cluster": cluster});
+        let lines = [
+            asked("a", "shop"),
+            serde_json::json!({"entry": "sending", "run": "a"}),
+            serde_json::json!({"entry": "ended", "run": "a", "outcome": "UNPROVEN"}),
+            asked("b", "pay"),
+            serde_json::json!({"entry": "sending", "run": "b"}),
+            asked("c", "shop"),
+        ];
+        let found = |cluster: &str| last_of(&lines, &Value::from(cluster));
+        assert_eq!(found("shop"), Some(("scale".into(), Some("UNPROVEN".into()))));
+        assert_eq!(found("pay"), Some(("scale".into(), None)));
+        assert_eq!(found("none"), None);
     }
 
     #[test]

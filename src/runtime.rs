@@ -20,7 +20,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use crate::app::Msg;
 use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId, Text};
-pub use crate::journal::{Journal, unanswered};
+pub use crate::journal::{Journal, last_of, unanswered};
 use crate::plane::Plane;
 use crate::run::{Out, Run};
 use crate::state::notice::Weight;

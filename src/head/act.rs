@@ -15,7 +15,7 @@ use crate::id::Text;
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
 use crate::run::{Aim, Deal, Event, Outcome, Run};
-use crate::runtime::{Journal, Runtime, clock};
+use crate::runtime::{Journal, Runtime, clock, last_of};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
 use crate::work::order::Order;
@@ -78,6 +78,13 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     run.patience_s = asked.timeout;
     runtime.drive(&mut run, todo, journal, |_| ());
     let Some(deal) = run.deal.clone() else { return finish(&run, asked) };
+    let before = match before(journal, &run) {
+        Ok(before) => before,
+        Err(why) => return refuse(&why),
+    };
+    if let Some(text) = before.filter(|_| asked.output == Report::Text) {
+        say(&present::clean(&text));
+    }
     if asked.output == Report::Text {
         offer(operation, &run, &deal);
     }
@@ -115,6 +122,21 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
 fn refuse(why: &str) -> Exit {
     complain(&format!("pgdeck: refused: {}", present::clean(why)));
     Exit::Refused
+}
+
+/// What the journal says of the last order for the cluster: one that was not proved is told; the operator loses one of two
+/// patches, so that a second one waits.
+fn before(journal: &Journal, run: &Run) -> Result<Option<String>, String> {
+    let (lines, _) = journal.read()?;
+    match last_of(&lines, &json!(run.aim.cluster)) {
+        Some((action, None)) if action == run.action && action == "scale" => Err(format!(
+            "{action} was sent and has not ended: `pgdeck audit` tells more; wait, or open the console to settle it"
+        )),
+        Some((action, Some(outcome))) if outcome == "FAILED" || outcome == "UNPROVEN" => {
+            Ok(Some(format!("amber: the last order for this cluster, {action}, ended {outcome}: look at it first")))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The one cluster or member that is meant.

@@ -136,11 +136,15 @@ async fn the_primary_is_handed_over_restarted_and_copied_and_each_is_seen_in_sql
     scene.proved(&["reinitialize", &format!("acid-shop/{old}"), "--confirm", "acid-shop"]);
     assert_ne!(started(&scene.session("standby").await).await, before);
 
+    scene.refused(&["failover", "acid-shop", &format!("to={old}"), "--write", "--yes"], 3, "--confirm acid-shop");
+    scene.proved(&["failover", "acid-shop", &format!("to={old}"), "--confirm", "acid-shop"]);
+    assert_eq!(scene.name("primary"), old);
+
     let journal = scene.journal();
     let asked: Vec<&Value> = journal.iter().filter(|line| line["entry"] == "asked").collect();
     assert_eq!(
         asked.iter().map(|line| line["action"].as_str().unwrap()).collect::<Vec<_>>(),
-        ["switchover", "restart", "reinitialize"]
+        ["switchover", "restart", "reinitialize", "failover"]
     );
     assert_eq!((asked[0]["reason"].as_str(), asked[0]["confirm"].as_str()), (Some("a drill"), Some("--yes")));
     assert!(journal.iter().filter(|line| line["entry"] == "ended").all(|line| line["outcome"] == "PROVED"));
