@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that panics has failed, which is its job")]
 #![allow(clippy::print_stderr, reason = "what was seen, and how long it took, is told beside the results")]
 
+mod acting;
 mod console;
 mod contract;
 mod control;
@@ -49,6 +50,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("a_pod_that_finds_no_node_and_an_image_that_cannot_be_pulled_are_named", failures::not_started),
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
     scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
+    scenario("orders_are_carried_out_by_the_operator_and_patroni_and_proved", acting::ordered),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
     alone("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away),

@@ -1,0 +1,58 @@
+//! Orders that the real operator and real Patroni carry out, given by a user with pgdeck's own role and no more.
+
+use serde_json::{Value, json};
+
+use crate::place::{Place, Real, is_whole};
+
+/// The exit code, and the run as JSON.
+fn order(real: &Real, user: &str, place: &Place<'_>, arguments: &[&str]) -> (i32, Value) {
+    let mut command = real.pgdeck(user);
+    command.args(["do", "-o", "json", "-n", place.namespace, "--write"]).args(arguments);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let run =
+        serde_json::from_str(&text).unwrap_or_else(|_none| json!({ "said": String::from_utf8_lossy(&output.stderr) }));
+    (output.status.code().unwrap(), run)
+}
+
+pub fn ordered(real: &Real) {
+    let place = Place::new(real, "ordered");
+    place.create("acid-ordered", 2, &json!({}));
+    place.until("acid-ordered", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let proved = |arguments: &[&str]| {
+        let (code, run) = order(real, "operate", &place, arguments);
+        assert_eq!((code, run["outcome"].as_str()), (0, Some("PROVED")), "{arguments:?}: {run:#}");
+        let took = run["lines"].as_array().and_then(|lines| lines.last()).map(|line| line["text"].clone());
+        eprintln!("  ordered: {}: {}", arguments[0], took.unwrap_or_default());
+        run
+    };
+    let primary = || place.cluster("acid-ordered")["primary"].as_str().unwrap_or_default().to_owned();
+    let streaming = |member: &str| {
+        let count = "select count(*) from pg_stat_replication where state = 'streaming'";
+        place.kubectl(&["exec", member, "--", "psql", "-Atc", count]).0.trim().to_owned()
+    };
+
+    let (code, run) = order(real, "view", &place, &["scale", "acid-ordered", "3", "--yes"]);
+    assert_eq!(code, 4, "{run:#}");
+    proved(&["scale", "acid-ordered", "3", "--yes"]);
+    assert_eq!(streaming(&primary()), "2");
+
+    // The operator keeps the low ordinals: a primary that would go hands over first.
+    let before = primary();
+    proved(&["switchover", "acid-ordered", "to=acid-ordered-2", "--yes"]);
+    place.until("acid-ordered", "another leads", |cluster| {
+        cluster["primary"] == "acid-ordered-2" && before != "acid-ordered-2"
+    });
+    proved(&["patroni-pause", "acid-ordered", "--yes"]);
+    proved(&["patroni-resume", "acid-ordered", "--yes"]);
+    proved(&["restart", "acid-ordered/acid-ordered-0", "--yes"]);
+    proved(&["reinitialize", "acid-ordered/acid-ordered-1", "--confirm", "acid-ordered"]);
+    place.until("acid-ordered", "whole again", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
+
+    let run = proved(&["scale", "acid-ordered", "2", "--yes"]);
+    let sent: Vec<&str> =
+        run["orders"].as_array().unwrap().iter().map(|order| order["kind"].as_str().unwrap()).collect();
+    assert_eq!(sent, ["patroni", "patch"]);
+    place.until("acid-ordered", "two are left", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    assert_eq!(streaming(&primary()), "1");
+}
