@@ -94,22 +94,7 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     let marked = [&config.protected[..], &runtime.protected()].concat();
     let protected = is_protected(&marked, &scope(&meant.cluster));
     match confirmed(config, operation, &run, &deal, asked, protected) {
-        Ok(how) => {
-            runtime.gate().open(scope(&meant.cluster), clock::now() + ARMED);
-            let who = who();
-            let mut told = run.lines.len();
-            let confirmed = Event::Confirmed { how, who, reason: asked.reason.clone() };
-            let todo = run.advance(clock::now(), confirmed);
-            runtime.drive(&mut run, todo, journal, |run| {
-                if asked.output == Report::Text {
-                    for line in run.lines.iter().skip(told) {
-                        say(&present::clean(&line.text));
-                    }
-                }
-                told = run.lines.len();
-            });
-            finish(&run, asked)
-        }
+        Ok(how) => send(runtime, journal, run, how, asked),
         Err(why) => {
             if asked.output == Report::Json {
                 say(&present::escaped(&format!("{:#}", shape(&run, Some(&why)))));
@@ -117,6 +102,23 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
             refuse(&why)
         }
     }
+}
+
+/// Sends what was confirmed, and follows it to its end.
+fn send(runtime: &Runtime, journal: &Journal, mut run: Run, how: String, asked: &Do) -> Exit {
+    runtime.gate().open(scope(&run.aim.cluster), clock::now() + ARMED);
+    let mut told = run.lines.len();
+    let confirmed = Event::Confirmed { how, who: who(), reason: asked.reason.clone() };
+    let todo = run.advance(clock::now(), confirmed);
+    runtime.drive(&mut run, todo, journal, |run| {
+        if asked.output == Report::Text {
+            for line in run.lines.iter().skip(told) {
+                say(&present::clean(&line.text));
+            }
+        }
+        told = run.lines.len();
+    });
+    finish(&run, asked)
 }
 
 fn refuse(why: &str) -> Exit {
