@@ -2,6 +2,7 @@
 //!
 //! A row says what it may be aimed at, what is looked at first, and makes of the answers what would be sent: see [`crate::run`].
 
+mod hand_over;
 mod patroni;
 mod scale;
 mod session;

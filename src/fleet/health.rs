@@ -7,7 +7,7 @@ mod patroni;
 mod server;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt::Write as _;
 

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Arg, Confirm, On, Operation, allowed, instance, may_forward, of_operator, operator, spokesman, view};
+use super::{
+    Arg, Confirm, On, Operation, allowed, hand_over, instance, may_forward, of_operator, operator, spokesman, view,
+};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -36,7 +38,7 @@ pub(super) const SWITCHOVER: Operation = Operation {
     ],
     proof: "the member leads on a new timeline and all others follow, by Patroni's word; scheduled: Patroni lists it",
     undo: "switching back; scheduled: `switchover-cancel`",
-    aim: ask_patroni,
+    aim: ask_everyone,
     consider: switch_over,
 };
 
@@ -64,7 +66,7 @@ pub(super) const FAILOVER: Operation = Operation {
     args: &[Arg { name: "to", doc: "the member that takes over", required: true }],
     proof: "the member leads on a new timeline and all others follow, by Patroni's word",
     undo: "nothing for what was lost; `switchover` back",
-    aim: ask_patroni,
+    aim: ask_everyone,
     consider: fail_over,
 };
 
@@ -131,6 +133,12 @@ fn ask_patroni(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     Ok(looks.into_iter().chain(may_forward(&aim.cluster)).collect())
 }
 
+fn ask_everyone(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    let mut probes = ask_patroni(entry, aim)?;
+    probes.extend(hand_over::probes(entry, aim));
+    Ok(probes)
+}
+
 fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     let mut probes = ask_patroni(entry, aim)?;
     let member = instance(aim, member_of(aim)?);
@@ -189,6 +197,14 @@ fn candidate<'a>(view: &'a PatroniView, asked: Option<&Text>) -> Result<&'a Peer
     })
 }
 
+/// Patroni lets nobody lead who is further behind than it was told to allow.
+fn too_far(view: &PatroniView, to: &Peer) -> Option<Light> {
+    let most = view.config["maximum_lag_on_failover"].as_u64()?;
+    let lag = to.lag?.0;
+    let text = format!("{} is {lag} B behind: Patroni allows {most} B (maximum_lag_on_failover)", to.name);
+    (lag > most).then(|| Light::red(text))
+}
+
 fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     lights.extend(operator(looked));
@@ -207,6 +223,8 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if view.pause {
         lights.push(Light::amber("Patroni is paused: it does what is asked, and nothing by itself"));
     }
+    lights.extend(too_far(view, to));
+    lights.extend(hand_over::lights(looked, &leader.name, &to.name));
     let others = view.members.iter().filter(|peer| peer.role != Role::Primary && !peer.is_running());
     lights.extend(others.map(|peer| Light::amber(format!("{} is {}", peer.name, peer.state))));
     let mut body = json!({"leader": &*leader.name, "candidate": &*to.name});
@@ -267,6 +285,9 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         }
         None => Light::amber(format!("how far {name} is behind is not known: nor is what is lost")),
     });
+    if let Some(leader) = view.leader() {
+        lights.extend(hand_over::lights(looked, &leader.name, name));
+    }
     if view.is_synchronous() && !to.synchronous {
         lights.push(Light::amber(format!("{name} is not synchronous: commits that were confirmed may be lost")));
     }
@@ -285,14 +306,15 @@ fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let right = allowed(looked)?;
     let view = view(looked)?;
     let waits = view.switchover.as_ref().ok_or("no switchover waits")?;
-    let leader = leader(view)?;
+    let asked = spokesman_of(view)?;
     let lights = vec![right, Light::green(format!("a switchover waits for {}", waits.at))];
     let step = Step {
-        order: call(aim, &leader.name, Method::Delete, "/switchover", Value::Null),
-        expect: Expect::Scheduled { instance: instance(aim, &leader.name), waits: false },
+        order: call(aim, &asked.name, Method::Delete, "/switchover", Value::Null),
+        expect: Expect::Scheduled { instance: instance(aim, &asked.name), waits: false },
         within_s: 30,
     };
-    let undo = format!("pgdeck do switchover {} at={}", aim.cluster, waits.at);
+    let to = waits.to.as_ref().map(|to| format!(" to={to}")).unwrap_or_default();
+    let undo = format!("pgdeck do switchover {} at={}{to}", aim.cluster, waits.at);
     Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false })
 }
 
@@ -421,9 +443,14 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     set_pause(aim, view, lights, false)
 }
 
-fn set_pause(aim: &Aim, view: &PatroniView, lights: Vec<Light>, paused: bool) -> Result<Deal, String> {
+/// Who is called: the leader, else any that runs.
+fn spokesman_of(view: &PatroniView) -> Result<&Peer, String> {
     let any = || view.members.iter().find(|peer| peer.is_running());
-    let asked = view.leader().or_else(any).ok_or("no member runs: there is no Patroni to ask")?;
+    view.leader().or_else(any).ok_or_else(|| "no member runs: there is no Patroni to ask".into())
+}
+
+fn set_pause(aim: &Aim, view: &PatroniView, lights: Vec<Light>, paused: bool) -> Result<Deal, String> {
+    let asked = spokesman_of(view)?;
     // `null` takes the key away, as patronictl does.
     let body = if paused { json!({"pause": true}) } else { json!({"pause": null}) };
     let step = Step {

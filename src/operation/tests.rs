@@ -5,6 +5,9 @@ use serde_json::json;
 use super::*;
 use crate::fault::Fault;
 use crate::fleet::cluster::{Cluster, Workload};
+use crate::metric::slots::Slot;
+use crate::metric::vitals::{Replay, Vitals};
+use crate::metric::{Rows, SurveyId};
 use crate::run::Deal;
 use crate::work::entry::Colour;
 
@@ -160,4 +163,50 @@ fn a_patroni_that_does_not_answer_refuses_with_its_fault() {
     let fault = Fault::Unreachable { what: "Patroni of shop-0".into(), why: "refused".into() };
     let refused = (patroni::PAUSE.consider)(&aim(&[]), &[(asked, Err(fault))]).unwrap_err();
     assert!(refused.contains("cannot be reached: refused; check the address"), "{refused}");
+}
+
+fn sampled(member: &str, change: impl FnOnce(&mut Vitals), slots: Vec<Slot>) -> Looked {
+    let instance = InstanceId { cluster: id(), member: member.into() };
+    let mut vitals = crate::fleet::health::tests::vitals(false);
+    change(&mut vitals);
+    let rows = vec![
+        (SurveyId::Vitals, Ok(Rows::Vitals(Box::new(vitals)))),
+        (SurveyId::Slots, Ok(Rows::Slots(slots))),
+        (SurveyId::Replication, Ok(Rows::Replication(Vec::new()))),
+    ];
+    let surveys = rows.iter().map(|(survey, _)| *survey).collect();
+    (Probe::Sample { instance, surveys }, Ok(Answer::Sample(rows)))
+}
+
+#[test]
+fn what_the_new_primary_would_lack_is_said_before() {
+    let slot = |name: &str| Slot {
+        name: name.into(),
+        logical: true,
+        plugin: None,
+        database: None,
+        active: false,
+        temporary: false,
+        restart: None,
+        confirmed_flush: None,
+        wal_status: Some("reserved".into()),
+        safe_wal: None,
+        retained: None,
+        inactive_since: None,
+        invalidation: None,
+        failover: None,
+        synced: None,
+    };
+    let lights = |looked: &[Looked]| {
+        let said = hand_over::lights(looked, "shop-0", "shop-1");
+        said.into_iter().map(|light| (light.colour, light.text)).collect::<Vec<_>>()
+    };
+    let old = sampled("shop-0", |vitals| vitals.oldest_transaction = Some(900.0), vec![slot("cdc"), slot("audit")]);
+    let said = lights(&[old.clone(), sampled("shop-1", |_| (), vec![slot("audit")])]);
+    assert_eq!(said[0].1, "a transaction on shop-0 is open for 900 s: it is rolled back");
+    assert_eq!(said[1], (Colour::Amber, "shop-1 lacks the logical slots cdc: their consumers lose their place".into()));
+
+    let paused = sampled("shop-1", |vitals| vitals.replay = Replay::Paused, Vec::new());
+    assert_eq!(lights(&[old, paused])[0].0, Colour::Red);
+    assert!(lights(&[])[0].1.contains("are not known"));
 }

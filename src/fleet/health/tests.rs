@@ -26,7 +26,7 @@ fn ago(seconds: i64) -> Timestamp {
     now() - SignedDuration::from_secs(seconds)
 }
 
-fn vitals(in_recovery: bool) -> Vitals {
+pub(crate) fn vitals(in_recovery: bool) -> Vitals {
     Vitals {
         version: 150_018,
         system: Some(7),
