@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -142,6 +143,82 @@ async fn a_failover_is_seen_and_nothing_foreign_or_secret_reaches_the_terminal()
     assert_only_allowed_escapes(&tty.transcript);
     assert!(!String::from_utf8_lossy(&tty.transcript).contains("CANARY-"), "a password is on the screen");
     assert_absent("CANARY-", tty.home());
+}
+
+/// A process and its children.
+fn family(pid: &Value) -> Vec<Value> {
+    let parent = pid.as_u64().unwrap();
+    let of = |stat: &str| stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u64>().ok();
+    let children = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let child: u64 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        (of(&fs::read_to_string(format!("/proc/{child}/stat")).ok()?)? == parent).then(|| json!(child))
+    });
+    std::iter::once(json!(parent)).chain(children).collect()
+}
+
+/// An archive without room: a file system of a few pages over it. Without the right to mount, a folder that takes no files.
+struct Full {
+    folder: PathBuf,
+    is_mounted: bool,
+}
+
+impl Full {
+    fn make(folder: PathBuf) -> Full {
+        let place = folder.to_str().unwrap();
+        let options = "size=64k,mode=0777";
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "pgdeck-test", place]).status();
+        let is_mounted = mounted.is_ok_and(|status| status.success());
+        if !is_mounted {
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+        }
+        Full { folder, is_mounted }
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        if self.is_mounted {
+            Command::new("umount").arg("-l").arg(&self.folder).status().unwrap();
+        } else {
+            fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_standby_that_stands_still_and_an_archive_that_is_full_are_named() {
+    let sandbox = Fixture::new("ill", "one");
+    sandbox.up("small");
+    let status = sandbox.ready();
+    let mut tty = console(&status);
+    let is_well = |tty: &Tty| row(tty).contains(" ok ") && row(tty).contains("2/2");
+    tty.wait_within(PATIENCE, "a sampled, healthy cluster", is_well);
+    let member =
+        |role: &str| status["members"].as_array().unwrap().iter().find(|member| member["role"] == role).unwrap();
+
+    let (standby, name) = (family(&member("standby")["postgres"]), member("standby")["name"].as_str().unwrap());
+    for pid in &standby {
+        kill("-STOP", pid);
+    }
+    tty.wait_within(PATIENCE, "the standby that stands still, by name", |tty| {
+        !is_well(tty) && tty.text().lines().any(|line| line.contains(name) && line.contains("answer"))
+    });
+    for pid in &standby {
+        kill("-CONT", pid);
+    }
+    tty.wait_within(PATIENCE, "a healthy cluster again", is_well);
+
+    let primary = member("primary");
+    let session = hostile_session(&status, primary).await;
+    let full = Full::make(Path::new(primary["folder"].as_str().unwrap()).join("archive"));
+    session.client.batch_execute("select pg_switch_wal()").await.unwrap();
+    tty.wait_within(PATIENCE, "the archiver that fails", |tty| {
+        row(tty).contains("warning") && tty.text().contains("archiv")
+    });
+    drop(full);
+    tty.wait_within(PATIENCE, "a healthy cluster once more", is_well);
+    tty.keys("q");
+    tty.wait_exit(Duration::from_secs(2));
 }
 
 #[test]
