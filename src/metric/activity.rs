@@ -30,6 +30,8 @@ pub struct Backend {
     /// The beginning of its query; outside text.
     pub query: Text,
     pub started: Option<Timestamp>,
+    /// When its query began: it tells one query from the next.
+    pub query_started: Option<Timestamp>,
 }
 
 /// One long command under way, from the `pg_stat_progress_*` views.
@@ -70,7 +72,8 @@ const SQL: &str = "select pid,
     extract(epoch from clock_timestamp() - query_start)::float8 as query_age,
     case when wait_event_type = 'Lock' then pg_blocking_pids(pid) else '{}' end as blocked_by,
     coalesce(left(query, 1000), '') as query,
-    backend_start as started
+    backend_start as started,
+    query_start as query_started
 from pg_stat_activity
 where pid <> pg_backend_pid()
 order by backend_start, pid";

@@ -88,8 +88,9 @@ fn consider(aim: &Aim, looked: &[Looked], ends: bool) -> Result<Deal, String> {
     let (statement, expect) = if ends {
         (Statement::Terminate { pid, started }, Expect::Terminated { instance: instance.clone(), pid, started })
     } else {
-        let query = backend.query.clone();
-        (Statement::Cancel { pid, started }, Expect::Cancelled { instance: instance.clone(), pid, started, query })
+        let query_started = backend.query_started.ok_or("the server does not tell when that query began")?;
+        let expect = Expect::Cancelled { instance: instance.clone(), pid, started, query_started };
+        (Statement::Cancel { pid, started, query_started }, expect)
     };
     let step = Step { order: Order::Sql { instance, statement }, expect, within_s: 30 };
     let undo = "nothing: the client asks again, or not".into();

@@ -186,6 +186,7 @@ fn backend(row: &Row) -> Result<Backend, Unreadable> {
         blocked_by: row.try_get("blocked_by")?,
         query: text(row, "query")?,
         started: row.try_get("started")?,
+        query_started: row.try_get("query_started")?,
     })
 }
 

@@ -198,6 +198,7 @@ mod tests {
             blocked_by: blocked_by.to_vec(),
             query: "select\n 1".into(),
             started: None,
+            query_started: None,
         }
     }
 

@@ -30,7 +30,7 @@ pub enum Expect {
     /// Replay is paused, or runs.
     Replay { instance: InstanceId, paused: bool },
     /// The query that the backend ran when it was looked at is over.
-    Cancelled { instance: InstanceId, pid: i32, started: Timestamp, query: Text },
+    Cancelled { instance: InstanceId, pid: i32, started: Timestamp, query_started: Timestamp },
     /// The backend is gone.
     Terminated { instance: InstanceId, pid: i32, started: Timestamp },
 }
@@ -115,9 +115,10 @@ impl Expect {
                 when(vitals.started > *after && streams, format!("Postgres runs since {}{how}", vitals.started))
             }),
             (Expect::Replay { paused, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| replay(vitals, *paused)),
-            (Expect::Cancelled { pid, started, query, .. }, Answer::Sample(rows)) => {
+            (Expect::Cancelled { pid, started, query_started, .. }, Answer::Sample(rows)) => {
                 of_backend(rows, *pid, *started, |backend| {
-                    let still = backend.state.as_deref() == Some("active") && backend.query == *query;
+                    let still =
+                        backend.state.as_deref() == Some("active") && backend.query_started == Some(*query_started);
                     let state = backend.state.as_deref().unwrap_or("in an unknown state");
                     when(!still, format!("backend {pid} is {state}"))
                 })

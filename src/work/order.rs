@@ -44,10 +44,11 @@ impl Method {
 pub enum Statement {
     PauseReplay,
     ResumeReplay,
-    /// Cancels the query of a backend.
+    /// Cancels the query of a backend: that one, and no later one of the same session.
     Cancel {
         pid: i32,
         started: Timestamp,
+        query_started: Timestamp,
     },
     /// Ends a backend's session.
     Terminate {
@@ -62,7 +63,10 @@ impl Statement {
         match self {
             Statement::PauseReplay => "select pg_wal_replay_pause() where pg_is_in_recovery()".into(),
             Statement::ResumeReplay => "select pg_wal_replay_resume() where pg_is_in_recovery()".into(),
-            Statement::Cancel { pid, started } => backend("pg_cancel_backend", *pid, *started),
+            Statement::Cancel { pid, started, query_started } => {
+                let of = backend("pg_cancel_backend", *pid, *started);
+                format!("{of} and query_start = '{query_started}' and state = 'active'")
+            }
             Statement::Terminate { pid, started } => backend("pg_terminate_backend", *pid, *started),
         }
     }

@@ -239,6 +239,7 @@ fn backend(pid: i32, query: &str, blocked_by: &[i32]) -> Backend {
         blocked_by: blocked_by.to_vec(),
         query: query.into(),
         started: Some(ago(600)),
+        query_started: None,
     }
 }
 
