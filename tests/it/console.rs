@@ -40,7 +40,7 @@ fn the_first_picture_comes_at_once_though_nobody_answers() {
 fn it_quits_by_a_key_and_gives_the_terminal_back() {
     let mut tty = console();
     tty.keys("q");
-    assert_eq!(tty.wait_exit(Duration::from_secs(1)).exit_code(), 0);
+    assert_eq!(tty.wait_exit(Duration::from_secs(3)).exit_code(), 0);
     assert_restored(&tty);
 }
 
@@ -89,7 +89,7 @@ fn ctrl_z_stops_it_and_continuing_draws_everything_again() {
     tty.signal(Signal::CONT);
     tty.wait_for("the picture again", |tty| tty.is_alternate() && tty.text().contains("fleet"));
     tty.keys("q");
-    assert_eq!(tty.wait_exit(Duration::from_secs(1)).exit_code(), 0);
+    assert_eq!(tty.wait_exit(Duration::from_secs(3)).exit_code(), 0);
     assert_restored(&tty);
 }
 
