@@ -3,6 +3,7 @@
 //! A row says what it may be aimed at, what is looked at first, and makes of the answers what would be sent: see [`crate::run`].
 
 mod hand_over;
+mod member;
 mod patroni;
 mod scale;
 mod session;
@@ -83,8 +84,8 @@ pub const OPERATIONS: &[Operation] = &[
     patroni::SWITCHOVER,
     patroni::CANCEL_SWITCHOVER,
     patroni::FAILOVER,
-    patroni::RESTART,
-    patroni::REINITIALIZE,
+    member::RESTART,
+    member::REINITIALIZE,
     patroni::PAUSE,
     patroni::RESUME,
     session::CANCEL,

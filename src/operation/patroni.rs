@@ -1,4 +1,4 @@
-//! What Patroni does when it is asked: switchover, restart, reinitialization, pause.
+//! What Patroni does to a whole cluster when it is asked: switchover, failover, pause.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,19 +6,16 @@ use serde_json::{Value, json};
 use super::{
     Arg, Confirm, On, Operation, allowed, hand_over, instance, may_forward, of_operator, operator, spokesman, view,
 };
-use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
 use crate::id::Text;
 use crate::metric::lsn::Bytes;
-use crate::metric::vitals::Vitals;
-use crate::metric::{Rows, SurveyId};
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Method, Order};
 use crate::work::patroni::{PatroniView, Peer};
-use crate::work::probe::{Answer, Probe};
+use crate::work::probe::Probe;
 
 /// A switchover is seen within this, and the old primary follows.
 pub(super) const HANDED_OVER_S: u32 = 120;
@@ -70,34 +67,6 @@ pub(super) const FAILOVER: Operation = Operation {
     consider: fail_over,
 };
 
-pub(super) const RESTART: Operation = Operation {
-    id: "restart",
-    title: "restart Postgres",
-    doc: "Restarts Postgres of one member in place, by Patroni.",
-    keys: &["x r"],
-    on: On::Member,
-    confirm: Confirm::Yes,
-    args: &[],
-    proof: "the server's own start time",
-    undo: "nothing: a restart is over when it is done",
-    aim: ask_member,
-    consider: restart,
-};
-
-pub(super) const REINITIALIZE: Operation = Operation {
-    id: "reinitialize",
-    title: "reinitialize",
-    doc: "Throws a standby's data away and copies it anew from the primary.",
-    keys: &["x R"],
-    on: On::Member,
-    confirm: Confirm::Name,
-    args: &[],
-    proof: "the new server's own start time",
-    undo: "nothing: the old copy is gone",
-    aim: ask_member,
-    consider: reinitialize,
-};
-
 pub(super) const PAUSE: Operation = Operation {
     id: "patroni-pause",
     title: "pause Patroni",
@@ -126,7 +95,7 @@ pub(super) const RESUME: Operation = Operation {
     consider: resume,
 };
 
-fn ask_patroni(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+pub(super) fn ask_patroni(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     of_operator(entry)?;
     let member = spokesman(entry)?;
     let looks = [Probe::Patroni(instance(aim, &member)), Probe::Objects(aim.cluster.clone())];
@@ -139,18 +108,7 @@ fn ask_everyone(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     Ok(probes)
 }
 
-fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
-    let mut probes = ask_patroni(entry, aim)?;
-    let member = instance(aim, member_of(aim)?);
-    probes.push(Probe::Sample { instance: member, surveys: vec![SurveyId::Vitals] });
-    Ok(probes)
-}
-
-fn member_of(aim: &Aim) -> Result<&Text, String> {
-    aim.member.as_ref().ok_or_else(|| "it is done to one member: name it, or put the cursor on it".into())
-}
-
-fn call(aim: &Aim, member: &Text, method: Method, path: &str, body: Value) -> Order {
+pub(super) fn call(aim: &Aim, member: &Text, method: Method, path: &str, body: Value) -> Order {
     Order::Patroni { instance: instance(aim, member), method, path: path.into(), body }
 }
 
@@ -174,7 +132,7 @@ pub(super) fn unfit(view: &PatroniView, peer: &Peer) -> Option<String> {
     }
 }
 
-fn leader(view: &PatroniView) -> Result<&Peer, String> {
+pub(super) fn leader(view: &PatroniView) -> Result<&Peer, String> {
     view.leader()
         .ok_or_else(|| "no member leads: there is nothing to switch over from (a failover is another thing)".into())
 }
@@ -316,106 +274,6 @@ fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let to = waits.to.as_ref().map(|to| format!(" to={to}")).unwrap_or_default();
     let undo = format!("pgdeck do switchover {} at={}{to}", aim.cluster, waits.at);
     Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false })
-}
-
-fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String> {
-    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Sample { .. }).then_some(answer));
-    match found {
-        Some(Ok(Answer::Sample(rows))) => match rows.first() {
-            Some((_, Ok(Rows::Vitals(vitals)))) => Ok(vitals),
-            Some((_, Err(fault))) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
-            _ => Err(format!("{member} answered nothing")),
-        },
-        Some(Err(fault)) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
-        _ => Err(format!("{member} was not asked")),
-    }
-}
-
-/// Since when the member's Postgres runs; one that does not answer is told, and may need this most. Without the right to ask
-/// nothing could be proved.
-fn running_since<'a>(looked: &'a [Looked], member: &Text) -> Result<(Option<&'a Vitals>, Light), String> {
-    let refused = looked.iter().any(|(probe, answer)| {
-        matches!(probe, Probe::Sample { .. })
-            && matches!(answer, Err(Fault::Forbidden { .. } | Fault::AuthExpired { .. }))
-    });
-    match vitals(looked, member) {
-        Ok(vitals) => Ok((Some(vitals), Light::green(format!("Postgres of {member} runs since {}", vitals.started)))),
-        Err(why) if refused => Err(why),
-        Err(why) => Ok((None, Light::amber(why))),
-    }
-}
-
-/// After this it must have begun anew. A server that does not answer now has not begun yet.
-fn began(vitals: Option<&Vitals>) -> Timestamp {
-    vitals.map_or(Timestamp::UNIX_EPOCH, |vitals| vitals.started)
-}
-
-fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
-    let view = view(looked)?;
-    let member = member_of(aim)?;
-    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
-    let (vitals, light) = running_since(looked, member)?;
-    lights.push(light);
-    let leads = peer.role == Role::Primary;
-    lights.push(if leads {
-        Light::amber(format!("{member} leads: writes stop until it is back, and every client reconnects"))
-    } else if peer.synchronous {
-        Light::amber(format!("{member} is synchronous: commits wait until Patroni has chosen another, or it is back"))
-    } else {
-        Light::green(format!("{member} is a standby that nobody waits for"))
-    });
-    if let Some(age) = vitals.and_then(|vitals| vitals.oldest_transaction).filter(|age| *age > 300.0) {
-        lights.push(Light::amber(format!("a transaction is open for {age:.0} s: it is rolled back")));
-    }
-    let downtime = if leads {
-        "writes stop for some seconds, and every client reconnects"
-    } else {
-        "readers of that member reconnect"
-    };
-    let step = Step {
-        order: call(aim, member, Method::Post, "/restart", json!({})),
-        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: !leads },
-        within_s: 120,
-    };
-    let undo = "nothing: it runs again, or Patroni's log tells why not".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime: downtime.into(), by_name: false })
-}
-
-fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
-    let view = view(looked)?;
-    let member = member_of(aim)?;
-    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
-    if peer.role == Role::Primary {
-        return Err(format!("{member} leads: only a standby can be copied anew"));
-    }
-    leader(view)?;
-    let (vitals, light) = running_since(looked, member)?;
-    lights.push(light);
-    lights.push(match &*peer.state {
-        "creating replica" => Light::amber(format!("{member} is being copied already: that copy is thrown away")),
-        state => Light::green(format!("{member} is {state}")),
-    });
-    if view.pause {
-        return Err("Patroni is paused: it would not copy anything; resume it first".into());
-    }
-    let rest = view.members.iter().filter(|other| other.role != Role::Primary && other.name != *member);
-    let rest = rest.filter(|other| other.is_running()).count();
-    lights.push(match rest {
-        0 => Light::amber("it is the only standby: until it is copied there is none to fail over to"),
-        n => Light::green(format!("{n} more standby(s) run")),
-    });
-    let step = Step {
-        order: call(aim, member, Method::Post, "/reinitialize", json!({"force": true})),
-        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: true },
-        within_s: 3_600,
-    };
-    let undo = "nothing: the old copy is gone, the new one comes from the primary".into();
-    let downtime = "readers of that member, until it is copied".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true })
 }
 
 fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {

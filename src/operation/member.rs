@@ -1,0 +1,157 @@
+//! What Patroni does to one member: a restart in place, a new copy.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::patroni::{ask_patroni, call, leader};
+use super::{Confirm, On, Operation, allowed, instance, operator, view};
+use crate::fault::Fault;
+use crate::fleet::Entry;
+use crate::fleet::cluster::Role;
+use crate::id::Text;
+use crate::metric::vitals::Vitals;
+use crate::metric::{Rows, SurveyId};
+use crate::run::expect::Expect;
+use crate::run::{Aim, Deal, Looked, Step};
+use crate::work::entry::Light;
+use crate::work::order::Method;
+use crate::work::probe::{Answer, Probe};
+
+pub(super) const RESTART: Operation = Operation {
+    id: "restart",
+    title: "restart Postgres",
+    doc: "Restarts Postgres of one member in place, by Patroni.",
+    keys: &["x r"],
+    on: On::Member,
+    confirm: Confirm::Yes,
+    args: &[],
+    proof: "the server's own start time",
+    undo: "nothing: a restart is over when it is done",
+    aim: ask_member,
+    consider: restart,
+};
+
+pub(super) const REINITIALIZE: Operation = Operation {
+    id: "reinitialize",
+    title: "reinitialize",
+    doc: "Throws a standby's data away and copies it anew from the primary.",
+    keys: &["x R"],
+    on: On::Member,
+    confirm: Confirm::Name,
+    args: &[],
+    proof: "the new server's own start time",
+    undo: "nothing: the old copy is gone",
+    aim: ask_member,
+    consider: reinitialize,
+};
+
+fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    let mut probes = ask_patroni(entry, aim)?;
+    let member = instance(aim, member_of(aim)?);
+    probes.push(Probe::Sample { instance: member, surveys: vec![SurveyId::Vitals] });
+    Ok(probes)
+}
+
+fn member_of(aim: &Aim) -> Result<&Text, String> {
+    aim.member.as_ref().ok_or_else(|| "it is done to one member: name it, or put the cursor on it".into())
+}
+
+fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String> {
+    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Sample { .. }).then_some(answer));
+    match found {
+        Some(Ok(Answer::Sample(rows))) => match rows.first() {
+            Some((_, Ok(Rows::Vitals(vitals)))) => Ok(vitals),
+            Some((_, Err(fault))) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
+            _ => Err(format!("{member} answered nothing")),
+        },
+        Some(Err(fault)) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
+        _ => Err(format!("{member} was not asked")),
+    }
+}
+
+/// Since when the member's Postgres runs; one that does not answer is told, and may need this most. Without the right to ask
+/// nothing could be proved.
+fn running_since<'a>(looked: &'a [Looked], member: &Text) -> Result<(Option<&'a Vitals>, Light), String> {
+    let refused = looked.iter().any(|(probe, answer)| {
+        matches!(probe, Probe::Sample { .. })
+            && matches!(answer, Err(Fault::Forbidden { .. } | Fault::AuthExpired { .. }))
+    });
+    match vitals(looked, member) {
+        Ok(vitals) => Ok((Some(vitals), Light::green(format!("Postgres of {member} runs since {}", vitals.started)))),
+        Err(why) if refused => Err(why),
+        Err(why) => Ok((None, Light::amber(why))),
+    }
+}
+
+/// After this it must have begun anew. A server that does not answer now has not begun yet.
+fn began(vitals: Option<&Vitals>) -> Timestamp {
+    vitals.map_or(Timestamp::UNIX_EPOCH, |vitals| vitals.started)
+}
+
+fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    lights.extend(operator(looked));
+    let view = view(looked)?;
+    let member = member_of(aim)?;
+    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
+    let (vitals, light) = running_since(looked, member)?;
+    lights.push(light);
+    let leads = peer.role == Role::Primary;
+    lights.push(if leads {
+        Light::amber(format!("{member} leads: writes stop until it is back, and every client reconnects"))
+    } else if peer.synchronous {
+        Light::amber(format!("{member} is synchronous: commits wait until Patroni has chosen another, or it is back"))
+    } else {
+        Light::green(format!("{member} is a standby that nobody waits for"))
+    });
+    if let Some(age) = vitals.and_then(|vitals| vitals.oldest_transaction).filter(|age| *age > 300.0) {
+        lights.push(Light::amber(format!("a transaction is open for {age:.0} s: it is rolled back")));
+    }
+    let downtime = if leads {
+        "writes stop for some seconds, and every client reconnects"
+    } else {
+        "readers of that member reconnect"
+    };
+    let step = Step {
+        order: call(aim, member, Method::Post, "/restart", json!({})),
+        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: !leads },
+        within_s: 120,
+    };
+    let undo = "nothing: it runs again, or Patroni's log tells why not".into();
+    Ok(Deal { lights, steps: vec![step], undo, downtime: downtime.into(), by_name: false })
+}
+
+fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    lights.extend(operator(looked));
+    let view = view(looked)?;
+    let member = member_of(aim)?;
+    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
+    if peer.role == Role::Primary {
+        return Err(format!("{member} leads: only a standby can be copied anew"));
+    }
+    leader(view)?;
+    let (vitals, light) = running_since(looked, member)?;
+    lights.push(light);
+    lights.push(match &*peer.state {
+        "creating replica" => Light::amber(format!("{member} is being copied already: that copy is thrown away")),
+        state => Light::green(format!("{member} is {state}")),
+    });
+    if view.pause {
+        return Err("Patroni is paused: it would not copy anything; resume it first".into());
+    }
+    let rest = view.members.iter().filter(|other| other.role != Role::Primary && other.name != *member);
+    let rest = rest.filter(|other| other.is_running()).count();
+    lights.push(match rest {
+        0 => Light::amber("it is the only standby: until it is copied there is none to fail over to"),
+        n => Light::green(format!("{n} more standby(s) run")),
+    });
+    let step = Step {
+        order: call(aim, member, Method::Post, "/reinitialize", json!({"force": true})),
+        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: true },
+        within_s: 3_600,
+    };
+    let undo = "nothing: the old copy is gone, the new one comes from the primary".into();
+    let downtime = "readers of that member, until it is copied".into();
+    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true })
+}
