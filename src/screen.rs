@@ -4,6 +4,8 @@ pub mod chrome;
 pub mod confirm;
 pub mod palette;
 
+use ratatui::layout::Rect;
+
 use crate::keymap::chord::Chord;
 use crate::state::ledger::Scope;
 use crate::view::{Subject, View};
@@ -23,6 +25,8 @@ pub struct Screen {
     /// A sequence that has begun.
     pub typed: Vec<Chord>,
     pub history: History,
+    /// Where the view stood in the last picture.
+    pub body: Rect,
     /// The user was told that something is under way, and may leave all the same.
     pub warned_of_leaving: bool,
 }
@@ -71,6 +75,7 @@ impl Screen {
             dialog: None,
             typed: Vec::new(),
             history: History::default(),
+            body: Rect::ZERO,
             warned_of_leaving: false,
         }
     }

@@ -16,6 +16,7 @@ pub fn draw(model: &mut Model, now: Timestamp, area: Rect, buffer: &mut Buffer) 
         return chrome::too_small(&look, area, buffer);
     }
     let places = chrome::places(&look, area);
+    model.screen.body = places.body;
     if let Some(view) = model.screen.views.last_mut() {
         view.refresh(&look, places.body);
         view.draw(&look, places.body, buffer);

@@ -15,10 +15,26 @@ pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect>
     let (keys, data): (Vec<_>, Vec<_>) =
         batch.into_iter().partition(|msg| matches!(msg, Msg::Key(_) | Msg::Paste(_) | Msg::Interrupt));
     let mut effects = Vec::new();
-    for msg in keys.into_iter().chain(data) {
+    for (n, key) in keys.into_iter().enumerate() {
+        // What a key is about is what the keys before it have led to, though nobody has seen that picture.
+        if n > 0 {
+            catch_up(model, now);
+        }
+        take(model, now, key, &mut effects);
+    }
+    for msg in data {
         take(model, now, msg, &mut effects);
     }
     effects
+}
+
+/// Lets the view on top settle its rows and cursor as for a picture.
+fn catch_up(model: &mut Model, now: Timestamp) {
+    let look = Look { state: &model.state, now, theme: &model.theme, keymap: &model.keymap };
+    let body = model.screen.body;
+    if let Some(view) = model.screen.views.last_mut() {
+        view.refresh(&look, body);
+    }
 }
 
 fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) {

@@ -77,6 +77,17 @@ fn the_filter_is_live_goes_by_esc_and_comes_back_by_up() {
 }
 
 #[test]
+fn keys_that_come_together_are_about_what_the_ones_before_them_led_to() {
+    let mut rig = Rig::new(fleets::busy());
+    rig.draw((80, 24));
+    let burst = ["/", "s", "t", "a", "g", "i", "n", "g", "enter", "enter"];
+    let batch = burst.iter().map(|key| Msg::Key(key.parse().unwrap())).collect();
+    app::update(&mut rig.model, rig.now, batch);
+    assert_eq!(rig.model.top(), ViewId::Cluster);
+    assert!(rig.text((120, 30)).contains("fleet › acid-staging"), "{}", rig.text((120, 30)));
+}
+
+#[test]
 fn sorting_goes_on_to_the_next_column_and_turns_around() {
     let mut rig = Rig::new(fleets::busy());
     let first = |rig: &mut Rig| rig.text((80, 24)).lines().nth(3).unwrap().to_owned();
