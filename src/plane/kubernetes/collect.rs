@@ -19,7 +19,7 @@ use crate::id::{ClusterId, PlaneId, Text};
 use crate::plane::{Clock, Sink};
 
 /// Changes that come together within this are told together; the first after a quiet time is told at once.
-const TOGETHER: Duration = Duration::from_millis(25);
+const TOGETHER: Duration = Duration::from_millis(40);
 /// A context that said nothing for this long is asked for its version.
 const QUIET: Duration = Duration::from_secs(10);
 /// It is lost if that question is not answered in this time.
