@@ -3,8 +3,8 @@
 //! Pure: it is told what happened and says what to do next. The console and `pgdeck do` drive the same machine.
 //!
 //! ```text
-//! Looking ─► Offered ─► Again ─► Recording ─► Sending ─► Proving ─► (next step) ─► Ended
-//!    └────────── refused, with the reason ──────────┘        └─ failed, or not proved in time ─┘
+//! Looking ─► Offered ─► Again ─► Asking ─► Recording ─► Sending ─► Proving ─► Ended
+//!    └─ refused, why ─────┘      (journal)     └──── Refreshing ◄─────┘ (next step)
 //! ```
 
 mod deal;
@@ -16,10 +16,11 @@ mod tests;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fault::Fault;
+use crate::fleet::cluster::Spec;
 use crate::id::Text;
 use crate::work::entry::{Asked, Entry, SCHEMA, What};
 use crate::work::order::Order;
-use crate::work::probe::{Answer, Probe};
+use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
 pub use deal::{Aim, Deal, Step};
 use expect::Judged;
@@ -141,6 +142,15 @@ pub struct Run {
     consider: Consider,
     confirmed: Option<(String, Text, Option<String>)>,
     sent_any: bool,
+    /// What the CR asked for when it was looked at last: a later step is for that alone.
+    wanted: Option<Spec>,
+}
+
+fn objects(looked: &[Looked]) -> Option<&Objects> {
+    looked.iter().find_map(|(_, answer)| match answer {
+        Ok(Answer::Objects(objects)) => Some(&**objects),
+        _ => None,
+    })
 }
 
 impl Run {
@@ -168,6 +178,7 @@ impl Run {
             consider,
             confirmed: None,
             sent_any: false,
+            wanted: None,
         };
         (run, vec![look])
     }
@@ -254,6 +265,7 @@ impl Run {
         if let Ok(deal) = judged {
             self.deal = Some(deal);
         }
+        self.wanted = objects(looked).map(|objects| objects.cluster.spec.clone());
         let asked = self.asked(now);
         if let Some(why) = refusal {
             let mut outs = vec![Out::Note(asked)];
@@ -267,11 +279,7 @@ impl Run {
     /// A cluster that was deleted and made anew has another uid.
     fn same_cluster(&self, looked: &[Looked]) -> Result<(), String> {
         let Some(aimed) = &self.aim.uid else { return Ok(()) };
-        let uid = looked.iter().find_map(|(_, answer)| match answer {
-            Ok(Answer::Objects(objects)) => objects.cluster.uid.as_ref(),
-            _ => None,
-        });
-        match uid {
+        match objects(looked).and_then(|objects| objects.cluster.uid.as_ref()) {
             Some(uid) if uid != aimed => Err("it is another cluster by now: this one was deleted and made anew".into()),
             _ => Ok(()),
         }
@@ -319,7 +327,13 @@ impl Run {
     fn refreshed(&mut self, now: Timestamp, step: usize, looked: &[Looked]) -> Vec<Out> {
         let now_version = match (self.same_cluster(looked), looked.first()) {
             (Err(why), _) => return self.end(now, Outcome::Failed, &why),
-            (Ok(()), Some((_, Ok(Answer::Objects(objects))))) => objects.version.clone(),
+            (Ok(()), Some((_, Ok(Answer::Objects(objects))))) => {
+                if self.wanted.as_ref().is_some_and(|wanted| *wanted != objects.cluster.spec) {
+                    let why = "the CR was changed by somebody else meanwhile: what comes next was not sent";
+                    return self.end(now, Outcome::Failed, why);
+                }
+                objects.version.clone()
+            }
             (Ok(()), Some((_, Err(fault)))) => {
                 let why = format!("what comes next cannot be aimed: {fault}");
                 return self.end(now, Outcome::Failed, &why);

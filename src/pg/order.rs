@@ -16,12 +16,11 @@ pub async fn carry_out(reached: Reached, statement: &Statement) -> Result<String
         .map_err(|error| fault::of_order(&what, statement, &error))?;
     let Some(row) = rows.first() else {
         let gone = match statement {
-            Statement::PauseReplay | Statement::ResumeReplay => format!("a standby at {what}"),
             Statement::Cancel { pid, .. } | Statement::Terminate { pid, .. } => format!("backend {pid} of {what}"),
         };
         return Err(Fault::Gone { what: gone });
     };
-    // The functions about replay give nothing back; those about backends whether the signal was sent.
+    // Whether the signal was sent.
     match row.try_get::<_, bool>(0) {
         Ok(false) => {
             Err(Fault::Refused { what: what.to_string(), why: "the server could not signal the backend".into() })

@@ -8,7 +8,7 @@ use crate::fleet::cluster::{Cluster, Role};
 use crate::id::{ClusterId, InstanceId, Text};
 use crate::metric::activity::Backend;
 use crate::metric::replication::WalSender;
-use crate::metric::vitals::{Replay, Vitals};
+use crate::metric::vitals::Vitals;
 use crate::metric::{Rows, SurveyId};
 use crate::work::patroni::PatroniView;
 use crate::work::probe::{Answer, Objects, Probe};
@@ -27,8 +27,6 @@ pub enum Expect {
     /// The member's Postgres began after that moment, and leads or streams.
     /// `standby`: it must be one, and stream.
     Restarted { instance: InstanceId, after: Timestamp, standby: bool },
-    /// Replay is paused, or runs.
-    Replay { instance: InstanceId, paused: bool },
     /// The query that the backend ran when it was looked at is over.
     Cancelled { instance: InstanceId, pid: i32, started: Timestamp, query_started: Timestamp },
     /// The backend is gone.
@@ -58,7 +56,7 @@ impl Expect {
             }
             Expect::Pause { cluster, .. } => Probe::Objects(cluster.clone()),
             Expect::Leader { instance, .. } | Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
-            Expect::Restarted { instance, .. } | Expect::Replay { instance, .. } => sample(instance, SurveyId::Vitals),
+            Expect::Restarted { instance, .. } => sample(instance, SurveyId::Vitals),
             Expect::Cancelled { instance, .. } | Expect::Terminated { instance, .. } => {
                 sample(instance, SurveyId::Activity)
             }
@@ -82,8 +80,6 @@ impl Expect {
             Expect::Restarted { instance, .. } => {
                 format!("Postgres of {} says that it has just started, and leads or streams", instance.member)
             }
-            Expect::Replay { paused: true, .. } => "the server says that replay is paused".into(),
-            Expect::Replay { paused: false, .. } => "the server says that replay is not paused".into(),
             Expect::Cancelled { pid, .. } => format!("backend {pid} runs that query no more"),
             Expect::Terminated { pid, .. } => format!("backend {pid} is gone"),
         }
@@ -114,7 +110,6 @@ impl Expect {
                 let how = if streams { "" } else { ", and does not stream yet" };
                 when(vitals.started > *after && streams, format!("Postgres runs since {}{how}", vitals.started))
             }),
-            (Expect::Replay { paused, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| replay(vitals, *paused)),
             (Expect::Cancelled { pid, started, query_started, .. }, Answer::Sample(rows)) => {
                 of_backend(rows, *pid, *started, |backend| {
                     let still =
@@ -209,15 +204,6 @@ fn pause(objects: &Objects, paused: bool) -> Judged {
     let obey = members.iter().filter(|member| said(member) == Some(paused)).count();
     let word = if paused { "paused" } else { "not paused" };
     when(obey == members.len(), format!("{obey} of {} members say that they are {word}", members.len()))
-}
-
-fn replay(vitals: &Vitals, paused: bool) -> Judged {
-    match vitals.replay {
-        Replay::NotApplicable => Judged::Failed("it is no standby any more".into()),
-        Replay::Paused => when(paused, "replay is paused"),
-        Replay::PauseRequested => Judged::NotYet("a pause of replay is requested".into()),
-        Replay::Running => when(!paused, "replay runs"),
-    }
 }
 
 type Sample = [(SurveyId, Result<Rows, crate::fault::Fault>)];

@@ -11,7 +11,6 @@ use crate::id::PlaneId;
 use crate::work::entry::Light;
 use crate::work::order::Method;
 use crate::work::patroni::{PatroniView, Scheduled};
-use crate::work::probe::Objects;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
@@ -170,4 +169,52 @@ fn what_is_late_means_nothing_and_what_was_never_confirmed_is_not_journaled() {
     let aim = run.aim.clone();
     let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
     assert_eq!((run.advance(at(0), lost()), run.outcome()), (vec![], Some(Outcome::Refused)));
+}
+
+/// A hand-over, then a patch of the CR.
+fn in_two(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut deal = consider(aim, looked)?;
+    let (uid, version) = ("u".into(), "1".into());
+    let order = Order::Patch { cluster: instance().cluster, uid, version, patch: json!({"spec": {}}) };
+    let expect = Expect::Members { cluster: instance().cluster, count: 1, primary: None };
+    deal.steps.push(Step { order, expect, within_s: 10 });
+    Ok(deal)
+}
+
+/// The CR in that version, asking for so many members.
+fn objects_of(version: &str, instances: u32) -> Looked {
+    let mut cluster =
+        crate::fleet::cluster::Cluster::named(instance().cluster, crate::fleet::cluster::Origin::Resource);
+    cluster.uid = Some("u".into());
+    cluster.spec.instances = Some(instances);
+    let objects = Objects { cluster, version: version.into(), annotations: BTreeMap::new(), limits: (None, None) };
+    (Probe::Objects(instance().cluster), Ok(Answer::Objects(Box::new(objects))))
+}
+
+#[test]
+fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
+    let seen = |pause: bool, instances: u32| {
+        let Event::Looked(mut looked) = view(pause) else { unreachable!("it is") };
+        looked.push(objects_of("1", instances));
+        Event::Looked(looked)
+    };
+    for (instances, expected) in [(3, None), (5, Some(Outcome::Failed))] {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+        for event in [seen(false, 3), confirmed(), seen(false, 3), Event::Recorded(Ok(())), Event::Recorded(Ok(()))] {
+            run.advance(at(1), event);
+        }
+        run.advance(at(2), Event::Sent(Ok(String::new())));
+        assert_eq!(kinds(&run.advance(at(3), view(true))), ["look"]);
+        let outs = run.advance(at(4), Event::Looked(vec![objects_of("9", instances)]));
+        assert_eq!(run.outcome(), expected);
+        if expected.is_none() {
+            let [Out::Record(Entry { what: What::Sending { order: Order::Patch { version, .. }, .. }, .. })] =
+                &outs[..]
+            else {
+                panic!("{outs:?}")
+            };
+            assert_eq!(&**version, "9");
+        }
+    }
 }

@@ -42,27 +42,16 @@ impl Method {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Statement {
-    PauseReplay,
-    ResumeReplay,
     /// Cancels the query of a backend: that one, and no later one of the same session.
-    Cancel {
-        pid: i32,
-        started: Timestamp,
-        query_started: Timestamp,
-    },
+    Cancel { pid: i32, started: Timestamp, query_started: Timestamp },
     /// Ends a backend's session.
-    Terminate {
-        pid: i32,
-        started: Timestamp,
-    },
+    Terminate { pid: i32, started: Timestamp },
 }
 
 impl Statement {
     /// The SQL. It answers one row where it did something, none where its subject was not there.
     pub fn sql(&self) -> String {
         match self {
-            Statement::PauseReplay => "select pg_wal_replay_pause() where pg_is_in_recovery()".into(),
-            Statement::ResumeReplay => "select pg_wal_replay_resume() where pg_is_in_recovery()".into(),
             Statement::Cancel { pid, started, query_started } => {
                 let of = backend("pg_cancel_backend", *pid, *started);
                 format!("{of} and query_start = '{query_started}' and state = 'active'")
@@ -76,8 +65,6 @@ impl Statement {
     /// The GRANT that allows it.
     pub fn needs(&self) -> &'static str {
         match self {
-            Statement::PauseReplay => "GRANT EXECUTE ON FUNCTION pg_wal_replay_pause() (on the primary)",
-            Statement::ResumeReplay => "GRANT EXECUTE ON FUNCTION pg_wal_replay_resume() (on the primary)",
             Statement::Cancel { .. } | Statement::Terminate { .. } => {
                 "GRANT pg_signal_backend (for backends of a superuser: a superuser)"
             }
@@ -204,9 +191,10 @@ mod tests {
              curl -sS -X POST http://localhost:8008/switchover -d '{\"leader\":\"shop-0\"}'"
         );
         let host = instance(PlaneId::Hosts, "10.0.0.5:5433");
+        let statement = Statement::Terminate { pid: 7, started: Timestamp::UNIX_EPOCH };
         assert_eq!(
-            Order::Sql { instance: host, statement: Statement::PauseReplay }.command(),
-            "psql -h 10.0.0.5 -p 5433 -c 'select pg_wal_replay_pause() where pg_is_in_recovery()'"
+            Order::Sql { instance: host, statement }.command(),
+            r"psql -h 10.0.0.5 -p 5433 -c 'select pg_terminate_backend(pid) from pg_stat_activity where pid = 7 and backend_start = '\''1970-01-01T00:00:00Z'\'''"
         );
     }
 

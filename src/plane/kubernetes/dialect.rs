@@ -12,9 +12,6 @@ use crate::id::{ClusterId, PlaneId};
 
 /// An operator's way. All of it is pure.
 pub trait Dialect: fmt::Debug + Sync {
-    /// The operator, as people call it.
-    fn name(&self) -> &'static str;
-
     /// Where the API has its resources: `/apis/GROUP/VERSION`.
     fn root(&self) -> &'static str;
 
@@ -39,8 +36,7 @@ pub trait Dialect: fmt::Debug + Sync {
     }
 }
 
-/// All operators that pgdeck knows. A context is read in the first of them whose resources its API server serves; there is but
-/// one yet.
+/// All operators that pgdeck knows; the first is the usual one, and the only one yet.
 pub static DIALECTS: &[&dyn Dialect] = &[&Zalando];
 
 /// The dialect that contexts are read in.
@@ -53,10 +49,6 @@ pub fn usual() -> &'static dyn Dialect {
 struct Zalando;
 
 impl Dialect for Zalando {
-    fn name(&self) -> &'static str {
-        "Zalando's postgres-operator"
-    }
-
     fn root(&self) -> &'static str {
         "/apis/acid.zalan.do/v1"
     }
@@ -89,7 +81,7 @@ mod tests {
     #[test]
     fn every_dialect_says_where_its_clusters_are() {
         for dialect in DIALECTS {
-            assert!(dialect.root().starts_with("/apis/") && !dialect.plural().is_empty() && !dialect.name().is_empty());
+            assert!(dialect.root().starts_with("/apis/") && !dialect.plural().is_empty());
         }
         let id = ClusterId { plane: PlaneId::Kubernetes("t".into()), namespace: "d".into(), name: "shop".into() };
         assert_eq!(usual().path(&id), "/apis/acid.zalan.do/v1/namespaces/d/postgresqls/shop");

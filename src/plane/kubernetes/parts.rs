@@ -1,8 +1,9 @@
 //! The parts of each cluster as they stand, and the cluster they make. Pure.
 
 mod assemble;
+mod reach;
+mod stores;
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ use crate::fleet::cluster::{Cluster, Member, Switchover, Unreadable, Warning, Wo
 use crate::fleet::seen;
 use crate::fleet::surroundings::Surroundings;
 use crate::id::{ClusterId, PlaneId, Text};
+pub use reach::Reach;
+use reach::{Reached, is_past};
+use stores::Stores;
 
 /// The kinds that are watched over the whole fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,42 +65,6 @@ pub enum Object {
         endpoints: bool,
     },
     Event(Box<slim::Event>),
-}
-
-/// A thing of Patroni's in each of its two stores, of which nearly always one is in use.
-#[derive(Debug)]
-struct Stores<T> {
-    configmaps: Option<Box<T>>,
-    endpoints: Option<Box<T>>,
-}
-
-impl<T> Stores<T> {
-    fn get(&self, endpoints: bool) -> Option<&T> {
-        if endpoints { self.endpoints.as_deref() } else { self.configmaps.as_deref() }
-    }
-
-    /// Puts it in, gives what was there.
-    fn put(&mut self, endpoints: bool, thing: T) -> Option<T> {
-        self.slot(endpoints).replace(Box::new(thing)).map(|before| *before)
-    }
-
-    fn remove(&mut self, endpoints: bool) {
-        *self.slot(endpoints) = None;
-    }
-
-    fn slot(&mut self, endpoints: bool) -> &mut Option<Box<T>> {
-        if endpoints { &mut self.endpoints } else { &mut self.configmaps }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.configmaps.is_none() && self.endpoints.is_none()
-    }
-}
-
-impl<T> Default for Stores<T> {
-    fn default() -> Self {
-        Stores { configmaps: None, endpoints: None }
-    }
 }
 
 /// What one cluster is made of.
@@ -420,39 +388,6 @@ impl Index {
         }
         parts
     }
-}
-
-/// How far a first list has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
-    /// Nowhere yet.
-    Begun,
-    /// To this namespace and name, in order.
-    Past(Text, Text),
-    /// To its end, or it is forbidden and will tell nothing.
-    End,
-}
-
-type Reached = BTreeMap<(Kind, Option<Text>), Reach>;
-
-/// Whether all parts of the cluster by which it is judged were told.
-fn is_past(reached: &Reached, id: &ClusterId) -> bool {
-    [Kind::Pods, Kind::ConfigMaps, Kind::Endpoints].into_iter().all(|kind| {
-        let narrow = reached.get(&(kind, Some(id.namespace.clone())));
-        match narrow.or_else(|| reached.get(&(kind, None))) {
-            None | Some(Reach::Begun) => false,
-            Some(Reach::End) => true,
-            Some(Reach::Past(namespace, name)) => match (**namespace).cmp(&id.namespace) {
-                Ordering::Less => false,
-                Ordering::Greater => true,
-                // Its own stand together in order: `NAME`, `NAME-0`, `NAME-10`, `NAME-config`.
-                Ordering::Equal => {
-                    let stem = format!("{}-", id.name);
-                    !name.starts_with(&stem) && **name > *stem
-                }
-            },
-        }
-    })
 }
 
 /// An object as it is called where it cannot be read.
