@@ -79,6 +79,9 @@ fn slots(here: &[Slot], there: &[Slot], to: &str) -> Light {
     let logical: Vec<&Slot> = here.iter().filter(|slot| slot.logical && !slot.temporary).collect();
     let lacks = |slot: &&&Slot| !there.iter().any(|other| other.name == slot.name && !other.is_lost());
     let lost: Vec<&str> = logical.iter().filter(lacks).map(|slot| &*slot.name).collect();
+    if logical.is_empty() {
+        return Light::green("there are no logical slots to lose");
+    }
     if lost.is_empty() {
         let n = logical.len();
         return Light::green(format!("{to} has all of the {n} logical slots"));
