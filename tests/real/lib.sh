@@ -11,6 +11,15 @@ network=10.64.0.0/16
 parts=(etcd kube-apiserver kube-controller-manager kube-scheduler kwok node operator)
 
 complain() { echo "tests/real: $*" >&2; exit 1; }
+# as_root ARGUMENT…: begins the script again by sudo, where we are not root: a network of its own takes root's rights.
+as_root() {
+  local ours
+  [ "$(id -u)" -ne 0 ] || return 0
+  command -v sudo >/dev/null ||
+    complain "a network of its own takes root's rights: install sudo, run it as root, or set PGDECK_SKIP_REAL=1"
+  mapfile -t ours < <(env | grep -E '^(PGDECK|CARGO_TARGET_DIR|RUST_|PIP_|GO)')
+  exec sudo env "PATH=$PATH" "${ours[@]}" "$0" "$@"
+}
 inside() { ip netns exec "$name" "$@"; }
 kubectl() { inside "$bin/kubecp-$k8s" kubectl --kubeconfig "$run/kubeconfig-admin" "$@"; }
 # When a process started, in ticks since the boot: with its pid, nobody else's.
