@@ -15,7 +15,7 @@ use pgdeck::sandbox::sql::{self, Login, Session};
 use serde_json::{Value, json};
 
 use crate::sandbox::{Fixture, assert_no_process_shows_a_password, store};
-use crate::tty::Tty;
+use crate::tty::{Tty, assert_only_allowed_escapes};
 
 /// A failover waits for the lease to run out, 30 s; others may be working here too.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,20 +31,6 @@ fn kill(signal: &str, pid: &Value) {
 /// The screen's row of the cluster.
 fn row(tty: &Tty) -> String {
     tty.text().lines().find(|line| line.contains("acid-shop ")).unwrap_or_default().to_owned()
-}
-
-/// Asserts that the program wrote no escape sequence but those that move, colour, clear and switch modes.
-fn assert_only_allowed_escapes(transcript: &[u8]) {
-    for (at, _) in transcript.iter().enumerate().filter(|(_, byte)| **byte == 0x1b) {
-        let rest = &transcript[at + 1..];
-        let parameters = rest.iter().skip(1).take_while(|byte| matches!(byte, b'0'..=b'?')).count();
-        let last = rest.get(1 + parameters).copied().unwrap_or(b'm');
-        let shown = String::from_utf8_lossy(&rest[..rest.len().min(20)]);
-        assert!(
-            rest.first() == Some(&b'[') && b"mHABCDGdJKXhl".contains(&last),
-            "an escape in the transcript: {shown:?}"
-        );
-    }
 }
 
 /// Asserts that no file below the folder holds the word.
@@ -219,12 +205,4 @@ async fn a_standby_that_stands_still_and_an_archive_that_is_full_are_named() {
     tty.wait_within(PATIENCE, "a healthy cluster once more", is_well);
     tty.keys("q");
     tty.wait_exit(Duration::from_secs(2));
-}
-
-#[test]
-fn a_foreign_escape_would_be_seen() {
-    assert_only_allowed_escapes(b"\x1b[1;32mok\x1b[2J\x1b[?2026h");
-    for foreign in ["\x1b]52;c;QUJD\x07", "\x1bP", "\x1b[5n\x1bc"] {
-        assert!(std::panic::catch_unwind(|| assert_only_allowed_escapes(foreign.as_bytes())).is_err(), "{foreign:?}");
-    }
 }

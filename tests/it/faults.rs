@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::kube::stage::{self, Fleet, Stage};
 use crate::proxy::{Proxy, Trouble};
-use crate::tty::Tty;
+use crate::tty::{self, Tty};
 
 /// A fleet of two clusters seen through a proxy, live.
 struct Scene {
@@ -312,6 +312,30 @@ async fn a_refused_port_forward_is_named_with_the_right_that_it_needs() {
     assert!(matches!(&fault, Fault::Forbidden { what, .. } if what.contains("one/one-0")), "{fault:?}");
     assert!(fault.to_string().contains("create pods/portforward"), "{fault}");
     assert!(!format!("{fault:?}").contains("CANARY-"), "{fault:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_with_escape_codes_is_shown_and_harmless() {
+    let stage = Stage::embedded("test").await;
+    stage.cluster("evilname").await;
+    let proxy = Proxy::before(&stage).await;
+    // No API server takes such a name: one that is broken into, or no API server at all, might send it.
+    let instead = r#""evilname\u001b]52;c;QUJD\u0007\u001b[2J\u009b31m""#;
+    proxy.trouble(Trouble::Misspelt { word: r#""evilname""#, instead }, |_| true);
+    let kubeconfig = proxy.options().kubeconfig.unwrap();
+    let mut tty = Tty::start(&["-A"], &[("KUBECONFIG", kubeconfig.to_str().unwrap())], (200, 50));
+    tty.wait_within(PATIENCE, "the hostile name", |tty| tty.text().contains("evilname") && tty.text().contains("52;c"));
+    for view in ["\r", "y", "e"] {
+        tty.keys(view);
+        tty.wait_for("the name in an inner view", |tty| {
+            tty.text().lines().nth(1).is_some_and(|line| line.contains("evilname·]52;c"))
+        });
+        tty.keys("\u{1b}");
+        tty.wait_for("the fleet", |tty| tty.text().contains("NAMESPACE"));
+    }
+    tty.keys("q");
+    assert_eq!(tty.wait_exit(Duration::from_secs(2)).exit_code(), 0);
+    tty::assert_only_allowed_escapes(&tty.transcript);
 }
 
 /// The console's row of a cluster.

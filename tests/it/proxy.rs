@@ -43,6 +43,11 @@ pub enum Trouble {
     Late(Duration),
     /// It arrives and is carried out; the answer never comes back.
     AnswerLost,
+    /// A word of the answer is another one.
+    Misspelt {
+        word: &'static str,
+        instead: &'static str,
+    },
 }
 
 impl Trouble {
@@ -243,6 +248,9 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Ch
     match trouble(shared, &path) {
         Some(Trouble::Refused { code, message, retry_after }) => return refusal(code, message, retry_after),
         Some(Trouble::Late(by)) => tokio::time::sleep(by).await,
+        Some(Trouble::Misspelt { word, instead }) => {
+            return misspelt(pass_on(shared, request, path).await, word, instead);
+        }
         Some(Trouble::AnswerLost) => {
             pass_on(shared, request, path).await;
             futures::future::pending::<()>().await;
@@ -291,6 +299,15 @@ async fn pass_on(shared: &Arc<Shared>, request: Request<Incoming>, path: String)
     *response.status_mut() = head.status;
     *response.headers_mut() = end_to_end(head.headers);
     response
+}
+
+/// Puts another word into an answer. Each object comes in one piece.
+fn misspelt(answered: Response<Chunks>, word: &'static str, instead: &'static str) -> Response<Chunks> {
+    let change = move |chunk: Bytes| Bytes::from(String::from_utf8_lossy(&chunk).replace(word, instead));
+    answered.map(|body| {
+        let pieces = body.into_data_stream().map(move |chunk| chunk.map(change));
+        chunks(pieces.boxed())
+    })
 }
 
 fn chunks(stream: BoxStream<'static, Result<Bytes, kube::Error>>) -> Chunks {

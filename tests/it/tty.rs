@@ -230,3 +230,25 @@ fn home() -> Home {
     std::fs::create_dir_all(&home).expect("a home folder");
     Home(home)
 }
+
+/// Asserts that the program wrote no escape sequence but those that move, colour, clear and switch modes.
+pub fn assert_only_allowed_escapes(transcript: &[u8]) {
+    for (at, _) in transcript.iter().enumerate().filter(|(_, byte)| **byte == 0x1b) {
+        let rest = &transcript[at + 1..];
+        let parameters = rest.iter().skip(1).take_while(|byte| matches!(byte, b'0'..=b'?')).count();
+        let last = rest.get(1 + parameters).copied().unwrap_or(b'm');
+        let shown = String::from_utf8_lossy(&rest[..rest.len().min(20)]);
+        assert!(
+            rest.first() == Some(&b'[') && b"mHABCDGdJKXhl".contains(&last),
+            "an escape in the transcript: {shown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_foreign_escape_would_be_seen() {
+    assert_only_allowed_escapes(b"\x1b[1;32mok\x1b[2J\x1b[?2026h");
+    for foreign in ["\x1b]52;c;QUJD\x07", "\x1bP", "\x1b[5n\x1bc"] {
+        assert!(std::panic::catch_unwind(|| assert_only_allowed_escapes(foreign.as_bytes())).is_err(), "{foreign:?}");
+    }
+}

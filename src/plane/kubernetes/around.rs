@@ -25,7 +25,7 @@ pub const EVERY: Duration = Duration::from_secs(10);
 pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &Sink) -> Surroundings {
     let labels = format!("{}={}", settings.cluster_name_label, id.name);
     let list = |root: &'static str, kind: &'static str| {
-        let path = format!("{root}/namespaces/{}/{kind}?labelSelector={}", id.namespace, encode(&labels));
+        let path = format!("{root}/namespaces/{}/{kind}?labelSelector={}", encode(&id.namespace), encode(&labels));
         async move { (kind, server.items(&path).await) }
     };
     let (services, volumes, budgets, poolers, jobs, events) = futures::join!(
@@ -62,7 +62,7 @@ pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &S
 /// Events about the cluster's pods: by name, since events carry no labels.
 async fn pod_events(server: &Server, id: &ClusterId) -> (&'static str, Result<Vec<Value>, Fault>) {
     let selector = encode("involvedObject.kind=Pod");
-    let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}", id.namespace);
+    let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}", encode(&id.namespace));
     let answer = server.items(&path).await.map(|mut events| {
         events.retain(|event| {
             let name = event["involvedObject"]["name"].as_str().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::fmt;
 use super::pool::Pool;
 use super::settings::Settings;
 use super::slim;
+use super::watch::encode;
 use super::zalando;
 use crate::fleet::cluster::{Member, Unreadable, Workload};
 use crate::id::{ClusterId, PlaneId};
@@ -32,7 +33,7 @@ pub trait Dialect: fmt::Debug + Sync {
 
     /// Where a cluster's resource is.
     fn path(&self, id: &ClusterId) -> String {
-        format!("{}/namespaces/{}/{}/{}", self.root(), id.namespace, self.plural(), id.name)
+        format!("{}/namespaces/{}/{}/{}", self.root(), encode(&id.namespace), self.plural(), encode(&id.name))
     }
 }
 

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 
 use super::client::Server;
+use super::watch::encode;
 use crate::fault::Fault;
 use crate::fleet::seen::{LogLine, Seen, Source, SourceState};
 use crate::id::{InstanceId, Text};
@@ -51,8 +52,10 @@ pub async fn follow(server: Server, instance: InstanceId, container: Text, sink:
     let say = |state| followed.say(state);
     say(SourceState::Connecting);
     let log = format!(
-        "/api/v1/namespaces/{}/pods/{}/log?container={container}&timestamps=true",
-        instance.cluster.namespace, instance.member
+        "/api/v1/namespaces/{}/pods/{}/log?container={}&timestamps=true",
+        encode(&instance.cluster.namespace),
+        encode(&instance.member),
+        encode(&container)
     );
     // Refused where nothing ended yet; any other fault is said by the log that follows.
     if let Ok(lines) = server.lines(&format!("{log}&previous=true&tailLines={TAIL_BEFORE}")).await {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::Server;
 use super::dialect;
+use super::watch::encode;
 use crate::fault::Fault;
 use crate::fleet::seen::Seen;
 use crate::id::{ClusterId, Text};
@@ -24,9 +25,9 @@ pub async fn keep(server: Server, cluster: ClusterId, object: Text, sink: Sink, 
 }
 
 async fn read(server: &Server, cluster: &ClusterId, object: &str) -> Result<Text, Fault> {
-    let namespace = &cluster.namespace;
+    let namespace = encode(&cluster.namespace);
     let path = match object.strip_prefix("pod/") {
-        Some(pod) => format!("/api/v1/namespaces/{namespace}/pods/{pod}"),
+        Some(pod) => format!("/api/v1/namespaces/{namespace}/pods/{}", encode(pod)),
         None => dialect::usual().path(cluster),
     };
     let mut value = server.get_json(&path).await?;

@@ -36,7 +36,8 @@ pub async fn objects(
     now: Timestamp,
 ) -> Result<Objects, Fault> {
     let labels = encode(&format!("{}={}", settings.cluster_name_label, id.name));
-    let list = |root: &str, kind: &str| format!("{root}/namespaces/{}/{kind}?labelSelector={labels}", id.namespace);
+    let list =
+        |root: &str, kind: &str| format!("{root}/namespaces/{}/{kind}?labelSelector={labels}", encode(&id.namespace));
     let (pods, sets) = (list("/api/v1", "pods"), list("/apis/apps/v1", "statefulsets"));
     let (maps, endpoints) = (list("/api/v1", "configmaps"), list("/api/v1", "endpoints"));
     let resource = dialect::usual().path(id);

@@ -11,6 +11,7 @@ use kube::Api;
 use super::Options;
 use super::client::Server;
 use super::settings::Settings;
+use super::watch::encode;
 use crate::fault::Fault;
 use crate::id::InstanceId;
 use crate::pg::{Login, Reached, Secret, Stream, TlsMode};
@@ -50,7 +51,10 @@ async fn login(server: &Server, settings: &Settings, options: &Options, instance
     let user = options.role.clone().unwrap_or_else(|| settings.super_username.clone());
     let names = settings.secret_names(&user, &cluster.name);
     for name in &names {
-        let secret = match server.get_json(&format!("/api/v1/namespaces/{}/secrets/{name}", cluster.namespace)).await {
+        let secret = match server
+            .get_json(&format!("/api/v1/namespaces/{}/secrets/{}", encode(&cluster.namespace), encode(name)))
+            .await
+        {
             Ok(secret) => secret,
             Err(Fault::Gone { .. }) => continue,
             Err(fault) => return Err(fault),
@@ -69,7 +73,7 @@ async fn login(server: &Server, settings: &Settings, options: &Options, instance
 }
 
 async fn direct(server: &Server, instance: &InstanceId, port: u16) -> Result<Stream, Fault> {
-    let path = format!("/api/v1/namespaces/{}/pods/{}", instance.cluster.namespace, instance.member);
+    let path = format!("/api/v1/namespaces/{}/pods/{}", encode(&instance.cluster.namespace), encode(&instance.member));
     let pod = server.get_json(&path).await?;
     let address = pod["status"]["podIP"].as_str().map(str::to_owned);
     let host = address
