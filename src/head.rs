@@ -17,11 +17,13 @@ use clap::CommandFactory;
 use crate::app::{Model, Outcome};
 use crate::cli::{Cli, Command, ConfigCommand, Globals};
 use crate::config::{self, Config, Problem, Surroundings};
+use crate::id::{ClusterId, PlaneId, Text};
 use crate::present::columns;
 use crate::run::Outcome as RunOutcome;
 use crate::runtime::Runtime;
 use crate::runtime::{Journal, clock, planes, unanswered};
 use crate::state::Settings;
+use crate::state::ledger::LeftOver;
 use crate::state::notice::Weight;
 use crate::theme::Theme;
 use crate::work::entry::{Entry, SCHEMA, What};
@@ -142,8 +144,13 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     };
     let colors = if config.no_color { tui::Colors::Stripped } else { tui::Colors::Shown };
-    for text in settle(journal) {
+    let (told, left_over) = settle(journal);
+    for text in told {
         model.state.notices.say(clock::now(), Weight::Error, text);
+    }
+    for left in left_over {
+        runtime.gate().adopt(left.run.clone());
+        model.state.ledger.inherit(left);
     }
     let left = tui::run(model, &mut runtime, journal, colors);
     runtime.stop();
@@ -156,14 +163,17 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
     }
 }
 
-/// Orders that were sent and of which no end is known, since pgdeck ended meanwhile: each is told once.
-fn settle(journal: &Journal) -> Vec<String> {
+/// Orders that were sent and of which no end is known, since pgdeck ended meanwhile: each is told once; and what of it is to be
+/// taken back.
+fn settle(journal: &Journal) -> (Vec<String>, Vec<LeftOver>) {
     let (lines, _) = match journal.read() {
         Ok(read) => read,
-        Err(why) => return vec![why],
+        Err(why) => return (vec![why], Vec::new()),
     };
+    let cut_off = || unanswered(&lines).into_iter().filter(|line| !is_alive(&line["run"]));
+    let left_over = cut_off().filter_map(left_over).collect();
     let was_sent = |run: &str| lines.iter().any(|line| line["entry"] == "sending" && line["run"] == run);
-    let told = unanswered(&lines).into_iter().filter(|line| !is_alive(&line["run"])).map(|line| {
+    let told = cut_off().map(|line| {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
         let (run, action) = (text(&line["run"]), text(&line["action"]));
         let did = if was_sent(&run) { "was sent" } else { "was asked for, not sent," };
@@ -179,7 +189,23 @@ fn settle(journal: &Journal) -> Vec<String> {
             text(&line["at"]),
         )
     });
-    told.collect()
+    (told.collect(), left_over)
+}
+
+/// What was held when pgdeck was cut off.
+fn left_over(line: &serde_json::Value) -> Option<LeftOver> {
+    let text = |value: &serde_json::Value| value.as_str().map(Text::from);
+    let action = text(&line["action"])?;
+    if *action != *"replay-pause" {
+        return None;
+    }
+    let cluster = &line["cluster"];
+    let plane = match text(&cluster["plane"])? {
+        plane if *plane == *"kubernetes" => PlaneId::Kubernetes(text(&cluster["context"])?),
+        _ => PlaneId::Hosts,
+    };
+    let cluster = ClusterId { plane, namespace: text(&cluster["namespace"])?, name: text(&cluster["name"])? };
+    Some(LeftOver { run: text(&line["run"])?, action, cluster, member: text(&line["member"]), asked: false })
 }
 
 /// Whether the pgdeck whose order it is still runs: its number is the last part of the run's name.

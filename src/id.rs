@@ -71,6 +71,26 @@ pub struct InstanceId {
     pub member: Text,
 }
 
+/// Stands for a member's name: no member can be called so.
+const WHOEVER_LEADS: &str = "@primary";
+
+impl InstanceId {
+    /// The member that leads when it is asked, whichever that is by then.
+    pub fn whoever_leads(cluster: &ClusterId) -> Self {
+        InstanceId { cluster: cluster.clone(), member: WHOEVER_LEADS.into() }
+    }
+
+    /// Whether it is no member by name, but the one that leads then.
+    pub fn is_whoever_leads(&self) -> bool {
+        &*self.member == WHOEVER_LEADS
+    }
+
+    /// The member, in sentences.
+    pub fn shown(&self) -> &str {
+        if self.is_whoever_leads() { "whichever member leads then" } else { &self.member }
+    }
+}
+
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.cluster, self.member)

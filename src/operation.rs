@@ -2,9 +2,13 @@
 //!
 //! A row says what it may be aimed at, what is looked at first, and makes of the answers what would be sent: see [`crate::run`].
 
+mod archiving;
+mod backup;
 mod hand_over;
 mod member;
+mod operator;
 mod patroni;
+mod replay;
 mod scale;
 mod session;
 #[cfg(test)]
@@ -37,6 +41,8 @@ pub struct Operation {
     pub proof: &'static str,
     /// How it is taken back, for the help.
     pub undo: &'static str,
+    /// The operation whose effect it takes back: then it needs no arming, if this pgdeck was the one that did it.
+    pub undoes: Option<&'static str>,
     /// Whether it applies, and what is looked at first.
     pub aim: fn(&Entry, &Aim) -> Result<Vec<Probe>, String>,
     pub consider: Consider,
@@ -88,6 +94,15 @@ pub const OPERATIONS: &[Operation] = &[
     member::REINITIALIZE,
     patroni::PAUSE,
     patroni::RESUME,
+    member::RELOAD,
+    replay::REPLAY_PAUSE,
+    replay::REPLAY_RESUME,
+    archiving::WAL_ARCHIVING,
+    backup::LOGICAL_BACKUP,
+    operator::RECONCILE,
+    operator::DETACH,
+    operator::ATTACH,
+    operator::DELETE,
     session::CANCEL,
     session::TERMINATE,
 ];
@@ -114,6 +129,11 @@ impl Operation {
             Some(missing) => Err(format!("{} needs {}: {}", self.usage(), missing.name, missing.doc)),
             None => Ok(args),
         }
+    }
+
+    /// Whether its effect stays until another operation takes it back.
+    pub fn leaves(&self) -> bool {
+        OPERATIONS.iter().any(|other| other.undoes == Some(self.id))
     }
 
     /// How it is called: `scale INSTANCES`.

@@ -6,9 +6,12 @@
 //! Looking ─► Offered ─► Again ─► Asking ─► Recording ─► Sending ─► Proving ─► Ended
 //!    └─ refused, why ─────┘      (journal)     └──── Refreshing ◄─────┘ (next step)
 //! ```
+//!
+//! What is held ([`Hold`]) stays in Holding after the last step, and goes on with the steps back.
 
 mod deal;
 pub mod expect;
+mod hold;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +25,7 @@ use crate::work::entry::{Asked, Entry, SCHEMA, What};
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
-pub use deal::{Aim, Deal, Step};
+pub use deal::{Aim, Deal, Hold, Step};
 use expect::Judged;
 
 /// A question with its answer.
@@ -49,6 +52,8 @@ pub enum Event {
     Sent(Result<String, Fault>),
     /// It was not let through: nothing was sent.
     Barred(String),
+    /// What is held shall end, and why.
+    TakeBack(String),
 }
 
 /// What to do next.
@@ -63,7 +68,18 @@ pub enum Out {
     Record(Entry),
     /// Write it down; nothing waits for it.
     Note(Entry),
-    Send(Order),
+    Send(Order, Pass),
+}
+
+/// What lets an order through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pass {
+    /// Its scope must be armed.
+    Armed,
+    /// The same; and what it leads to may be taken back by orders that name this run, armed or not.
+    Leaves(Text),
+    /// It takes back what that run has led to.
+    TakesBack(Text),
 }
 
 /// Where it stands.
@@ -87,6 +103,10 @@ pub enum Phase {
     },
     Proving {
         step: usize,
+        since: Timestamp,
+    },
+    /// All is done, and held.
+    Holding {
         since: Timestamp,
     },
     Ended(Outcome),
@@ -138,6 +158,12 @@ pub struct Run {
     pub forbidden: bool,
     /// So many seconds are waited for the effect of a step, whatever the step says.
     pub patience_s: Option<u32>,
+    /// The run whose effect this one takes back: it needs no arming.
+    pub takes_back: Option<Text>,
+    /// Something stays as it is made until an order of its own takes it back.
+    pub leaves: bool,
+    /// What was held is being taken back.
+    back: Option<hold::Back>,
     preflight: Vec<Probe>,
     consider: Consider,
     confirmed: Option<(String, Text, Option<String>)>,
@@ -151,6 +177,11 @@ fn objects(looked: &[Looked]) -> Option<&Objects> {
         Ok(Answer::Objects(objects)) => Some(&**objects),
         _ => None,
     })
+}
+
+/// What the CR asks for; when that was written last does not count, since our own patches are writes.
+fn wanted(objects: &Objects) -> Spec {
+    Spec { changed: None, ..objects.cluster.spec.clone() }
 }
 
 impl Run {
@@ -174,6 +205,9 @@ impl Run {
             lines: Vec::new(),
             forbidden: false,
             patience_s: None,
+            takes_back: None,
+            leaves: false,
+            back: None,
             preflight,
             consider,
             confirmed: None,
@@ -201,7 +235,18 @@ impl Run {
                 | Phase::Refreshing { .. }
                 | Phase::Sending { .. }
                 | Phase::Proving { .. }
+                | Phase::Holding { .. }
         )
+    }
+
+    /// Whether it is held and watched, and nothing is being sent.
+    pub fn is_watching(&self) -> bool {
+        matches!(self.phase, Phase::Holding { .. })
+    }
+
+    /// Whether something is held, or about to be, or not yet taken back.
+    pub fn is_holding(&self) -> bool {
+        self.is_under_way() && self.sent_any && self.deal.as_ref().is_some_and(|deal| deal.hold.is_some())
     }
 
     /// What happened leads to what is to be done. Events that do not belong to the phase are late, and mean nothing.
@@ -222,6 +267,8 @@ impl Run {
                 self.end(now, outcome, &why)
             }
             (Phase::Proving { step, since }, Event::Looked(looked)) => self.looked(now, step, since, &looked),
+            (Phase::Holding { since }, Event::Looked(looked)) => self.watch(now, since, &looked),
+            (_, Event::TakeBack(why)) => self.end_hold(now, why),
             _ => Vec::new(),
         }
     }
@@ -265,7 +312,7 @@ impl Run {
         if let Ok(deal) = judged {
             self.deal = Some(deal);
         }
-        self.wanted = objects(looked).map(|objects| objects.cluster.spec.clone());
+        self.wanted = objects(looked).map(wanted);
         let asked = self.asked(now);
         if let Some(why) = refusal {
             let mut outs = vec![Out::Note(asked)];
@@ -305,7 +352,7 @@ impl Run {
 
     fn record(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
         let Some(next) = self.deal.as_ref().and_then(|deal| deal.steps.get(step)) else {
-            return self.end(now, Outcome::Proved, "");
+            return self.done(now);
         };
         let order = next.order.clone();
         self.phase = Phase::Recording { step };
@@ -328,7 +375,7 @@ impl Run {
         let now_version = match (self.same_cluster(looked), looked.first()) {
             (Err(why), _) => return self.end(now, Outcome::Failed, &why),
             (Ok(()), Some((_, Ok(Answer::Objects(objects))))) => {
-                if self.wanted.as_ref().is_some_and(|wanted| *wanted != objects.cluster.spec) {
+                if self.wanted.as_ref().is_some_and(|before| *before != wanted(objects)) {
                     let why = "the CR was changed by somebody else meanwhile: what comes next was not sent";
                     return self.end(now, Outcome::Failed, why);
                 }
@@ -349,14 +396,24 @@ impl Run {
     }
 
     fn recorded(&mut self, now: Timestamp, step: usize, recorded: Result<(), String>) -> Vec<Out> {
-        if let Err(why) = recorded {
+        if let Err(why) = recorded.or_else(|why| self.goes_on_without(now, why)) {
             let outcome = if self.sent_any { Outcome::Failed } else { Outcome::Refused };
             return self.end(now, outcome, &format!("nothing is sent that the journal cannot keep: {why}"));
         }
         let Some(next) = self.step(step) else { return Vec::new() };
         let order = next.order.clone();
         self.phase = Phase::Sending { step };
-        vec![Out::Send(order)]
+        vec![Out::Send(order, self.pass())]
+    }
+
+    fn pass(&self) -> Pass {
+        let holds = self.deal.as_ref().is_some_and(|deal| deal.hold.is_some());
+        match &self.takes_back {
+            Some(run) => Pass::TakesBack(run.clone()),
+            None if self.back.is_some() => Pass::TakesBack(self.id.clone()),
+            None if self.leaves || holds => Pass::Leaves(self.id.clone()),
+            None => Pass::Armed,
+        }
     }
 
     fn sent(&mut self, now: Timestamp, step: usize, sent: Result<String, Fault>) -> Vec<Out> {
@@ -371,6 +428,9 @@ impl Run {
         let sent_before = std::mem::replace(&mut self.sent_any, true);
         let mut out = match sent {
             Ok(said) => {
+                if let Some(step) = self.deal.as_mut().and_then(|deal| deal.steps.get_mut(step)) {
+                    step.expect.told(&said);
+                }
                 self.say(now, if said.is_empty() { "answered".into() } else { format!("answered: {said}") });
                 self.prove(now, step)
             }
@@ -411,6 +471,10 @@ impl Run {
         let within_s = self.patience_s.unwrap_or(next.within_s);
         let deadline = since + SignedDuration::from_secs(within_s.into());
         let probes = next.expect.probes();
+        // What was asked for another step is late.
+        if !probes.iter().eq(looked.iter().map(|(probe, _)| probe)) {
+            return Vec::new();
+        }
         match next.expect.judge(looked) {
             Judged::Proved(evidence) => {
                 self.say(now, evidence);
@@ -434,6 +498,9 @@ impl Run {
     fn end(&mut self, now: Timestamp, outcome: Outcome, why: &str) -> Vec<Out> {
         if !why.is_empty() {
             self.say(now, why.to_owned());
+        }
+        if let Some(outs) = self.instead_of_ending(now, outcome) {
+            return outs;
         }
         self.phase = Phase::Ended(outcome);
         if outcome != Outcome::Proved

@@ -1,6 +1,7 @@
 //! The edge between the brain and the world: streams that follow what is wanted, and one inbox for all they tell.
 
 pub mod clock;
+mod interrupt;
 pub mod mailbox;
 pub mod perform;
 pub mod planes;
@@ -22,7 +23,7 @@ use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId, Text};
 pub use crate::journal::{Journal, last_of, unanswered};
 use crate::plane::Plane;
-use crate::run::{Out, Run};
+use crate::run::{Event, Out, Run};
 use crate::state::notice::Weight;
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
@@ -107,10 +108,22 @@ impl Runtime {
 
     /// Drives a run until it waits for the user or has ended: for commands that act and end. `tell` hears of every line.
     pub fn drive(&self, run: &mut Run, mut todo: Vec<Out>, journal: &Journal, mut tell: impl FnMut(&Run)) {
+        // What is held is taken back before a signal ends us.
+        let holds = run.deal.as_ref().is_some_and(|deal| deal.hold.is_some()) && run.is_under_way();
+        let mut asked = if holds { self.tokio.block_on(async { interrupt::Asked::listen().ok() }) } else { None };
         while !todo.is_empty() {
             let mut next = Vec::new();
             for out in todo {
-                let event = self.tokio.block_on(perform::step(&self.planes, &self.gate, journal, out));
+                let event = self.tokio.block_on(async {
+                    let step = perform::step(&self.planes, &self.gate, journal, out.clone());
+                    match &mut asked {
+                        Some(signals) if run.is_watching() => tokio::select! {
+                            event = step => event,
+                            () = signals.next() => Some(Event::TakeBack("pgdeck was asked to end".into())),
+                        },
+                        _ => step.await,
+                    }
+                });
                 next.extend(event.map(|event| run.advance(clock::now(), event)).unwrap_or_default());
                 tell(run);
             }
@@ -133,7 +146,7 @@ impl Runtime {
 
     /// Tries an order: everything but the change, where that can be.
     pub fn try_out(&self, order: Order) -> Result<String, Fault> {
-        self.tokio.block_on(perform::carry_out(&self.planes, &self.gate, order, true))
+        self.tokio.block_on(perform::try_out(&self.planes, order))
     }
 
     /// Clusters that the planes themselves know to be protected, by name.

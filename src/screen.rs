@@ -29,6 +29,15 @@ pub struct Screen {
     pub body: Rect,
     /// The user was told that something is under way, and may leave all the same.
     pub warned_of_leaving: bool,
+    /// pgdeck ends as soon as what it holds is taken back.
+    pub leaving: Option<Leaving>,
+}
+
+/// Who wants pgdeck to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaving {
+    User,
+    System,
 }
 
 /// Something that takes the keys before the view does.
@@ -77,6 +86,7 @@ impl Screen {
             history: History::default(),
             body: Rect::ZERO,
             warned_of_leaving: false,
+            leaving: None,
         }
     }
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Effect, Model, Outcome};
-use crate::id::Text;
+use crate::id::{InstanceId, Text};
 use crate::keymap::chord::{Chord, Code};
-use crate::operation::{On, Operation, operation};
+use crate::operation::{OPERATIONS, On, Operation, operation};
 use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
 use crate::screen::confirm::{Answerable, Confirm, answerable};
-use crate::screen::{Dialog, Then};
-use crate::state::ledger::{Scope, is_protected, scope};
+use crate::screen::{Dialog, Leaving, Then};
+use crate::state::State;
+use crate::state::ledger::{LeftOver, Scope, is_protected, scope};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
@@ -37,6 +38,56 @@ pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Even
     if !outs.is_empty() {
         effects.push(Effect::Run(id.clone(), outs));
     }
+    // Somebody waits for this to be taken back.
+    if let Some(leaving) = model.screen.leaving
+        && model.state.ledger.holding().next().is_none()
+    {
+        effects.push(Effect::Exit(match leaving {
+            Leaving::User => Outcome::Left,
+            Leaving::System => Outcome::Interrupted,
+        }));
+    }
+}
+
+/// Takes back whatever is held, and why.
+fn take_back(model: &mut Model, now: Timestamp, why: &str, effects: &mut Vec<Effect>) {
+    let held: Vec<Text> = model.state.ledger.holding().map(|run| run.id.clone()).collect();
+    for id in held {
+        happened(model, now, &id, Event::TakeBack(why.into()), effects);
+    }
+}
+
+/// The system asks us to end: what is held is taken back first.
+pub(super) fn interrupted(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if model.state.ledger.holding().next().is_none() {
+        return effects.push(Effect::Exit(Outcome::Interrupted));
+    }
+    model.screen.leaving = Some(Leaving::System);
+    take_back(model, now, "pgdeck was asked to end", effects);
+}
+
+/// Asks about what a pgdeck before this one has left, as soon as its cluster is in sight.
+pub(super) fn ask_left_over(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if model.screen.dialog.is_some() {
+        return;
+    }
+    let State { fleet, ledger, .. } = &mut model.state;
+    let in_sight = |left: &&mut LeftOver| {
+        let entry = fleet.get(&left.cluster).filter(|entry| !entry.stale && !entry.cluster.coming);
+        entry.is_some_and(|entry| left.member.as_ref().is_none_or(|member| entry.cluster.member(member).is_some()))
+    };
+    let Some(left) = ledger.left_over().find(in_sight) else { return };
+    left.asked = true;
+    let Some(operation) = OPERATIONS.iter().find(|row| row.undoes.is_some_and(|undone| *undone == *left.action)) else {
+        return;
+    };
+    let subject = match &left.member {
+        Some(member) => Subject::Instance(InstanceId { cluster: left.cluster.clone(), member: member.clone() }),
+        None => Subject::Cluster(left.cluster.clone()),
+    };
+    let text = format!("a {} of {} was left by a pgdeck that was cut off: end it?", left.action, left.cluster.name);
+    model.state.notices.say(now, Weight::Error, text);
+    begin(model, now, operation.id, Some(subject), effects);
 }
 
 fn subject(model: &Model) -> Subject {
@@ -153,14 +204,30 @@ fn start(
             Some(subject.instance().ok_or("put the cursor on one member first")?.member.clone())
         }
     };
+    // What this pgdeck holds is let go; nothing needs to be asked for that.
+    let held = model
+        .state
+        .ledger
+        .holding()
+        .find(|run| operation.undoes == Some(run.action) && run.aim.cluster == cluster && run.aim.member == member);
+    if let Some(id) = held.map(|run| run.id.clone()) {
+        happened(model, now, &id, Event::TakeBack("it was asked for".into()), effects);
+        model.screen.dialog = Some(Dialog::Order(Confirm { run: id, field: Field::default(), scroll: 0 }));
+        return Ok(());
+    }
     let entry = model.state.fleet.get(&cluster).ok_or("the cluster is gone")?;
     if entry.stale {
         return Err("what is known of it is stale: its plane does not answer now".into());
     }
-    let aim = Aim { cluster, uid: entry.cluster.uid.clone(), member, args };
+    let aim =
+        Aim { cluster, uid: entry.cluster.uid.clone(), member, args, at: now, who: model.state.settings.who.clone() };
     let probes = (operation.aim)(entry, &aim)?;
     let id: Text = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S.%3f"), model.state.settings.process).into();
-    let (run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
+    let (mut run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
+    run.leaves = operation.leaves();
+    run.takes_back = operation
+        .undoes
+        .and_then(|undone| model.state.ledger.left_by(undone, operation.id, &run.aim.cluster, run.aim.member.as_ref()));
     model.state.ledger.put(run);
     model.screen.dialog = Some(Dialog::Order(Confirm { run: id.clone(), field: Field::default(), scroll: 0 }));
     effects.push(Effect::Run(id, outs));
@@ -209,6 +276,11 @@ fn send(model: &mut Model, now: Timestamp, id: &Text, how: &str, effects: &mut V
 pub(super) fn leave(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     let under_way: Vec<String> =
         model.state.ledger.under_way().map(|run| format!("{} {}", run.action, run.aim.cluster.name)).collect();
+    if model.state.ledger.holding().next().is_some() && model.screen.leaving.is_none() {
+        model.screen.leaving = Some(Leaving::User);
+        model.state.notices.say(now, Weight::Warning, "what is held is taken back first; then pgdeck ends");
+        return take_back(model, now, "pgdeck is left", effects);
+    }
     if under_way.is_empty() || model.screen.warned_of_leaving {
         effects.push(Effect::Exit(Outcome::Left));
         return;

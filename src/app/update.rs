@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, Model, Msg, Outcome, dialog, operate};
+use super::{Effect, Model, Msg, dialog, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::Meaning;
 use crate::keymap::chord::Chord;
@@ -25,6 +25,7 @@ pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect>
     for msg in data {
         take(model, now, msg, &mut effects);
     }
+    operate::ask_left_over(model, now, &mut effects);
     effects
 }
 
@@ -71,7 +72,7 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
                 model.state.notices.mark_seen();
             }
         }
-        Msg::Interrupt => effects.push(Effect::Exit(Outcome::Interrupted)),
+        Msg::Interrupt => operate::interrupted(model, now, effects),
         Msg::Suspend => effects.push(Effect::Suspend),
         Msg::Redraw => {
             model.strokes += 1;

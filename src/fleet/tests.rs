@@ -77,6 +77,8 @@ fn sample(member: &str, in_recovery: bool, second: i64) -> Seen {
         in_recovery,
         timeline: Some(1),
         started: at(-5000),
+        loaded: at(-5000),
+        remote_apply: false,
         clock: at(second),
         written: None,
         received: None,

@@ -18,7 +18,6 @@ use crate::run::{Aim, Deal, Event, Outcome, Run};
 use crate::runtime::{Journal, Runtime, clock, last_of};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
-use crate::work::order::Order;
 use crate::work::target::{Candidate, Meant, Target};
 
 /// How long sources may take to tell what there is.
@@ -68,7 +67,14 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
         Err(why) => return usage(&why),
     };
     let Some(entry) = gathering.fleet.get(&meant.cluster) else { return usage("it is gone") };
-    let aim = Aim { cluster: meant.cluster.clone(), uid: entry.cluster.uid.clone(), member, args };
+    let aim = Aim {
+        cluster: meant.cluster.clone(),
+        uid: entry.cluster.uid.clone(),
+        member,
+        args,
+        at: clock::now(),
+        who: who(),
+    };
     let probes = match (operation.aim)(entry, &aim) {
         Ok(probes) => probes,
         Err(why) => return refuse(&why),
@@ -76,6 +82,7 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     let id: Text = format!("{}-{}", clock::now().strftime("%Y%m%dT%H%M%S.%3f"), std::process::id()).into();
     let (mut run, todo) = Run::new(id, operation.id, aim, probes, operation.consider, clock::now());
     run.patience_s = asked.timeout;
+    run.leaves = operation.leaves();
     runtime.drive(&mut run, todo, journal, |_| ());
     let Some(deal) = run.deal.clone() else { return finish(&run, asked) };
     let before = match before(journal, &run) {
@@ -262,7 +269,7 @@ fn try_out(runtime: &Runtime, run: &Run, deal: &Deal, asked: &Do) -> Exit {
         return refuse(&red.join("; "));
     }
     let mut tried = Vec::new();
-    for order in deal.steps.iter().map(|step| &step.order).filter(|order| matches!(order, Order::Patch { .. })) {
+    for order in deal.steps.iter().map(|step| &step.order).filter(|order| order.is_of_objects()) {
         match runtime.try_out(order.clone()) {
             Ok(said) => {
                 tried.push(format!("tried on the server: {}: taken ({said}), nothing was changed", order.title()));

@@ -24,6 +24,8 @@ const COARSE: Duration = Duration::from_millis(200);
 const DATA_AT_ONCE: usize = 200;
 /// An end that was asked for from outside comes within this, even if the terminal takes no output.
 const LAST_CALL: Duration = Duration::from_millis(700);
+/// The same, where something is held that must be taken back first.
+const LAST_CALL_OF_HELD: Duration = Duration::from_secs(5);
 
 /// Runs the console until the user leaves or the terminal goes.
 pub fn run(model: Model, runtime: &mut Runtime, journal: &Journal, colors: Colors) -> io::Result<Outcome> {
@@ -96,7 +98,8 @@ impl Console {
             self.glass.resize(size);
         }
         if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {
-            end_by_force_soon()?;
+            let is_holding = self.model.state.ledger.holding().next().is_some();
+            end_by_force_soon(if is_holding { LAST_CALL_OF_HELD } else { LAST_CALL })?;
         }
         let mut batch = urgent;
         batch.extend(data);
@@ -167,9 +170,9 @@ fn duration(span: jiff::Span) -> SignedDuration {
 }
 
 /// Ends the process shortly whatever happens: a terminal that takes no output would hold us for ever.
-fn end_by_force_soon() -> io::Result<()> {
-    let last_call = || {
-        std::thread::sleep(LAST_CALL);
+fn end_by_force_soon(within: Duration) -> io::Result<()> {
+    let last_call = move || {
+        std::thread::sleep(within);
         term::give_back_modes();
         std::process::exit(super::Exit::Interrupted.code());
     };

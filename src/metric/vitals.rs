@@ -20,6 +20,10 @@ pub struct Vitals {
     /// The timeline being written (primary) or replayed (standby).
     pub timeline: Option<u32>,
     pub started: Timestamp,
+    /// When the configuration was read last.
+    pub loaded: Timestamp,
+    /// Commits wait until standbys have replayed them, by the usual setting or one of a role or database.
+    pub remote_apply: bool,
     /// The server's own clock when it answered.
     pub clock: Timestamp,
     /// Primary: the current write position.
@@ -116,6 +120,9 @@ macro_rules! vitals {
         else ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int4
         end as timeline,
     pg_postmaster_start_time() as started,
+    pg_conf_load_time() as loaded,
+    current_setting('synchronous_commit') = 'remote_apply' or exists (
+        select from pg_db_role_setting where 'synchronous_commit=remote_apply' = any (setconfig)) as remote_apply,
     clock_timestamp() as clock,
     case when not r.in_recovery then pg_current_wal_lsn() end as written,
     case when r.in_recovery then pg_last_wal_receive_lsn() end as received,

@@ -27,6 +27,7 @@ pub(super) const RESTART: Operation = Operation {
     args: &[],
     proof: "the server's own start time",
     undo: "nothing: a restart is over when it is done",
+    undoes: None,
     aim: ask_member,
     consider: restart,
 };
@@ -41,8 +42,24 @@ pub(super) const REINITIALIZE: Operation = Operation {
     args: &[],
     proof: "the new server's own start time",
     undo: "nothing: the old copy is gone",
+    undoes: None,
     aim: ask_member,
     consider: reinitialize,
+};
+
+pub(super) const RELOAD: Operation = Operation {
+    id: "reload",
+    title: "reload",
+    doc: "Makes Patroni and Postgres of one member read their configuration anew.",
+    keys: &["x l"],
+    on: On::Member,
+    confirm: Confirm::Yes,
+    args: &[],
+    proof: "the server's own word when it read its configuration",
+    undo: "nothing: it has been read",
+    undoes: None,
+    aim: ask_member,
+    consider: reload,
 };
 
 fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
@@ -118,7 +135,7 @@ fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         within_s: 120,
     };
     let undo = "nothing: it runs again, or Patroni's log tells why not".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime: downtime.into(), by_name: false })
+    Ok(Deal { lights, steps: vec![step], undo, downtime: downtime.into(), by_name: false, ..Deal::default() })
 }
 
 fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
@@ -153,5 +170,26 @@ fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     };
     let undo = "nothing: the old copy is gone, the new one comes from the primary".into();
     let downtime = "readers of that member, until it is copied".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true })
+    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true, ..Deal::default() })
+}
+
+fn reload(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let right = allowed(looked)?;
+    let view = view(looked)?;
+    let member = member_of(aim)?;
+    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
+    let vitals = vitals(looked, member)?;
+    let mut lights = vec![right, Light::green(format!("{member} is {}", peer.state))];
+    lights.push(Light::green(format!("it read its configuration last at {}", vitals.loaded)));
+    if !vitals.pending_restart.is_empty() {
+        let names = vitals.pending_restart.join(", ");
+        lights.push(Light::amber(format!("{names} wait(s) for a restart: a reload does not bring them about")));
+    }
+    let step = Step {
+        order: call(aim, member, Method::Post, "/reload", json!({})),
+        expect: Expect::Reloaded { instance: instance(aim, member), after: vitals.loaded },
+        within_s: 60,
+    };
+    let undo = "nothing: what it read stands in its files".into();
+    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), ..Deal::default() })
 }

@@ -35,6 +35,7 @@ pub(super) const SWITCHOVER: Operation = Operation {
     ],
     proof: "the member leads on a new timeline and all others follow, by Patroni's word; scheduled: Patroni lists it",
     undo: "switching back; scheduled: `switchover-cancel`",
+    undoes: None,
     aim: ask_everyone,
     consider: switch_over,
 };
@@ -49,6 +50,7 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     args: &[],
     proof: "Patroni lists no switchover any more",
     undo: "scheduling it again",
+    undoes: Some("switchover"),
     aim: ask_patroni,
     consider: cancel_switchover,
 };
@@ -63,6 +65,7 @@ pub(super) const FAILOVER: Operation = Operation {
     args: &[Arg { name: "to", doc: "the member that takes over", required: true }],
     proof: "the member leads on a new timeline and all others follow, by Patroni's word",
     undo: "nothing for what was lost; `switchover` back",
+    undoes: None,
     aim: ask_everyone,
     consider: fail_over,
 };
@@ -77,6 +80,7 @@ pub(super) const PAUSE: Operation = Operation {
     args: &[],
     proof: "Patroni's own word",
     undo: "`patroni-resume`",
+    undoes: None,
     aim: ask_patroni,
     consider: pause,
 };
@@ -91,6 +95,7 @@ pub(super) const RESUME: Operation = Operation {
     args: &[],
     proof: "Patroni's own word",
     undo: "`patroni-pause`",
+    undoes: Some("patroni-pause"),
     aim: ask_patroni,
     consider: resume,
 };
@@ -214,6 +219,7 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         undo,
         downtime: "writes stop for a few seconds, and every client reconnects".into(),
         by_name: false,
+        ..Deal::default()
     })
 }
 
@@ -257,7 +263,7 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     };
     let downtime = "writes stop until it leads, and every client reconnects".into();
     let undo = "nothing for what was lost; a switchover back moves the primary".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true })
+    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true, ..Deal::default() })
 }
 
 fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
@@ -273,7 +279,7 @@ fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     };
     let to = waits.to.as_ref().map(|to| format!(" to={to}")).unwrap_or_default();
     let undo = format!("pgdeck do switchover {} at={}{to}", aim.cluster, waits.at);
-    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false })
+    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false, ..Deal::default() })
 }
 
 fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
@@ -318,5 +324,5 @@ fn set_pause(aim: &Aim, view: &PatroniView, lights: Vec<Light>, paused: bool) ->
     };
     let verb = if paused { "resume" } else { "pause" };
     let undo = format!("pgdeck do patroni-{verb} {}", aim.cluster);
-    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false })
+    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false, ..Deal::default() })
 }

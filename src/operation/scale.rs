@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Arg, Confirm, On, Operation, allowed, instance, may, may_forward, objects, of_operator, spokesman, view};
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
-use crate::id::Text;
+use crate::id::{InstanceId, Text};
 use crate::metric::lsn::Bytes;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
@@ -24,6 +24,7 @@ pub(super) const SCALE: Operation = Operation {
     args: &[Arg { name: "instances", doc: "how many members there shall be", required: true }],
     proof: "every member runs and streams, by Patroni's word",
     undo: "scaling back",
+    undoes: None,
     aim,
     consider,
 };
@@ -57,12 +58,10 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if now == count {
         return Err(format!("it has {now} members already"));
     }
-    lights.extend(limits(
-        objects.limits,
-        objects.annotations.get("acid.zalan.do/ignore-instance-limits").is_some_and(|value| &**value == "true"),
-        count,
-    ));
-    lights.push(taken_up(cluster, now, objects.limits));
+    let key = objects.rules.ignore_limits.as_ref();
+    let ignored = key.and_then(|key| objects.annotations.get(key)).is_some_and(|value| &**value == "true");
+    lights.extend(limits(objects.rules.limits, ignored, count));
+    lights.push(taken_up(cluster, now, objects.rules.limits));
     lights.push(busy(cluster));
     let asked = view(looked);
     // Without a member that runs there is nobody to ask, and nobody to hand over.
@@ -73,14 +72,10 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     lights.extend(view.and_then(|view| synchronous(view, count)));
     lights.extend(rolling(cluster));
     let mut steps = Vec::new();
-    let mut primary = view.and_then(PatroniView::leader).map(|leader| leader.name.clone());
     if count < now {
         lights.extend(leaving(cluster, count));
         if let Some(step) = view.map(|view| hand_over(aim, view, count)).transpose()?.flatten() {
             lights.push(Light::amber("the primary is among them: it hands over first, and clients reconnect"));
-            if let Expect::Leader { instance, .. } = &step.expect {
-                primary = Some(instance.member.clone());
-            }
             steps.push(step);
         }
     }
@@ -91,7 +86,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         expect: Expect::Members {
             cluster: aim.cluster.clone(),
             count,
-            primary: primary.filter(|_| count > 0).map(|primary| instance(aim, &primary)),
+            primary: (count > 0).then(|| InstanceId::whoever_leads(&aim.cluster)),
         },
         within_s: WITHIN_S,
     });
@@ -102,6 +97,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         undo: format!("pgdeck do scale {} {now}", aim.cluster),
         downtime: if count == 0 { "the whole database".into() } else { downtime.into() },
         by_name: count == 0,
+        ..Deal::default()
     })
 }
 

@@ -23,6 +23,7 @@ pub(super) const CANCEL: Operation = Operation {
     args: PID,
     proof: "the backend runs that query no more, by pg_stat_activity",
     undo: "nothing: whoever asked may ask again",
+    undoes: None,
     aim: ask,
     consider: |aim, looked| consider(aim, looked, false),
 };
@@ -37,6 +38,7 @@ pub(super) const TERMINATE: Operation = Operation {
     args: PID,
     proof: "the backend is gone, by pg_stat_activity",
     undo: "nothing: the client reconnects by itself, or not",
+    undoes: None,
     aim: ask,
     consider: |aim, looked| consider(aim, looked, true),
 };
@@ -94,7 +96,14 @@ fn consider(aim: &Aim, looked: &[Looked], ends: bool) -> Result<Deal, String> {
     };
     let step = Step { order: Order::Sql { instance, statement }, expect, within_s: 30 };
     let undo = "nothing: the client asks again, or not".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime: "that client alone".into(), by_name: false })
+    Ok(Deal {
+        lights,
+        steps: vec![step],
+        undo,
+        downtime: "that client alone".into(),
+        by_name: false,
+        ..Deal::default()
+    })
 }
 
 fn describe(backend: &Backend) -> String {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
@@ -10,6 +11,7 @@ use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
 use crate::run::Deal;
 use crate::work::entry::Colour;
+use crate::work::probe::Rules;
 
 fn id() -> ClusterId {
     ClusterId { plane: PlaneId::Kubernetes("t".into()), namespace: "d".into(), name: "shop".into() }
@@ -17,7 +19,7 @@ fn id() -> ClusterId {
 
 fn aim(args: &[(&str, &str)]) -> Aim {
     let args = args.iter().map(|(name, value)| (Text::from(*name), Text::from(*value))).collect();
-    Aim { cluster: id(), uid: Some("u".into()), member: None, args }
+    Aim { cluster: id(), uid: Some("u".into()), member: None, args, at: Timestamp::UNIX_EPOCH, who: "me".into() }
 }
 
 /// Three members, the first of them leads; `patch` is merged into Patroni's configuration.
@@ -39,7 +41,14 @@ fn looked(leader: u32, config: serde_json::Value, change: impl FnOnce(&mut Objec
     let (image, update_revision) = (None, None);
     let archive_env = BTreeMap::new();
     cluster.workload = Some(Workload { uid: "w".into(), replicas: 3, ready: 3, image, update_revision, archive_env });
-    let mut objects = Objects { cluster, version: "7".into(), annotations: BTreeMap::new(), limits: (None, None) };
+    let mut objects = Objects {
+        cluster,
+        version: "7".into(),
+        annotations: BTreeMap::new(),
+        finalizers: Vec::new(),
+        pods: BTreeMap::new(),
+        rules: Rules::default(),
+    };
     change(&mut objects);
     let right = may(&id(), "patch", "acid.zalan.do", "postgresqls");
     vec![
@@ -101,10 +110,11 @@ fn what_would_hang_commits_or_be_lost_is_red() {
     assert!(red(&deal)[0].contains("every commit would hang"));
     let behind = looked(0, json!({}), |objects| objects.cluster.workload.as_mut().unwrap().replicas = 2);
     assert!(red(&scale("5", &behind).unwrap())[0].contains("not taken up yet"));
-    let limited = looked(0, json!({}), |objects| objects.limits = (None, Some(4)));
+    let limited = looked(0, json!({}), |objects| objects.rules.limits = (None, Some(4)));
     assert!(red(&scale("5", &limited).unwrap())[0].contains("max_instances (4)"));
     let ignored = looked(0, json!({}), |objects| {
-        objects.limits = (None, Some(4));
+        objects.rules.limits = (None, Some(4));
+        objects.rules.ignore_limits = Some("acid.zalan.do/ignore-instance-limits".into());
         objects.annotations.insert("acid.zalan.do/ignore-instance-limits".into(), "true".into());
     });
     assert!(red(&scale("5", &ignored).unwrap()).is_empty());

@@ -66,6 +66,8 @@ fn vitals(row: &Row) -> Result<Vitals, Unreadable> {
         receiver: receiver(row)?,
         connections: count(row, "connections")?,
         max_connections: count(row, "max_connections")?,
+        loaded: row.try_get("loaded")?,
+        remote_apply: row.try_get("remote_apply")?,
         oldest_transaction: row.try_get("oldest_transaction")?,
         xid_age: u64::try_from(row.try_get::<_, i64>("xid_age")?).unwrap_or(0),
         pending_restart: row.try_get::<_, Vec<Lenient>>("pending_restart")?.into_iter().map(|name| name.0).collect(),

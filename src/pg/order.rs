@@ -15,10 +15,7 @@ pub async fn carry_out(reached: Reached, statement: &Statement) -> Result<String
         .map_err(|_elapsed| Fault::TimedOut { what: what.to_string(), after: ORDERS.statement_timeout * 2 })?
         .map_err(|error| fault::of_order(&what, statement, &error))?;
     let Some(row) = rows.first() else {
-        let gone = match statement {
-            Statement::Cancel { pid, .. } | Statement::Terminate { pid, .. } => format!("backend {pid} of {what}"),
-        };
-        return Err(Fault::Gone { what: gone });
+        return Err(Fault::Gone { what: format!("{} of {what}", statement.subject()) });
     };
     // Whether the signal was sent.
     match row.try_get::<_, bool>(0) {

@@ -2,6 +2,8 @@
 
 mod access;
 mod around;
+mod backups;
+mod changes;
 mod client;
 mod collect;
 pub mod credential;
@@ -197,6 +199,14 @@ impl Kubernetes {
         reached
     }
 
+    /// The member by its name, where whoever leads is meant.
+    async fn named(&self, instance: InstanceId) -> Result<InstanceId, Fault> {
+        if !instance.is_whoever_leads() {
+            return Ok(instance);
+        }
+        changes::leader(&self.server().await, &self.settings().await?, &instance.cluster).await
+    }
+
     async fn answer(self, probe: Probe) -> Result<Answer, Fault> {
         let server = self.server().await;
         match probe {
@@ -212,11 +222,22 @@ impl Kubernetes {
                 let read = orders::objects(&server, &self.shared.plane, &settings, &cluster, now).await;
                 read.map(|objects| Answer::Objects(Box::new(objects)))
             }
+            Probe::Backups(cluster) => {
+                let read = backups::backups(&server, &self.settings().await?, &cluster).await;
+                read.map(|backups| Answer::Backups(Box::new(backups)))
+            }
+            Probe::Remains(cluster) => {
+                backups::remains(&server, &self.settings().await?, &cluster).await.map(Answer::Remains)
+            }
             Probe::Patroni(instance) => {
+                let instance = self.named(instance).await?;
                 let view = orders::view(&server, &self.shared.options, &instance).await;
                 view.map(|view| Answer::Patroni(Box::new(view)))
             }
-            Probe::Sample { instance, surveys } => pg::probe::sample(self.find(instance).await?, &surveys).await,
+            Probe::Sample { instance, surveys } => {
+                let instance = self.named(instance).await?;
+                pg::probe::sample(self.find(instance).await?, &surveys).await
+            }
             Probe::May { cluster, access } => access::may(&server, &access, &cluster.namespace).await.map(Answer::May),
         }
     }
@@ -227,14 +248,26 @@ impl Kubernetes {
             Order::Patch { cluster, uid, version, patch } => {
                 orders::patch(&server, &cluster, (&uid, &version), &patch, dry).await
             }
-            Order::Patroni { .. } | Order::Sql { .. } if dry => Err(Fault::Unsupported {
+            Order::Amend { cluster, object, uid, patch } => {
+                changes::amend(&server, &cluster, &object, &uid, &patch, dry).await
+            }
+            Order::Create { cluster, object, body } => changes::create(&server, &cluster, &object, &body, dry).await,
+            Order::Delete { cluster, uid, version } => changes::delete(&server, &cluster, (&uid, &version), dry).await,
+            Order::Patroni { .. } | Order::Sql { .. } | Order::Exec { .. } if dry => Err(Fault::Unsupported {
                 what: "a trial of this order".into(),
-                why: "only patches can be tried".into(),
+                why: "only changes of Kubernetes objects can be tried".into(),
             }),
             Order::Patroni { instance, method, path, body } => {
+                let instance = self.named(instance).await?;
                 orders::call(&server, &self.shared.options, &instance, method.word(), &path, &body).await
             }
-            Order::Sql { instance, statement } => pg::order::carry_out(self.find(instance).await?, &statement).await,
+            Order::Sql { instance, statement } => {
+                let instance = self.named(instance).await?;
+                pg::order::carry_out(self.find(instance).await?, &statement).await
+            }
+            Order::Exec { instance, command } => {
+                changes::exec(&server, &self.named(instance).await?, &command).await.map(|said| last_line(&said))
+            }
         }
     }
 }
@@ -267,6 +300,11 @@ impl Plane for Kubernetes {
     fn carry_out(&self, order: Order, dry: bool) -> BoxFuture<'static, Result<String, Fault>> {
         self.clone().act(order, dry).boxed()
     }
+}
+
+/// What a command said last.
+fn last_line(said: &str) -> String {
+    said.trim().lines().next_back().unwrap_or_default().to_owned()
 }
 
 /// Contexts that a kubeconfig offers.

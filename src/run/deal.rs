@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::expect::Expect;
-use crate::id::{ClusterId, Text};
+use crate::id::{ClusterId, InstanceId, Text};
+use crate::metric::lsn::Bytes;
 use crate::work::entry::{Colour, Light};
 use crate::work::order::Order;
 
@@ -15,10 +18,14 @@ pub struct Aim {
     pub member: Option<Text>,
     /// As they were typed, by name.
     pub args: BTreeMap<Text, Text>,
+    /// When it was aimed.
+    pub at: Timestamp,
+    /// The user of the operating system.
+    pub who: Text,
 }
 
 /// What is offered after looking: the lines of the preflight, and exactly what would be sent.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Deal {
     pub lights: Vec<Light>,
     pub steps: Vec<Step>,
@@ -28,6 +35,21 @@ pub struct Deal {
     pub downtime: String,
     /// The cluster's name must be typed to confirm it.
     pub by_name: bool,
+    /// What the steps lead to is held for a while, and taken back.
+    pub hold: Option<Hold>,
+}
+
+/// A state that is held under watch. It ends when its budget is spent, somebody asks, or somebody else ends it; then the steps
+/// back are carried out, whatever becomes of the one before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hold {
+    /// The standby whose replay is paused.
+    pub instance: InstanceId,
+    /// It ends after so many seconds,
+    pub for_s: u32,
+    /// or when so much WAL waits for replay.
+    pub max_lag: Bytes,
+    pub back: Vec<Step>,
 }
 
 impl Deal {
@@ -48,6 +70,9 @@ pub struct Step {
 
 /// Why what would be sent is not what was offered; none if it is, and nothing got worse.
 pub(super) fn changed(offered: &Deal, deal: &Deal) -> Option<String> {
+    if offered.hold != deal.hold {
+        return Some("what would be taken back has changed since it was shown".into());
+    }
     let same =
         |(one, other): (&Step, &Step)| one.order.is_same_but_for_version(&other.order) && one.expect == other.expect;
     if offered.steps.len() != deal.steps.len() || !offered.steps.iter().zip(&deal.steps).all(same) {

@@ -1,5 +1,7 @@
 //! What proves an order: which question is asked, and what its answer means.
 
+mod backup;
+
 use jiff::Timestamp;
 
 use super::Looked;
@@ -8,7 +10,7 @@ use crate::fleet::cluster::{Cluster, Role};
 use crate::id::{ClusterId, InstanceId, Text};
 use crate::metric::activity::Backend;
 use crate::metric::replication::WalSender;
-use crate::metric::vitals::Vitals;
+use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
 use crate::work::patroni::PatroniView;
 use crate::work::probe::{Answer, Objects, Probe};
@@ -27,10 +29,36 @@ pub enum Expect {
     /// The member's Postgres began after that moment, and leads or streams.
     /// `standby`: it must be one, and stream.
     Restarted { instance: InstanceId, after: Timestamp, standby: bool },
+    /// The member has read its configuration after that moment.
+    Reloaded { instance: InstanceId, after: Timestamp },
+    /// The CR carries the annotation, or none.
+    Annotated { cluster: ClusterId, key: Text, value: Option<Text> },
+    /// The operator has written to the CR after our patch made `version` of it.
+    Reconciled { cluster: ClusterId, version: Option<Text> },
+    /// CR, StatefulSet and pods are gone.
+    Deleted { cluster: ClusterId },
+    /// The primary archives by its own settings, or not; `env`: every pod was made for it.
+    Archiving { cluster: ClusterId, on: bool, env: bool },
+    /// A segment was archived since the primary's Postgres began.
+    Archived { cluster: ClusterId },
+    /// The logical backup's objects are so.
+    Logical { cluster: ClusterId, logical: Logical },
+    /// The standby's replay is paused, not only asked to be; or goes on.
+    Replay { instance: InstanceId, paused: bool },
     /// The query that the backend ran when it was looked at is over.
     Cancelled { instance: InstanceId, pid: i32, started: Timestamp, query_started: Timestamp },
     /// The backend is gone.
     Terminated { instance: InstanceId, pid: i32, started: Timestamp },
+}
+
+/// How the objects of the logical backup should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Logical {
+    Scheduled,
+    Gone,
+    Suspended(bool),
+    /// The Job of that name is complete.
+    Dumped(Text),
 }
 
 /// What an answer says of it.
@@ -54,9 +82,20 @@ impl Expect {
                 let sampled = primary.iter().map(|primary| sample(primary, SurveyId::Replication));
                 return std::iter::once(Probe::Objects(cluster.clone())).chain(sampled).collect();
             }
-            Expect::Pause { cluster, .. } => Probe::Objects(cluster.clone()),
+            Expect::Pause { cluster, .. } | Expect::Annotated { cluster, .. } | Expect::Reconciled { cluster, .. } => {
+                Probe::Objects(cluster.clone())
+            }
+            Expect::Archiving { cluster, .. } | Expect::Archived { cluster } => {
+                let primary = InstanceId::whoever_leads(cluster);
+                let surveys = vec![SurveyId::Vitals, SurveyId::Archiver];
+                return vec![Probe::Sample { instance: primary, surveys }, Probe::Objects(cluster.clone())];
+            }
+            Expect::Logical { cluster, .. } => Probe::Backups(cluster.clone()),
+            Expect::Deleted { cluster } => Probe::Remains(cluster.clone()),
             Expect::Leader { instance, .. } | Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
-            Expect::Restarted { instance, .. } => sample(instance, SurveyId::Vitals),
+            Expect::Restarted { instance, .. }
+            | Expect::Reloaded { instance, .. }
+            | Expect::Replay { instance, .. } => sample(instance, SurveyId::Vitals),
             Expect::Cancelled { instance, .. } | Expect::Terminated { instance, .. } => {
                 sample(instance, SurveyId::Activity)
             }
@@ -80,8 +119,34 @@ impl Expect {
             Expect::Restarted { instance, .. } => {
                 format!("Postgres of {} says that it has just started, and leads or streams", instance.member)
             }
+            Expect::Reloaded { instance, .. } => {
+                format!("Postgres of {} says that it has just read its configuration", instance.member)
+            }
+            Expect::Replay { instance, paused: true } => format!("{} says that its replay is paused", instance.member),
+            Expect::Replay { instance, paused: false } => format!("{} replays, or leads", instance.member),
+            Expect::Annotated { key, value: Some(value), .. } => format!("the CR carries {key}={value}"),
+            Expect::Annotated { key, value: None, .. } => format!("the CR carries no {key}"),
+            Expect::Reconciled { .. } => "the operator writes the CR's status".into(),
+            Expect::Archiving { on: true, .. } => "archive_command in force on the primary archives".into(),
+            Expect::Archiving { on: false, .. } => "the primary archives no more, and no pod was made to".into(),
+            Expect::Archived { .. } => "the primary has archived a segment".into(),
+            Expect::Logical { logical, .. } => match logical {
+                Logical::Scheduled => "the CronJob is there".into(),
+                Logical::Gone => "the CronJob is gone".into(),
+                Logical::Suspended(true) => "the CronJob is suspended".into(),
+                Logical::Suspended(false) => "the CronJob is suspended no more".into(),
+                Logical::Dumped(name) => format!("Job {name} is complete"),
+            },
+            Expect::Deleted { .. } => "the CR, its StatefulSet and its pods are gone".into(),
             Expect::Cancelled { pid, .. } => format!("backend {pid} runs that query no more"),
             Expect::Terminated { pid, .. } => format!("backend {pid} is gone"),
+        }
+    }
+
+    /// Takes in what was answered to the order, where the proof needs it.
+    pub fn told(&mut self, answer: &str) {
+        if let (Expect::Reconciled { version, .. }, Some(ours)) = (self, answer.strip_prefix("resourceVersion ")) {
+            *version = Some(ours.into());
         }
     }
 
@@ -110,6 +175,31 @@ impl Expect {
                 let how = if streams { "" } else { ", and does not stream yet" };
                 when(vitals.started > *after && streams, format!("Postgres runs since {}{how}", vitals.started))
             }),
+            (Expect::Reloaded { after, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
+                when(vitals.loaded > *after, format!("it read its configuration at {}", vitals.loaded))
+            }),
+            (Expect::Replay { paused, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
+                let said = match vitals.replay {
+                    Replay::NotApplicable => "it leads",
+                    Replay::Running => "replay goes on",
+                    Replay::PauseRequested => "a pause is requested, and not yet there",
+                    Replay::Paused => "replay is paused",
+                };
+                when(if *paused { vitals.replay == Replay::Paused } else { !is_paused(vitals.replay) }, said)
+            }),
+            (Expect::Annotated { key, value, .. }, Answer::Objects(objects)) => {
+                let found = objects.annotations.get(key);
+                let said =
+                    found.map_or_else(|| format!("it carries no {key}"), |found| format!("it carries {key}={found}"));
+                when(found == value.as_ref(), said)
+            }
+            (Expect::Reconciled { version, .. }, Answer::Objects(objects)) => reconciled(objects, version.as_ref()),
+            (Expect::Archiving { on, env, .. }, Answer::Sample(rows)) => {
+                backup::archiving(rows, looked.get(1), *on, *env)
+            }
+            (Expect::Archived { .. }, Answer::Sample(rows)) => backup::archived(rows),
+            (Expect::Logical { logical, .. }, Answer::Backups(backups)) => backup::logical(backups, logical),
+            (Expect::Deleted { .. }, Answer::Remains(remains)) => deleted(remains),
             (Expect::Cancelled { pid, started, query_started, .. }, Answer::Sample(rows)) => {
                 of_backend(rows, *pid, *started, |backend| {
                     let still =
@@ -124,6 +214,10 @@ impl Expect {
             _ => Judged::NotYet("something else was answered".into()),
         }
     }
+}
+
+fn is_paused(replay: Replay) -> bool {
+    matches!(replay, Replay::Paused | Replay::PauseRequested)
 }
 
 fn when(holds: bool, said: impl Into<String>) -> Judged {
@@ -204,6 +298,24 @@ fn pause(objects: &Objects, paused: bool) -> Judged {
     let obey = members.iter().filter(|member| said(member) == Some(paused)).count();
     let word = if paused { "paused" } else { "not paused" };
     when(obey == members.len(), format!("{obey} of {} members say that they are {word}", members.len()))
+}
+
+fn reconciled(objects: &Objects, ours: Option<&Text>) -> Judged {
+    let word = objects.cluster.status.as_deref().unwrap_or("nothing");
+    match ours {
+        None => Judged::NotYet(format!("the operator says {word}; whether after ours is not known")),
+        Some(ours) if *ours == objects.version => Judged::NotYet("nobody has written to the CR since".into()),
+        // Failed stays failed until the operator has tried again: its word is told, whatever it is.
+        Some(_) if word == "Updating" => Judged::NotYet("the operator is at it: Updating".into()),
+        Some(_) => Judged::Proved(format!("the operator has looked at it, and says {word}")),
+    }
+}
+
+fn deleted(remains: &[(&'static str, Vec<Text>)]) -> Judged {
+    let holds_up = |kind: &str| matches!(kind, "postgresql" | "statefulsets" | "pods");
+    let left: Vec<String> = remains.iter().map(|(kind, names)| format!("{kind} {}", names.join(", "))).collect();
+    let said = if left.is_empty() { "nothing of it is left".to_owned() } else { format!("left: {}", left.join("; ")) };
+    when(!remains.iter().any(|(kind, _)| holds_up(kind)), said)
 }
 
 type Sample = [(SurveyId, Result<Rows, crate::fault::Fault>)];

@@ -11,6 +11,7 @@ use crate::id::PlaneId;
 use crate::work::entry::Light;
 use crate::work::order::Method;
 use crate::work::patroni::{PatroniView, Scheduled};
+use crate::work::probe::Rules;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
@@ -29,7 +30,14 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let order = Order::Patroni { instance: instance(), method: Method::Patch, path: "/config".into(), body };
     let expect = Expect::Scheduled { instance: instance(), waits: true };
     let steps = vec![Step { order, expect, within_s: 10 }];
-    Ok(Deal { lights: vec![light], steps, undo: "resume".into(), downtime: "none".into(), by_name: false })
+    Ok(Deal {
+        lights: vec![light],
+        steps,
+        undo: "resume".into(),
+        downtime: "none".into(),
+        by_name: false,
+        ..Deal::default()
+    })
 }
 
 fn view(pause: bool) -> Event {
@@ -48,7 +56,14 @@ fn anew() -> Event {
     let mut cluster =
         crate::fleet::cluster::Cluster::named(instance().cluster, crate::fleet::cluster::Origin::Resource);
     cluster.uid = Some("another".into());
-    let objects = Objects { cluster, version: "1".into(), annotations: BTreeMap::new(), limits: (None, None) };
+    let objects = Objects {
+        cluster,
+        version: "1".into(),
+        annotations: BTreeMap::new(),
+        finalizers: Vec::new(),
+        pods: BTreeMap::new(),
+        rules: Rules::default(),
+    };
     let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
     looked.push((Probe::Objects(instance().cluster), Ok(Answer::Objects(Box::new(objects)))));
     Event::Looked(looked)
@@ -59,7 +74,14 @@ fn confirmed() -> Event {
 }
 
 fn offered() -> Run {
-    let aim = Aim { cluster: instance().cluster, uid: Some("u".into()), member: None, args: BTreeMap::new() };
+    let aim = Aim {
+        cluster: instance().cluster,
+        uid: Some("u".into()),
+        member: None,
+        args: BTreeMap::new(),
+        at: Timestamp::UNIX_EPOCH,
+        who: "me".into(),
+    };
     let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
     run.advance(at(0), view(false));
     assert_eq!(run.phase, Phase::Offered);
@@ -82,7 +104,7 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
         Out::Look { .. } => "look",
         Out::Record(_) => "record",
         Out::Note(_) => "note",
-        Out::Send(_) => "send",
+        Out::Send(..) => "send",
     };
     outs.iter().map(kind).collect()
 }
@@ -187,7 +209,14 @@ fn objects_of(version: &str, instances: u32) -> Looked {
         crate::fleet::cluster::Cluster::named(instance().cluster, crate::fleet::cluster::Origin::Resource);
     cluster.uid = Some("u".into());
     cluster.spec.instances = Some(instances);
-    let objects = Objects { cluster, version: version.into(), annotations: BTreeMap::new(), limits: (None, None) };
+    let objects = Objects {
+        cluster,
+        version: version.into(),
+        annotations: BTreeMap::new(),
+        finalizers: Vec::new(),
+        pods: BTreeMap::new(),
+        rules: Rules::default(),
+    };
     (Probe::Objects(instance().cluster), Ok(Answer::Objects(Box::new(objects))))
 }
 

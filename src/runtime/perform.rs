@@ -1,6 +1,6 @@
 //! Carries out what must happen exactly once: each question with a deadline of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use jiff::Timestamp;
 
 use super::{Planes, clock};
 use crate::fault::Fault;
+use crate::id::Text;
 use crate::journal::Journal;
-use crate::run::{Event, Out};
+use crate::run::{Event, Out, Pass};
 use crate::state::ledger::{Scope, scope};
 use crate::work::entry::Entry;
 use crate::work::order::Order;
@@ -33,38 +34,61 @@ pub async fn ask_all(planes: &Planes, probes: Vec<Probe>) -> Vec<(Probe, Result<
 
 /// What may be changed now: the one place that every order passes, whoever sends it.
 #[derive(Debug, Clone, Default)]
-pub struct Gate(Arc<Mutex<BTreeMap<Scope, Timestamp>>>);
+pub struct Gate(Arc<Mutex<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    armed: BTreeMap<Scope, Timestamp>,
+    /// Runs that were let through and have left something that may be taken back, armed or not.
+    left: BTreeSet<Text>,
+}
 
 impl Gate {
     /// Opens it for a scope, until then.
     pub fn open(&self, scope: Scope, until: Timestamp) {
-        self.lock().insert(scope, until);
+        self.lock().armed.insert(scope, until);
     }
 
     /// Closes it for all.
     pub fn close(&self) {
-        self.lock().clear();
+        self.lock().armed.clear();
     }
 
-    fn pass(&self, order: &Order) -> Result<(), Fault> {
+    /// What that run of a pgdeck before this one has left may be taken back.
+    pub fn adopt(&self, run: Text) {
+        self.lock().left.insert(run);
+    }
+
+    fn pass(&self, order: &Order, pass: &Pass) -> Result<(), Fault> {
         let scope = scope(order.cluster());
-        match self.lock().get(&scope) {
-            Some(until) if *until > clock::now() => Ok(()),
+        let mut open = self.lock();
+        if matches!(pass, Pass::TakesBack(run) if open.left.contains(run)) {
+            return Ok(());
+        }
+        match open.armed.get(&scope) {
+            Some(until) if *until > clock::now() => {
+                if let Pass::Leaves(run) = pass {
+                    open.left.insert(run.clone());
+                }
+                Ok(())
+            }
             _ => Err(Fault::Refused { what: order.title(), why: format!("{scope} is read-only: arm it first") }),
         }
     }
 
     /// A panic elsewhere leaves a whole map behind.
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Scope, Timestamp>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Sends one order, once, if the gate is open for it.
-pub async fn carry_out(planes: &Planes, gate: &Gate, order: Order, dry: bool) -> Result<String, Fault> {
-    if !dry {
-        gate.pass(&order)?;
-    }
+/// Tries an order: everything but the change.
+pub async fn try_out(planes: &Planes, order: Order) -> Result<String, Fault> {
+    carry_out(planes, order, true).await
+}
+
+/// Sends one order, once.
+async fn carry_out(planes: &Planes, order: Order, dry: bool) -> Result<String, Fault> {
     let what = order.title();
     let Some(plane) = planes.get(&order.cluster().plane) else { return Err(Fault::Gone { what }) };
     let sent = tokio::time::timeout(ORDER, plane.carry_out(order, dry)).await;
@@ -85,8 +109,8 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             }
             None
         }
-        Out::Send(order) => Some(match gate.pass(&order) {
-            Ok(()) => Event::Sent(carry_out(planes, gate, order, false).await),
+        Out::Send(order, pass) => Some(match gate.pass(&order, &pass) {
+            Ok(()) => Event::Sent(carry_out(planes, order, false).await),
             Err(barred) => Event::Barred(barred.to_string()),
         }),
     }

@@ -21,6 +21,7 @@ use crate::fleet::Standing;
 use crate::fleet::health::Severity;
 use crate::fleet::seen::{Source, SourceState};
 use crate::id::PlaneId;
+use crate::operation::OPERATIONS;
 use crate::present::page::Span;
 use crate::present::sources::state_word;
 use crate::present::{Tone, clean, format};
@@ -46,7 +47,8 @@ pub struct Places {
 
 /// Divides the screen.
 pub fn places(look: &Look<'_>, area: Rect) -> Places {
-    let banner_height = if lost(look).next().is_some() { 2 } else { 0 };
+    let n_held = u16::try_from(look.state.ledger.holding().count()).unwrap_or(u16::MAX).min(3);
+    let banner_height = n_held + if lost(look).next().is_some() { 2 } else { 0 };
     let mut y = area.y;
     let mut take = |height: u16| {
         let height = height.min(area.bottom() - y);
@@ -181,8 +183,18 @@ fn crumbs(look: &Look<'_>, screen: &Screen, area: Rect, buffer: &mut Buffer) {
     bar::draw(&left, &right, look.theme, area, buffer);
 }
 
-/// Says what is lost, that what is on screen is old, and what to do.
-fn banner(look: &Look<'_>, area: Rect, buffer: &mut Buffer) {
+/// Says what is held, what is lost, that what is on screen is old, and what to do.
+fn banner(look: &Look<'_>, mut area: Rect, buffer: &mut Buffer) {
+    for run in look.state.ledger.holding().take(usize::from(area.height)) {
+        let member = run.aim.member.as_ref().map_or(&run.aim.cluster.name, |member| member);
+        let how = run.lines.last().map(|line| line.text.as_str()).unwrap_or_default();
+        let ends = OPERATIONS.iter().find(|row| row.undoes == Some(run.action)).map_or("", |row| row.id);
+        let key = look.keymap.spelled(ends).into_iter().next().unwrap_or_default();
+        let text = format!(" HELD BY YOU: {} of {member}: {how}   ({key} on it ends it)", run.action);
+        let row = Rect { height: 1, ..area };
+        bar::draw(&[span(clean(&text).into_owned(), Tone::Bad)], &[], look.theme, row, buffer);
+        area = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    }
     let Some((plane, standing, why)) = lost(look).next() else { return };
     let others = match lost(look).count() - 1 {
         0 => String::new(),

@@ -62,6 +62,10 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     {
         return Answerable::Barred(format!("{action} is under way on this cluster: wait until it is proved"));
     }
+    // What this pgdeck has done may be taken back, armed or not.
+    if run.takes_back.is_some() && !deal.by_name {
+        return Answerable::Yes;
+    }
     if state.settings.read_only {
         return Answerable::Barred("this pgdeck was started read-only".into());
     }

@@ -38,6 +38,20 @@ pub struct Ledger {
     runs: BTreeMap<Text, Run>,
     /// What may be changed, until when.
     armed: BTreeMap<Scope, Timestamp>,
+    /// What a pgdeck that was cut off has left.
+    left_over: Vec<LeftOver>,
+}
+
+/// Something that a pgdeck holds no more, and did not take back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOver {
+    /// Its run, in the journal.
+    pub run: Text,
+    pub action: Text,
+    pub cluster: ClusterId,
+    pub member: Option<Text>,
+    /// The user has been asked.
+    pub asked: bool,
 }
 
 impl Ledger {
@@ -75,6 +89,38 @@ impl Ledger {
     /// Those that are sent and not proved yet.
     pub fn under_way(&self) -> impl Iterator<Item = &Run> {
         self.runs.values().filter(|run| run.is_under_way())
+    }
+
+    /// What is held now, or about to be.
+    pub fn holding(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().filter(|run| run.is_holding())
+    }
+
+    /// Takes in what a pgdeck before this one has left.
+    pub fn inherit(&mut self, left: LeftOver) {
+        self.left_over.push(left);
+    }
+
+    /// What the user has not been asked about.
+    pub fn left_over(&mut self) -> impl Iterator<Item = &mut LeftOver> {
+        self.left_over.iter_mut().filter(|left| !left.asked)
+    }
+
+    /// The run of that action whose effect on the subject stands: by this pgdeck, or by one that was cut off. None if it was
+    /// taken back since.
+    pub fn left_by(&self, action: &str, takes_back: &str, cluster: &ClusterId, member: Option<&Text>) -> Option<Text> {
+        let about = |run: &&Run| run.aim.cluster == *cluster && run.aim.member.as_ref() == member;
+        let mine = self.runs.values().rev().filter(about);
+        let is_over = |run: &&Run| run.outcome().is_some_and(|outcome| outcome != Outcome::Refused);
+        let mut last = mine.filter(|run| run.action == action || run.action == takes_back).filter(is_over);
+        if let Some(run) = last.next() {
+            return (run.action == action && run.leaves).then(|| run.id.clone());
+        }
+        let old = self
+            .left_over
+            .iter()
+            .find(|left| *left.action == *action && left.cluster == *cluster && left.member.as_ref() == member);
+        old.map(|left| left.run.clone())
     }
 
     /// Whether another order for the cluster is under way, or how the last one ended if it was not proved.

@@ -12,10 +12,55 @@ use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 pub enum Order {
     /// A merge patch of the cluster's CR. Refused if the CR is another one (`uid`), or newer than `version`.
     Patch { cluster: ClusterId, uid: Text, version: Text, patch: Value },
+    /// A merge patch of another object of the cluster: that very one, whatever was written to it meanwhile (Patroni rewrites
+    /// its pods all the time).
+    Amend { cluster: ClusterId, object: Object, uid: Text, patch: Value },
+    /// A new object in the cluster's namespace.
+    Create { cluster: ClusterId, object: Object, body: Value },
+    /// Deletes the CR. Refused if it is another one, or newer than `version`.
+    Delete { cluster: ClusterId, uid: Text, version: Text },
+    /// A command in the member's container; no secret is among the words.
+    Exec { instance: InstanceId, command: Vec<Text> },
     /// A call to the REST interface of a member's Patroni.
     Patroni { instance: InstanceId, method: Method, path: Text, body: Value },
     /// A statement on an instance.
     Sql { instance: InstanceId, statement: Statement },
+}
+
+/// An object beside the CR.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Object {
+    pub kind: Kind,
+    pub name: Text,
+}
+
+/// Its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Pod,
+    CronJob,
+    Job,
+}
+
+impl Kind {
+    /// Where the API has them, and how they are called there: `("/apis/batch/v1", "jobs")`.
+    pub fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Pod => ("/api/v1", "pods"),
+            Kind::CronJob => ("/apis/batch/v1", "cronjobs"),
+            Kind::Job => ("/apis/batch/v1", "jobs"),
+        }
+    }
+
+    /// As kubectl calls one.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Pod => "pod",
+            Kind::CronJob => "cronjob",
+            Kind::Job => "job",
+        }
+    }
 }
 
 /// An HTTP method of Patroni's REST interface.
@@ -46,6 +91,12 @@ pub enum Statement {
     Cancel { pid: i32, started: Timestamp, query_started: Timestamp },
     /// Ends a backend's session.
     Terminate { pid: i32, started: Timestamp },
+    /// A standby replays no more WAL.
+    PauseReplay,
+    /// It replays again.
+    ResumeReplay,
+    /// The segment being written is closed, so that it is archived.
+    SwitchWal,
 }
 
 impl Statement {
@@ -57,17 +108,32 @@ impl Statement {
                 format!("{of} and query_start = '{query_started}' and state = 'active'")
             }
             Statement::Terminate { pid, started } => backend("pg_terminate_backend", *pid, *started),
+            Statement::PauseReplay => "select pg_wal_replay_pause() where pg_is_in_recovery()".into(),
+            Statement::ResumeReplay => "select pg_wal_replay_resume() where pg_is_in_recovery()".into(),
+            Statement::SwitchWal => "select pg_switch_wal()::text where not pg_is_in_recovery()".into(),
         }
     }
 }
 
 impl Statement {
+    /// What is not there where it found nothing to do.
+    pub fn subject(&self) -> String {
+        match self {
+            Statement::Cancel { pid, .. } | Statement::Terminate { pid, .. } => format!("backend {pid}"),
+            Statement::PauseReplay | Statement::ResumeReplay => "the standby (it leads)".into(),
+            Statement::SwitchWal => "the primary (it is a standby)".into(),
+        }
+    }
+
     /// The GRANT that allows it.
     pub fn needs(&self) -> &'static str {
         match self {
             Statement::Cancel { .. } | Statement::Terminate { .. } => {
                 "GRANT pg_signal_backend (for backends of a superuser: a superuser)"
             }
+            Statement::PauseReplay => "GRANT EXECUTE ON FUNCTION pg_wal_replay_pause()",
+            Statement::ResumeReplay => "GRANT EXECUTE ON FUNCTION pg_wal_replay_resume()",
+            Statement::SwitchWal => "GRANT EXECUTE ON FUNCTION pg_switch_wal()",
         }
     }
 }
@@ -81,8 +147,13 @@ impl Order {
     /// The cluster that it changes.
     pub fn cluster(&self) -> &ClusterId {
         match self {
-            Order::Patch { cluster, .. } => cluster,
-            Order::Patroni { instance, .. } | Order::Sql { instance, .. } => &instance.cluster,
+            Order::Patch { cluster, .. }
+            | Order::Amend { cluster, .. }
+            | Order::Create { cluster, .. }
+            | Order::Delete { cluster, .. } => cluster,
+            Order::Patroni { instance, .. } | Order::Sql { instance, .. } | Order::Exec { instance, .. } => {
+                &instance.cluster
+            }
         }
     }
 
@@ -93,25 +164,44 @@ impl Order {
                 Order::Patch { cluster, uid, version: _, patch },
                 Order::Patch { cluster: c, uid: u, version: _, patch: p },
             ) => (cluster, uid, patch) == (c, u, p),
+            (Order::Delete { cluster, uid, version: _ }, Order::Delete { cluster: c, uid: u, version: _ }) => {
+                (cluster, uid) == (c, u)
+            }
             _ => self == other,
         }
+    }
+
+    /// Whether it changes an object of the API server, which can try it without doing it.
+    pub fn is_of_objects(&self) -> bool {
+        matches!(self, Order::Patch { .. } | Order::Amend { .. } | Order::Create { .. } | Order::Delete { .. })
     }
 
     /// What it does to what, in one line.
     pub fn title(&self) -> String {
         match self {
             Order::Patch { cluster, .. } => format!("patch postgresql {}/{}", cluster.namespace, cluster.name),
-            Order::Patroni { instance, method, path, .. } => format!("{} {path} on {}", method.word(), instance.member),
-            Order::Sql { instance, statement } => format!("{} on {}", statement.sql(), instance.member),
+            Order::Amend { cluster, object, .. } => {
+                format!("patch {} {}/{}", object.kind.word(), cluster.namespace, object.name)
+            }
+            Order::Create { cluster, object, .. } => {
+                format!("create {} {}/{}", object.kind.word(), cluster.namespace, object.name)
+            }
+            Order::Delete { cluster, .. } => format!("delete postgresql {}/{}", cluster.namespace, cluster.name),
+            Order::Exec { instance, command } => format!("run {} in {}", shell(command), instance.shown()),
+            Order::Patroni { instance, method, path, .. } => {
+                format!("{} {path} on {}", method.word(), instance.shown())
+            }
+            Order::Sql { instance, statement } => format!("{} on {}", statement.sql(), instance.shown()),
         }
     }
 
     /// The body that is sent, where it is more than the title tells.
     pub fn body(&self) -> Option<&Value> {
         match self {
-            Order::Patch { patch, .. } => Some(patch),
+            Order::Patch { patch, .. } | Order::Amend { patch, .. } => Some(patch),
+            Order::Create { body, .. } => Some(body),
             Order::Patroni { body, .. } => Some(body).filter(|body| !body.is_null()),
-            Order::Sql { .. } => None,
+            Order::Sql { .. } | Order::Delete { .. } | Order::Exec { .. } => None,
         }
     }
 
@@ -120,6 +210,14 @@ impl Order {
         let kubectl = |cluster: &ClusterId| {
             format!("kubectl --context {} -n {}", quoted(cluster.plane.context()), quoted(&cluster.namespace))
         };
+        let exec = |instance: &InstanceId| {
+            let (kubectl, cluster) = (kubectl(&instance.cluster), &instance.cluster.name);
+            let pod = match instance.is_whoever_leads() {
+                true => format!("$({kubectl} get pod -l cluster-name={cluster},spilo-role=master -o name)"),
+                false => quoted(&instance.member),
+            };
+            format!("{kubectl} exec {pod} -c postgres")
+        };
         match self {
             Order::Patch { cluster, patch, .. } => format!(
                 "{} patch postgresql {} --type merge -p {}",
@@ -127,24 +225,32 @@ impl Order {
                 quoted(&cluster.name),
                 quoted(&patch.to_string())
             ),
+            Order::Amend { cluster, object, patch, .. } => format!(
+                "{} patch {} {} --type merge -p {}",
+                kubectl(cluster),
+                object.kind.word(),
+                quoted(&object.name),
+                quoted(&patch.to_string())
+            ),
+            Order::Create { cluster, body, .. } => {
+                format!("printf %s {} | {} create -f -", quoted(&body.to_string()), kubectl(cluster))
+            }
+            Order::Delete { cluster, .. } => {
+                format!("{} delete postgresql {}", kubectl(cluster), quoted(&cluster.name))
+            }
+            Order::Exec { instance, command } => format!("{} -- {}", exec(instance), shell(command)),
             Order::Patroni { instance, method, path, body } => {
                 let data = if body.is_null() { String::new() } else { format!(" -d {}", quoted(&body.to_string())) };
                 let curl = format!("curl -sS -X {} http://localhost:8008{path}{data}", method.word());
                 match instance.cluster.plane {
-                    PlaneId::Kubernetes(_) => {
-                        let exec = kubectl(&instance.cluster);
-                        format!("{exec} exec {} -c postgres -- {curl}", quoted(&instance.member))
-                    }
+                    PlaneId::Kubernetes(_) => format!("{} -- {curl}", exec(instance)),
                     PlaneId::Hosts => curl,
                 }
             }
             Order::Sql { instance, statement } => {
                 let sql = quoted(&statement.sql());
                 match instance.cluster.plane {
-                    PlaneId::Kubernetes(_) => {
-                        let exec = kubectl(&instance.cluster);
-                        format!("{exec} exec {} -c postgres -- psql -U postgres -c {sql}", quoted(&instance.member))
-                    }
+                    PlaneId::Kubernetes(_) => format!("{} -- psql -U postgres -c {sql}", exec(instance)),
                     PlaneId::Hosts => {
                         let (host, port) = instance.member.rsplit_once(':').unwrap_or((&instance.member, "5432"));
                         format!("psql -h {} -p {port} -c {sql}", quoted(host))
@@ -153,6 +259,11 @@ impl Order {
             }
         }
     }
+}
+
+/// Words as a line for a shell.
+fn shell(words: &[Text]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// A word for a shell: bare where it is plain, else between single quotes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::patroni::PatroniView;
 use crate::fault::Fault;
@@ -22,6 +23,10 @@ pub enum Probe {
     Reach(InstanceId),
     /// The cluster's objects as they stand this moment.
     Objects(ClusterId),
+    /// Every layer that decides on the cluster's backups.
+    Backups(ClusterId),
+    /// What there is still of a cluster that was deleted.
+    Remains(ClusterId),
     /// What the Patroni of a member says.
     Patroni(InstanceId),
     /// One sample.
@@ -57,7 +62,10 @@ impl Probe {
             Probe::Reach(instance) | Probe::Patroni(instance) | Probe::Sample { instance, .. } => {
                 &instance.cluster.plane
             }
-            Probe::Objects(cluster) | Probe::May { cluster, .. } => &cluster.plane,
+            Probe::Objects(cluster)
+            | Probe::Backups(cluster)
+            | Probe::Remains(cluster)
+            | Probe::May { cluster, .. } => &cluster.plane,
         }
     }
 
@@ -67,7 +75,8 @@ impl Probe {
             Probe::Versions(plane) | Probe::Rights { plane, .. } => plane.to_string(),
             Probe::Reach(instance) | Probe::Sample { instance, .. } => instance.to_string(),
             Probe::Patroni(instance) => format!("Patroni of {instance}"),
-            Probe::Objects(cluster) => cluster.to_string(),
+            Probe::Objects(cluster) | Probe::Remains(cluster) => cluster.to_string(),
+            Probe::Backups(cluster) => format!("backups of {cluster}"),
             Probe::May { access, .. } => access.to_string(),
         }
     }
@@ -78,8 +87,15 @@ impl Probe {
 pub enum Answer {
     Versions(Versions),
     Rights(Vec<Right>),
-    Reached { version: u32, primary: bool, tls: bool },
+    Reached {
+        version: u32,
+        primary: bool,
+        tls: bool,
+    },
     Objects(Box<Objects>),
+    Backups(Box<Backups>),
+    /// Kinds with the names of what is left.
+    Remains(Vec<(&'static str, Vec<Text>)>),
     Patroni(Box<PatroniView>),
     Sample(Vec<(SurveyId, Result<Rows, Fault>)>),
     May(bool),
@@ -93,8 +109,82 @@ pub struct Objects {
     pub version: Text,
     /// The CR's annotations.
     pub annotations: BTreeMap<Text, Text>,
-    /// How few and how many members the operator allows.
+    /// Its finalizers: it goes when they are gone.
+    pub finalizers: Vec<Text>,
+    /// The pods' uids by name: a pod made anew has another.
+    pub pods: BTreeMap<Text, Text>,
+    pub rules: Rules,
+}
+
+/// What the operator is configured to do with clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// `min_instances` and `max_instances`: what lies outside is changed without a word.
     pub limits: (Option<u32>, Option<u32>),
+    /// The annotation with which a CR goes beyond the limits.
+    pub ignore_limits: Option<Text>,
+    /// `enable_persistent_volume_claim_deletion`: volumes go with the CR.
+    pub deletes_volumes: bool,
+    /// `enable_secrets_deletion`.
+    pub deletes_secrets: bool,
+    /// Annotations that a CR must carry before the operator deletes its cluster: one with today's date, one with its name.
+    pub delete_date: Option<Text>,
+    pub delete_name: Option<Text>,
+    /// Whether this was read; the operator's own defaults are assumed otherwise.
+    pub known: bool,
+}
+
+impl Default for Rules {
+    /// The operator's own defaults.
+    fn default() -> Self {
+        Rules {
+            limits: (None, None),
+            ignore_limits: None,
+            deletes_volumes: true,
+            deletes_secrets: true,
+            delete_date: None,
+            delete_name: None,
+            known: false,
+        }
+    }
+}
+
+/// What decides on the backups of a cluster, layer by layer.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Backups {
+    /// `spec.env` of the CR as it stands.
+    pub env: Vec<Value>,
+    /// `spec.enableLogicalBackup`.
+    pub logical: bool,
+    /// `spec.enableWALArchiving`; none where it is not set.
+    pub archiving: Option<bool>,
+    /// Whether the CRD has `enableWALArchiving`; none if that cannot be read.
+    pub has_archiving: Option<bool>,
+    pub job: Option<CronJob>,
+    /// Jobs of the logical backup, newest first.
+    pub runs: Vec<JobRun>,
+}
+
+/// The logical backup's `CronJob`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CronJob {
+    pub name: Text,
+    pub uid: Text,
+    pub schedule: Text,
+    pub suspended: bool,
+    pub last_successful: Option<Text>,
+    /// `spec.jobTemplate`.
+    pub template: Value,
+}
+
+/// One `Job`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRun {
+    pub name: Text,
+    pub succeeded: bool,
+    /// Why it failed, if it did.
+    pub failed: Option<Text>,
+    pub active: bool,
 }
 
 /// Versions that answer on a plane.

@@ -10,9 +10,10 @@ use pgdeck::fleet::seen::Seen;
 use pgdeck::run::{Event, Out, Phase};
 use pgdeck::state::notice::Weight;
 use pgdeck::work::patroni::PatroniView;
-use pgdeck::work::probe::{Answer, Objects, Probe};
+use pgdeck::work::probe::{Answer, Objects, Probe, Rules};
 use pgdeck::work::want::Want;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 use crate::rig::{Rig, fleets};
 
@@ -218,8 +219,9 @@ fn answer(probe: &Probe) -> Result<Answer, Fault> {
         Probe::Objects(id) => {
             let mut cluster = fleets::cluster("acid-shop", 3);
             cluster.id = id.clone();
-            let (version, annotations) = ("1".into(), std::collections::BTreeMap::new());
-            Ok(Answer::Objects(Box::new(Objects { cluster, version, annotations, limits: (None, None) })))
+            let (version, annotations) = ("1".into(), BTreeMap::new());
+            let (finalizers, pods, rules) = (Vec::new(), BTreeMap::new(), Rules::default());
+            Ok(Answer::Objects(Box::new(Objects { cluster, version, annotations, finalizers, pods, rules })))
         }
         probe => Err(Fault::Gone { what: probe.what() }),
     }

@@ -73,7 +73,8 @@ impl Scene {
     async fn offered(&self) -> Run {
         let scale = operation("scale").unwrap();
         let args = BTreeMap::from([(Text::from("instances"), Text::from("2"))]);
-        let aim = Aim { cluster: self.id(), uid: None, member: None, args };
+        let aim =
+            Aim { cluster: self.id(), uid: None, member: None, args, at: Timestamp::UNIX_EPOCH, who: "me".into() };
         let probes = {
             let mut cluster = crate::rig::fleets::cluster("shop", 1);
             cluster.id = self.id();
@@ -180,7 +181,7 @@ async fn an_order_whose_pgdeck_ended_before_its_proof_is_found_in_the_journal() 
     // Up to where it is sent, and no further: as after a kill.
     let is_sending = |run: &Run| matches!(run.phase, Phase::Sending { .. });
     let left = scene.drive(&mut run, todo, is_sending).await;
-    assert!(matches!(left[..], [Out::Send(_)]), "{left:?}");
+    assert!(matches!(left[..], [Out::Send(..)]), "{left:?}");
     let (lines, _) = scene.journal.read().unwrap();
     let open = unanswered(&lines);
     assert_eq!(

@@ -56,3 +56,66 @@ pub fn ordered(real: &Real) {
     place.until("acid-ordered", "two are left", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
     assert_eq!(streaming(&primary()), "1");
 }
+
+/// What the operator's own way is: backups by each switch, a poke, being left alone, the end.
+pub fn operated(real: &Real) {
+    let place = Place::new(real, "operated");
+    place.create("acid-operated", 2, &json!({}));
+    place.until("acid-operated", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let proved = |arguments: &[&str]| {
+        let (code, run) = order(real, "operate", &place, arguments);
+        assert_eq!((code, run["outcome"].as_str()), (0, Some("PROVED")), "{arguments:?}: {run:#}");
+    };
+    let refused = |arguments: &[&str], why: &str| {
+        let (code, run) = order(real, "operate", &place, arguments);
+        let said = run.to_string();
+        assert!(code == 3 && said.contains(why), "{arguments:?}: {code}: {run:#}");
+    };
+    let primary = || place.cluster("acid-operated")["primary"].as_str().unwrap_or_default().to_owned();
+    let show = |setting: &str| {
+        place.kubectl(&["exec", &primary(), "--", "psql", "-Atc", &format!("show {setting}")]).0.trim().to_owned()
+    };
+    let well = || place.until("acid-operated", "well", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+
+    let (code, run) = order(real, "view", &place, &["reconcile", "acid-operated", "--yes"]);
+    assert_eq!(code, 4, "{run:#}");
+    proved(&["reconcile", "acid-operated", "--yes"]);
+    proved(&["reload", "acid-operated/acid-operated-1", "--yes"]);
+
+    let cron = || place.kubectl(&["get", "cronjob", "-o", "jsonpath={.items[*].spec.suspend}"]).0;
+    proved(&["logical-backup", "acid-operated", "on", "--yes"]);
+    assert_eq!(cron(), "false");
+    proved(&["logical-backup", "acid-operated", "suspend", "--yes"]);
+    assert_eq!(cron(), "true");
+    proved(&["reconcile", "acid-operated", "--yes"]);
+    assert_eq!(cron(), "true", "the operator's sync leaves it suspended");
+    proved(&["logical-backup", "acid-operated", "resume", "--yes"]);
+    proved(&["logical-backup", "acid-operated", "now", "--yes"]);
+    let jobs = place.kubectl(&["get", "jobs", "-o", "jsonpath={.items[*].status.succeeded}"]).0;
+    assert_eq!(jobs, "1");
+    proved(&["logical-backup", "acid-operated", "off", "--yes"]);
+    assert_eq!(cron(), "");
+
+    refused(&["wal-archiving", "acid-operated", "off", "by=field", "--yes"], "no enableWALArchiving");
+    proved(&["wal-archiving", "acid-operated", "off", "--yes"]);
+    assert_eq!(show("archive_command"), "/bin/true");
+    well();
+    proved(&["wal-archiving", "acid-operated", "on", "--yes"]);
+    assert!(show("archive_command").contains("wal-push"));
+    well();
+    proved(&["wal-archiving", "acid-operated", "off", "by=parameter", "--yes"]);
+    assert_eq!(show("archive_mode"), "off");
+    proved(&["wal-archiving", "acid-operated", "on", "--yes"]);
+    assert_eq!(show("archive_mode"), "on");
+    well();
+
+    proved(&["detach", "acid-operated", "--yes"]);
+    refused(&["reconcile", "acid-operated", "--yes"], "attach it first");
+    refused(&["delete", "acid-operated", "--confirm", "acid-operated"], "it is detached");
+    proved(&["attach", "acid-operated", "--yes"]);
+
+    refused(&["delete", "acid-operated", "--yes"], "--confirm acid-operated");
+    proved(&["delete", "acid-operated", "--confirm", "acid-operated"]);
+    let left = place.kubectl(&["get", "pg,sts,pods,pvc", "-o", "name"]).0;
+    assert!(!left.contains("acid-operated-"), "{left}");
+}

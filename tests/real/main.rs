@@ -51,6 +51,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
     scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
     scenario("orders_are_carried_out_by_the_operator_and_patroni_and_proved", acting::ordered),
+    scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
     alone("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away),

@@ -33,6 +33,8 @@ pub(crate) fn vitals(in_recovery: bool) -> Vitals {
         in_recovery,
         timeline: Some(3),
         started: ago(5000),
+        loaded: ago(5000),
+        remote_apply: false,
         clock: now(),
         written: (!in_recovery).then_some(Lsn(1 << 30)),
         received: in_recovery.then_some(Lsn(1 << 30)),

@@ -22,6 +22,8 @@ fn server(in_recovery: bool, from: Option<&str>) -> Vitals {
         in_recovery,
         timeline: Some(1),
         started: Timestamp::UNIX_EPOCH,
+        loaded: Timestamp::UNIX_EPOCH,
+        remote_apply: false,
         clock: Timestamp::UNIX_EPOCH,
         written: (!in_recovery).then_some(Lsn(100)),
         received: in_recovery.then_some(Lsn(90)),

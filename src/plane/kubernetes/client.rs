@@ -127,6 +127,11 @@ impl Server {
         self.send("PATCH", path, Some(body.to_string()), ANSWER).await
     }
 
+    /// DELETE with its options, sent once.
+    pub async fn delete(&self, path: &str, options: &Value) -> Result<Answered, Fault> {
+        self.send("DELETE", path, Some(options.to_string()), ANSWER).await
+    }
+
     /// The answer as JSON.
     pub async fn get_json(&self, path: &str) -> Result<Value, Fault> {
         let answered = self.get(path).await?;

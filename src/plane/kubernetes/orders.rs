@@ -74,7 +74,10 @@ pub async fn objects(
     let annotations: BTreeMap<Text, Text> =
         annotations.map(|(key, value)| (Text::from(key.as_str()), text(value))).collect();
     let version = text(&resource["metadata"]["resourceVersion"]);
-    Ok(Objects { cluster, version, annotations, limits: settings.limits })
+    let finalizers = resource["metadata"]["finalizers"].as_array().into_iter().flatten().map(text).collect();
+    let members = cluster.members.iter().filter_map(|member| Some((member.name.clone(), member.uid.clone()?)));
+    let pods = members.collect();
+    Ok(Objects { cluster, version, annotations, finalizers, pods, rules: settings.rules.clone() })
 }
 
 fn object(kind: Kind, value: Value, name: &str) -> Result<Object, Fault> {

@@ -106,15 +106,19 @@ async fn forward(server: &Server, instance: &InstanceId, port: u16) -> Result<St
 
 fn refused(what: &str, error: &kube::Error) -> Fault {
     let needs = || "the rights to get and create pods/portforward".to_owned();
-    let code = match error {
-        kube::Error::Api(status) => status.code,
-        kube::Error::UpgradeConnection(kube::client::UpgradeConnectionError::ProtocolSwitch(status)) => status.as_u16(),
-        _ => 0,
-    };
-    match code {
+    match code(error) {
         401 => Fault::AuthExpired { what: what.into(), why: error.to_string() },
         403 => Fault::Forbidden { what: what.into(), needs: needs() },
         404 => Fault::Gone { what: what.into() },
         _ => Fault::Unreachable { what: what.into(), why: error.to_string() },
+    }
+}
+
+/// The status that the API server answered with; 0 if none.
+pub fn code(error: &kube::Error) -> u16 {
+    match error {
+        kube::Error::Api(status) => status.code,
+        kube::Error::UpgradeConnection(kube::client::UpgradeConnectionError::ProtocolSwitch(status)) => status.as_u16(),
+        _ => 0,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::id::Text;
+use crate::work::probe::Rules;
 
 /// The part of the operator's configuration that pgdeck needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +15,9 @@ pub struct Settings {
     pub pod_role_label: String,
     pub secret_name_template: String,
     pub super_username: String,
-    /// `min_instances` and `max_instances`: what lies outside is changed without a word.
-    pub limits: (Option<u32>, Option<u32>),
+    /// `logical_backup_job_prefix`.
+    pub logical_prefix: String,
+    pub rules: Rules,
     /// Where it was read; none if the defaults are assumed.
     pub found: Option<Text>,
 }
@@ -29,7 +31,8 @@ impl Default for Settings {
             pod_role_label: "spilo-role".into(),
             secret_name_template: "{username}.{cluster}.credentials.{tprkind}.{tprgroup}".into(),
             super_username: "postgres".into(),
-            limits: (None, None),
+            logical_prefix: "logical-backup-".into(),
+            rules: Rules::default(),
             found: None,
         }
     }
@@ -49,7 +52,8 @@ impl Settings {
         set(&mut settings.pod_role_label, &kubernetes["pod_role_label"]);
         set(&mut settings.secret_name_template, &kubernetes["secret_name_template"]);
         set(&mut settings.super_username, &configuration["users"]["super_username"]);
-        settings.limits = (limit(&configuration["min_instances"]), limit(&configuration["max_instances"]));
+        set(&mut settings.logical_prefix, &configuration["logical_backup"]["logical_backup_job_prefix"]);
+        settings.rules = rules(configuration, kubernetes);
         settings.found = Some(place("operatorconfiguration", object));
         settings
     }
@@ -70,7 +74,8 @@ impl Settings {
         set(&mut settings.pod_role_label, &data["pod_role_label"]);
         set(&mut settings.secret_name_template, &data["secret_name_template"]);
         set(&mut settings.super_username, &data["super_username"]);
-        settings.limits = (limit(&data["min_instances"]), limit(&data["max_instances"]));
+        set(&mut settings.logical_prefix, &data["logical_backup_job_prefix"]);
+        settings.rules = rules(data, data);
         settings.found = Some(place("configmap", object));
         settings
     }
@@ -93,6 +98,26 @@ impl Settings {
         names.push(name("{username}.{cluster}.credentials.{tprkind}.{tprgroup}"));
         names.dedup();
         names
+    }
+}
+
+/// The rules, as an object groups them or a flat map lists them.
+fn rules(configuration: &Value, kubernetes: &Value) -> Rules {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(Text::from);
+    let flag = |value: &Value, usual: bool| match value {
+        Value::Bool(on) => *on,
+        Value::String(word) => matches!(&**word, "true" | "1"),
+        _ => usual,
+    };
+    Rules {
+        limits: (limit(&configuration["min_instances"]), limit(&configuration["max_instances"])),
+        ignore_limits: text(&configuration["ignore_instance_limits_annotation_key"])
+            .or_else(|| text(&kubernetes["ignore_instance_limits_annotation_key"])),
+        deletes_volumes: flag(&kubernetes["enable_persistent_volume_claim_deletion"], true),
+        deletes_secrets: flag(&kubernetes["enable_secrets_deletion"], true),
+        delete_date: text(&kubernetes["delete_annotation_date_key"]),
+        delete_name: text(&kubernetes["delete_annotation_name_key"]),
+        known: true,
     }
 }
 

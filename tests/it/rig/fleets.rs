@@ -158,6 +158,8 @@ fn vitals(primary: bool, position: u64) -> Rows {
         in_recovery: !primary,
         timeline: Some(3),
         started: ago(86_400),
+        loaded: ago(86_400),
+        remote_apply: false,
         clock: now(),
         written: primary.then_some(Lsn(position)),
         received: (!primary).then_some(Lsn(position)),

@@ -1,0 +1,344 @@
+//! Replay of WAL on a standby: paused for a while under watch, and resumed.
+
+use serde_json::{Value, json};
+
+use super::patroni::call;
+use super::{Arg, Confirm, On, Operation, allowed, instance, may_forward, spokesman, view};
+use crate::fault::Fault;
+use crate::fleet::Entry;
+use crate::fleet::cluster::Origin;
+use crate::id::{InstanceId, Text};
+use crate::metric::lsn::Bytes;
+use crate::metric::slots::Slot;
+use crate::metric::vitals::{Replay, Vitals};
+use crate::metric::{Rows, SurveyId};
+use crate::run::expect::Expect;
+use crate::run::{Aim, Deal, Hold, Looked, Step};
+use crate::work::entry::Light;
+use crate::work::order::{Method, Order, Statement};
+use crate::work::patroni::PatroniView;
+use crate::work::probe::{Answer, Probe};
+
+/// The key in Patroni's configuration under which pgdeck says what it holds; Patroni and the operator leave it alone.
+pub const KEY: &str = "pgdeck";
+
+pub(super) const REPLAY_PAUSE: Operation = Operation {
+    id: "replay-pause",
+    title: "pause replay",
+    doc: "Pauses WAL replay of a standby for a while; it is resumed when the time or the lag is used up, or pgdeck ends.",
+    keys: &["x h"],
+    on: On::Member,
+    confirm: Confirm::Yes,
+    args: &[
+        Arg { name: "for", doc: "how long at most, such as 90s, 10m or 2h; 10m by itself", required: false },
+        Arg { name: "max-lag", doc: "how much WAL may wait at most, such as 512MiB; 1GiB by itself", required: false },
+    ],
+    proof: "the standby says paused, not only pause requested; afterwards, that it replays",
+    undo: "by itself: time, lag, `replay-resume`, or the end of pgdeck",
+    undoes: None,
+    aim,
+    consider: pause,
+};
+
+pub(super) const REPLAY_RESUME: Operation = Operation {
+    id: "replay-resume",
+    title: "resume replay",
+    doc: "Resumes WAL replay of a standby, and ends the pause of Patroni that went with it.",
+    keys: &["x H"],
+    on: On::Member,
+    confirm: Confirm::Yes,
+    args: &[],
+    proof: "the standby replays; Patroni is as it was before",
+    undo: "`replay-pause`",
+    undoes: Some("replay-pause"),
+    aim,
+    consider: resume,
+};
+
+/// Until this the startup process has stopped, or started, to replay, in seconds.
+const WITHIN_S: u32 = 60;
+
+fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    budget(aim)?;
+    let member = aim.member.as_ref().ok_or("it is done to one member: name it, or put the cursor on it")?;
+    let survey = |name: &Text| {
+        let surveys = vec![SurveyId::Vitals, SurveyId::Slots];
+        Probe::Sample { instance: instance(aim, name), surveys }
+    };
+    // The one that is meant comes first.
+    let mut probes = vec![survey(member)];
+    let others = entry.cluster.members.iter().filter(|other| other.name != *member);
+    probes.extend(others.map(|other| survey(&other.name)));
+    match entry.cluster.origin {
+        Origin::Hosts => {}
+        Origin::Orphan => return Err("its CR is gone: there is nothing to operate it by".into()),
+        Origin::Resource => {
+            probes.push(Probe::Patroni(instance(aim, &spokesman(entry)?)));
+            probes.extend(may_forward(&aim.cluster));
+        }
+    }
+    Ok(probes)
+}
+
+/// How long, in seconds, and how far behind.
+fn budget(aim: &Aim) -> Result<(u32, Bytes), String> {
+    let arg = |name: &str| aim.args.get(name).map(|text| &**text);
+    let for_s = arg("for").map_or(Some(600), seconds);
+    let for_s = for_s.filter(|seconds| (1..=86_400).contains(seconds));
+    let for_s =
+        for_s.ok_or_else(|| format!("for={:?} cannot be read: write 90s, 10m or 2h, at most 24h", arg("for")))?;
+    let lag = arg("max-lag").map_or(Some(1 << 30), bytes).filter(|bytes| *bytes > 0);
+    let lag = lag.ok_or_else(|| format!("max-lag={:?} cannot be read: write 512MiB or 4GiB", arg("max-lag")))?;
+    Ok((for_s, Bytes(lag)))
+}
+
+fn seconds(text: &str) -> Option<u32> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 3_600,
+        _ => return None,
+    };
+    number.parse::<u32>().ok()?.checked_mul(factor)
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let shift = match unit {
+        "" | "B" => 0,
+        "kB" | "KiB" => 10,
+        "MB" | "MiB" => 20,
+        "GB" | "GiB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+/// What a member answered.
+struct Sampled<'a> {
+    member: &'a Text,
+    vitals: Result<&'a Vitals, String>,
+    slots: Result<&'a [Slot], String>,
+}
+
+fn sampled(looked: &[Looked]) -> Vec<Sampled<'_>> {
+    let each = looked.iter().filter_map(|(probe, answer)| match probe {
+        Probe::Sample { instance, .. } => Some(of_member(&instance.member, answer)),
+        _ => None,
+    });
+    each.collect()
+}
+
+fn of_member<'a>(member: &'a Text, answer: &'a Result<Answer, Fault>) -> Sampled<'a> {
+    let rows = match answer {
+        Ok(Answer::Sample(rows)) => &rows[..],
+        Ok(_) => &[],
+        Err(fault) => {
+            let why = format!("{fault}; {}", fault.remedy());
+            return Sampled { member, vitals: Err(why.clone()), slots: Err(why) };
+        }
+    };
+    let vitals = match rows.first() {
+        Some((_, Ok(Rows::Vitals(vitals)))) => Ok(&**vitals),
+        Some((_, Err(fault))) => Err(format!("{fault}; {}", fault.remedy())),
+        _ => Err("nothing was answered".into()),
+    };
+    let slots = match rows.get(1) {
+        Some((_, Ok(Rows::Slots(slots)))) => Ok(&slots[..]),
+        Some((_, Err(fault))) => Err(fault.to_string()),
+        _ => Err("nothing was answered".into()),
+    };
+    Sampled { member, vitals, slots }
+}
+
+/// The standby that is meant.
+fn standby<'a>(all: &'a [Sampled<'_>]) -> Result<(&'a Text, &'a Vitals), String> {
+    let first = all.first().ok_or("it was not asked")?;
+    let vitals = first.vitals.clone().map_err(|why| format!("{} cannot be asked: {why}", first.member))?;
+    if !vitals.in_recovery {
+        return Err(format!("{} leads: only a standby replays", first.member));
+    }
+    Ok((first.member, vitals))
+}
+
+fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let (for_s, max_lag) = budget(aim)?;
+    let mut lights = vec![allowed(looked)?];
+    let all = sampled(looked);
+    let (member, vitals) = standby(&all)?;
+    let patroni = if aim.cluster.plane == crate::id::PlaneId::Hosts { None } else { Some(view(looked)?) };
+    if let Some(held) = patroni.map(|view| &view.config[KEY]).filter(|held| !held.is_null()) {
+        return Err(format!("a pgdeck holds something there already: {held}; end that first (replay-resume)"));
+    }
+    match vitals.replay {
+        Replay::Running => lights.push(Light::green(format!("{member} replays"))),
+        Replay::Paused | Replay::PauseRequested => {
+            return Err("its replay is paused already, and not by a pgdeck that says so".into());
+        }
+        Replay::NotApplicable => return Err("it does not replay".into()),
+    }
+    lights.extend(synchronous(&all, member, patroni));
+    lights.push(Light::amber("the primary keeps WAL for it meanwhile where a slot says so: mind its disk"));
+    let text = format!("resumed by itself after {for_s} s, or when {} MiB wait for replay", max_lag.0 >> 20);
+    lights.push(Light::green(text));
+    let target = instance(aim, member);
+    let sql = |statement, paused| Step {
+        order: Order::Sql { instance: target.clone(), statement },
+        expect: Expect::Replay { instance: target.clone(), paused },
+        within_s: WITHIN_S,
+    };
+    let mut steps = Vec::new();
+    let mut back = vec![sql(Statement::ResumeReplay, false)];
+    if let Some(view) = patroni {
+        lights.extend(with_patroni(view, vitals));
+        lights.extend(unknown_slots(&all, view));
+        let held = json!({"replay-pause": {
+            "member": &**member, "since": aim.at.to_string(), "for_s": for_s, "max_lag": max_lag.0, "who": &*aim.who,
+            "patroni_paused_before": view.pause,
+        }});
+        steps.push(configure(aim, member, json!({"pause": true, KEY: held}), true));
+        let free = if view.pause { json!({KEY: null}) } else { json!({"pause": null, KEY: null}) };
+        back.push(configure(aim, member, free, view.pause));
+    }
+    steps.push(sql(Statement::PauseReplay, true));
+    let undo = format!("pgdeck do replay-resume {}/{member}", aim.cluster);
+    let downtime = "readers of that standby see old data; no automatic failover where Patroni is paused".into();
+    let hold = Some(Hold { instance: target.clone(), for_s, max_lag, back });
+    Ok(Deal { lights, steps, undo, downtime, hold, ..Deal::default() })
+}
+
+/// Patroni's configuration is changed by the member itself: the primary may be gone by then.
+fn configure(aim: &Aim, member: &Text, body: Value, paused: bool) -> Step {
+    let expect = Expect::Pause { cluster: aim.cluster.clone(), paused };
+    Step { order: call(aim, member, Method::Patch, "/config", body), expect, within_s: WITHIN_S }
+}
+
+/// From 14 on Patroni resumes a paused replay in its next loop, unless it is paused itself.
+fn with_patroni(view: &PatroniView, vitals: &Vitals) -> Vec<Light> {
+    let mut lights = Vec::new();
+    if view.pause {
+        lights.push(Light::amber("Patroni is paused already: it stays so afterwards"));
+    } else {
+        lights.push(Light::amber("Patroni is paused with it: automatic failover is off until it is over"));
+    }
+    if vitals.major() < 14 {
+        lights.push(Light::green(
+            "before Postgres 14 Patroni would leave a paused replay alone: it is paused all the same",
+        ));
+    }
+    lights
+}
+
+/// A change of its configuration, or the end of its pause, makes Patroni drop slots that it does not know.
+fn unknown_slots(all: &[Sampled<'_>], view: &PatroniView) -> Vec<Light> {
+    let permanent = |name: &str| view.config["slots"].get(name).is_some();
+    let ignored = |slot: &Slot| {
+        let rules = view.config["ignore_slots"].as_array().into_iter().flatten();
+        rules.into_iter().any(|rule| {
+            let holds = |key: &str, value: Option<&str>| rule[key].is_null() || rule[key].as_str() == value;
+            holds("name", Some(&slot.name))
+                && holds("type", Some(if slot.logical { "logical" } else { "physical" }))
+                && holds("database", slot.database.as_deref())
+                && holds("plugin", slot.plugin.as_deref())
+        })
+    };
+    // A member's own slot is named after it, with what a slot's name cannot hold replaced.
+    let plain = |name: &str| name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    let is_of_member = |name: &str| view.members.iter().any(|peer| plain(&peer.name) == name);
+    let mut lights = Vec::new();
+    for sampled in all {
+        match &sampled.slots {
+            Err(why) => lights.push(Light::amber(format!("slots of {} are not known: {why}", sampled.member))),
+            Ok(slots) => {
+                let unknown = slots.iter().filter(|slot| {
+                    !slot.temporary
+                        && !permanent(&slot.name)
+                        && !is_of_member(&slot.name)
+                        && !ignored(slot)
+                        && slot.failover != Some(true)
+                });
+                let names: Vec<&str> = unknown.map(|slot| &*slot.name).collect();
+                if !names.is_empty() {
+                    let text = format!(
+                        "Patroni does not know the slots {} of {}, and may drop them when its configuration changes: \
+                         declare them (spec.patroni.slots) first",
+                        names.join(", "),
+                        sampled.member
+                    );
+                    lights.push(Light::red(text));
+                }
+            }
+        }
+    }
+    lights
+}
+
+/// A synchronous standby that must replay before a commit is confirmed would stop all writes.
+fn synchronous(all: &[Sampled<'_>], member: &Text, patroni: Option<&PatroniView>) -> Option<Light> {
+    let primary = all.iter().find_map(|sampled| sampled.vitals.as_ref().ok().filter(|vitals| !vitals.in_recovery));
+    let Some(primary) = primary else {
+        return Some(Light::amber("the primary cannot be asked: whether commits wait for this standby is not known"));
+    };
+    let waited_for = match patroni.and_then(|view| view.peer(member)) {
+        Some(peer) => peer.synchronous,
+        None => !primary.synchronous_standby_names.is_empty(),
+    };
+    match (waited_for, primary.remote_apply) {
+        (false, _) => None,
+        (true, true) => Some(Light::red(format!(
+            "{member} is synchronous, and commits wait for its replay (remote_apply): all writes would hang"
+        ))),
+        (true, false) => {
+            Some(Light::green(format!("{member} is synchronous: commits wait for what it writes, not for its replay")))
+        }
+    }
+}
+
+fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut lights = vec![allowed(looked)?];
+    let all = sampled(looked);
+    let first = all.first().ok_or("it was not asked")?;
+    let patroni = if aim.cluster.plane == crate::id::PlaneId::Hosts { None } else { Some(view(looked)?) };
+    let held = patroni.map(|view| &view.config[KEY]["replay-pause"]).filter(|held| held.is_object());
+    let held = held.filter(|held| held["member"] == **first.member);
+    let target = InstanceId { cluster: aim.cluster.clone(), member: first.member.clone() };
+    let mut steps = Vec::new();
+    let mut paused_for = "";
+    match &first.vitals {
+        Err(why) if held.is_none() => return Err(format!("{} cannot be asked: {why}", first.member)),
+        Err(why) => lights.push(Light::amber(format!("{} cannot be asked: {why}", first.member))),
+        Ok(vitals) => match vitals.replay {
+            Replay::Paused | Replay::PauseRequested => {
+                let waits =
+                    vitals.replay_backlog().map_or("an unknown amount".into(), |lag| format!("{} MiB", lag.0 >> 20));
+                lights.push(Light::amber(format!("its replay is paused; {waits} wait(s)")));
+                let order = Order::Sql { instance: target.clone(), statement: Statement::ResumeReplay };
+                let expect = Expect::Replay { instance: target.clone(), paused: false };
+                steps.push(Step { order, expect, within_s: WITHIN_S });
+            }
+            Replay::Running | Replay::NotApplicable if held.is_none() => {
+                return Err(format!("{} is not paused", first.member));
+            }
+            Replay::Running | Replay::NotApplicable => lights.push(Light::green("it replays already, or leads")),
+        },
+    }
+    if let (Some(view), Some(held)) = (patroni, held) {
+        let word = |key: &str| held[key].as_str().unwrap_or("?").to_owned();
+        lights.push(Light::amber(format!(
+            "{} has held it since {}, for {} s: that pgdeck, if it lives, sees it end",
+            word("who"),
+            word("since"),
+            held["for_s"]
+        )));
+        let before = held["patroni_paused_before"].as_bool().unwrap_or(false);
+        let free = if before || !view.pause { json!({KEY: null}) } else { json!({"pause": null, KEY: null}) };
+        steps.push(configure(aim, first.member, free, before && view.pause));
+        paused_for = if before { "; Patroni was paused before, and stays so" } else { "" };
+    } else if patroni.is_some_and(|view| view.pause) {
+        lights
+            .push(Light::amber("Patroni is paused, and not by a replay-pause: it stays so (patroni-resume ends that)"));
+    }
+    let undo = format!("pgdeck do replay-pause {}/{}{paused_for}", aim.cluster, first.member);
+    Ok(Deal { lights, steps, undo, downtime: "none".into(), ..Deal::default() })
+}

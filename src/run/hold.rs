@@ -1,0 +1,130 @@
+//! What is held for a while, watched, and taken back by what was done alone.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{EVERY_MS, Line, Looked, Out, Outcome, Phase, Run};
+use crate::metric::vitals::{Replay, Vitals};
+use crate::metric::{Rows, SurveyId};
+use crate::work::probe::{Answer, Probe};
+
+/// How far the taking back is.
+#[derive(Debug)]
+pub(super) struct Back {
+    /// The last step back.
+    last: usize,
+    /// What is said at the end, if every step back is proved.
+    outcome: Outcome,
+}
+
+/// How the line about what is held begins: it is written anew while time goes by.
+const HELD: &str = "held: ";
+
+impl Run {
+    /// All steps are done: it is held, or over.
+    pub(super) fn done(&mut self, now: Timestamp) -> Vec<Out> {
+        let Some(hold) = self.deal.as_ref().and_then(|deal| deal.hold.as_ref()).filter(|_| self.back.is_none()) else {
+            let outcome = self.back.as_ref().map_or(Outcome::Proved, |back| back.outcome);
+            return self.end(now, outcome, "");
+        };
+        let text = format!("{HELD}for {} s, or until {} MiB wait", hold.for_s, hold.max_lag.0 >> 20);
+        let look = watched(hold);
+        self.say(now, text);
+        self.phase = Phase::Holding { since: now };
+        vec![look]
+    }
+
+    /// Looks whether it is still as it was made, and within its budget.
+    pub(super) fn watch(&mut self, now: Timestamp, since: Timestamp, looked: &[Looked]) -> Vec<Out> {
+        let Some(hold) = self.deal.as_ref().and_then(|deal| deal.hold.clone()) else { return Vec::new() };
+        let until = since + SignedDuration::from_secs(hold.for_s.into());
+        if now >= until {
+            return self.take_back(now, Outcome::Proved, "its time is over");
+        }
+        let left = until.duration_since(now).as_secs();
+        let text = match vitals(looked) {
+            Err(why) => format!("{HELD}{left} s left; the standby does not answer: {why}"),
+            Ok(vitals) if !matches!(vitals.replay, Replay::Paused) => {
+                let why = "somebody else has resumed it: what is left is taken back";
+                return self.take_back(now, Outcome::Failed, why);
+            }
+            Ok(vitals) => match vitals.replay_backlog() {
+                Some(lag) if lag > hold.max_lag => {
+                    let why = format!("{} MiB wait for replay: more than allowed", lag.0 >> 20);
+                    return self.take_back(now, Outcome::Proved, &why);
+                }
+                Some(lag) => format!("{HELD}{left} s left; {} MiB wait for replay", lag.0 >> 20),
+                None => format!("{HELD}{left} s left; how much waits for replay is not known"),
+            },
+        };
+        self.lines.pop_if(|line| line.text.starts_with(HELD));
+        self.lines.push(Line { at: now, text });
+        vec![watched(&hold)]
+    }
+
+    /// Ends what is held, or is about to be.
+    pub(super) fn end_hold(&mut self, now: Timestamp, why: String) -> Vec<Out> {
+        if !self.is_holding() || self.back.is_some() {
+            return Vec::new();
+        }
+        self.take_back(now, Outcome::Proved, &why)
+    }
+
+    /// Begins with the first step back.
+    fn take_back(&mut self, now: Timestamp, outcome: Outcome, why: &str) -> Vec<Out> {
+        let Some(deal) = &mut self.deal else { return Vec::new() };
+        let Some(hold) = &deal.hold else { return Vec::new() };
+        let first = deal.steps.len();
+        deal.steps.extend(hold.back.iter().cloned());
+        self.back = Some(Back { last: deal.steps.len() - 1, outcome });
+        self.say(now, format!("taken back: {why}"));
+        self.record(now, first)
+    }
+
+    /// What takes back goes on though the journal cannot be written: it is said, loudly.
+    pub(super) fn goes_on_without(&mut self, now: Timestamp, why: String) -> Result<(), String> {
+        if self.back.is_none() && self.takes_back.is_none() {
+            return Err(why);
+        }
+        self.say(now, format!("THE JOURNAL DOES NOT KEEP THIS: {why}"));
+        Ok(())
+    }
+
+    /// What was begun and is to be held is taken back before it ends; one step back that fails keeps none of the others off.
+    pub(super) fn instead_of_ending(&mut self, now: Timestamp, outcome: Outcome) -> Option<Vec<Out>> {
+        if matches!(outcome, Outcome::Proved | Outcome::Refused) || !self.sent_any {
+            return None;
+        }
+        let step = match self.phase {
+            Phase::Recording { step }
+            | Phase::Refreshing { step }
+            | Phase::Sending { step }
+            | Phase::Proving { step, .. } => step,
+            _ => return None,
+        };
+        self.deal.as_ref()?.hold.as_ref()?;
+        match &mut self.back {
+            None => Some(self.take_back(now, outcome, "it did not come to be held")),
+            Some(back) => {
+                back.outcome = Outcome::Failed;
+                (step < back.last).then(|| self.record(now, step + 1))
+            }
+        }
+    }
+}
+
+fn watched(hold: &super::Hold) -> Out {
+    let probe = Probe::Sample { instance: hold.instance.clone(), surveys: vec![SurveyId::Vitals] };
+    Out::Look { probes: vec![probe], after_ms: EVERY_MS }
+}
+
+fn vitals(looked: &[Looked]) -> Result<&Vitals, String> {
+    match looked.first() {
+        Some((_, Ok(Answer::Sample(rows)))) => match rows.first() {
+            Some((_, Ok(Rows::Vitals(vitals)))) => Ok(vitals),
+            Some((_, Err(fault))) => Err(fault.to_string()),
+            _ => Err("nothing".into()),
+        },
+        Some((_, Err(fault))) => Err(fault.to_string()),
+        _ => Err("it was not asked".into()),
+    }
+}
