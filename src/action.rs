@@ -120,7 +120,7 @@ const fn row(
 const fn order(number: usize) -> Action {
     let operation = &OPERATIONS[number];
     let on = match operation.on {
-        On::Cluster => OF_CLUSTER,
+        On::Cluster | On::Any => OF_CLUSTER,
         On::Member => OF_MEMBER,
         On::Backend => In(&[ViewId::Activity]),
     };

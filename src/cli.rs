@@ -157,10 +157,13 @@ pub struct Do {
     /// The cluster's name, where the console would have it typed
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,
+    /// The cluster's name, to go on though a red line stands against it; needs --reason
+    #[arg(long = "override", value_name = "NAME")]
+    pub overrides: Option<String>,
     /// Try it on the server, where it can be tried, and change nothing
     #[arg(long, conflicts_with = "write")]
     pub dry_run: bool,
-    /// Why, for the journal
+    /// Why, for the journal, and as an Event on the CR
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Seconds to wait at most for the effect of each step [default: by the action]

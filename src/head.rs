@@ -45,6 +45,10 @@ pub enum Exit {
     Failed = 5,
     /// Sent, and its effect not seen in time.
     Unproven = 6,
+    /// Whoever was asked did not answer in time: nothing was sent.
+    TimedOut = 7,
+    /// The thing is gone.
+    Gone = 8,
     /// Interrupted.
     Interrupted = 130,
 }

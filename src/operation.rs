@@ -9,6 +9,7 @@ mod member;
 mod operator;
 mod patroni;
 mod replay;
+mod restart;
 mod scale;
 mod session;
 #[cfg(test)]
@@ -53,6 +54,8 @@ pub struct Operation {
 pub enum On {
     Cluster,
     Member,
+    /// One member, or all of a cluster.
+    Any,
     /// A backend in the activity view; on the command line a member and `pid=N`.
     Backend,
 }
@@ -90,7 +93,7 @@ pub const OPERATIONS: &[Operation] = &[
     patroni::SWITCHOVER,
     patroni::CANCEL_SWITCHOVER,
     patroni::FAILOVER,
-    member::RESTART,
+    restart::RESTART,
     member::REINITIALIZE,
     patroni::PAUSE,
     patroni::RESUME,

@@ -22,7 +22,7 @@ use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
 use crate::id::Text;
 use crate::work::entry::{Asked, Entry, SCHEMA, What};
-use crate::work::order::Order;
+use crate::work::order::{Kind, Object, Order};
 use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
 pub use deal::{Aim, Deal, Hold, Step};
@@ -69,6 +69,8 @@ pub enum Out {
     /// Write it down; nothing waits for it.
     Note(Entry),
     Send(Order, Pass),
+    /// Tell whoever looks at the cluster with kubectl, if that is allowed; nothing waits for it.
+    Tell(Order),
 }
 
 /// What lets an order through.
@@ -137,6 +139,29 @@ impl Outcome {
     }
 }
 
+/// What stood in the way of an order that was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// What was looked at speaks against it, or nobody confirmed it.
+    Judged,
+    Forbidden,
+    /// Whoever was asked did not answer in time.
+    TimedOut,
+    /// The thing is not there any more.
+    Gone,
+}
+
+impl Cause {
+    fn of(fault: &Fault) -> Cause {
+        match fault {
+            Fault::Forbidden { .. } | Fault::AuthExpired { .. } => Cause::Forbidden,
+            Fault::TimedOut { .. } => Cause::TimedOut,
+            Fault::Gone { .. } => Cause::Gone,
+            _ => Cause::Judged,
+        }
+    }
+}
+
 /// One line of what was done and seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -154,8 +179,8 @@ pub struct Run {
     pub phase: Phase,
     pub deal: Option<Deal>,
     pub lines: Vec<Line>,
-    /// The rights may be missing: that is told apart from other refusals.
-    pub forbidden: bool,
+    /// What stood in the way: refusals are told apart by it.
+    pub cause: Cause,
     /// So many seconds are waited for the effect of a step, whatever the step says.
     pub patience_s: Option<u32>,
     /// The run whose effect this one takes back: it needs no arming.
@@ -203,7 +228,7 @@ impl Run {
             phase: Phase::Looking,
             deal: None,
             lines: Vec::new(),
-            forbidden: false,
+            cause: Cause::Judged,
             patience_s: None,
             takes_back: None,
             leaves: false,
@@ -285,11 +310,12 @@ impl Run {
     }
 
     fn refuse(&mut self, now: Timestamp, looked: &[Looked], why: &str) -> Vec<Out> {
-        self.forbidden = looked.iter().any(|(_, answer)| match answer {
-            Ok(Answer::May(allowed)) => !allowed,
-            Err(fault @ (Fault::Forbidden { .. } | Fault::AuthExpired { .. })) => why.contains(&fault.to_string()),
-            _ => false,
+        let cause = looked.iter().find_map(|(_, answer)| match answer {
+            Ok(Answer::May(false)) => Some(Cause::Forbidden),
+            Err(fault) if why.contains(&fault.to_string()) => Some(Cause::of(fault)),
+            _ => None,
         });
+        self.cause = cause.unwrap_or(self.cause);
         self.end(now, Outcome::Refused, why)
     }
 
@@ -448,7 +474,7 @@ impl Run {
                 );
                 if untouched && !sent_before {
                     self.sent_any = false;
-                    self.forbidden = matches!(fault, Fault::Forbidden { .. } | Fault::AuthExpired { .. });
+                    self.cause = Cause::of(&fault);
                     self.end(now, Outcome::Refused, &why)
                 } else {
                     self.end(now, Outcome::Failed, &why)
@@ -515,7 +541,27 @@ impl Run {
         }
         let evidence = self.lines.iter().map(|line| line.text.clone()).collect();
         let took_ms = i64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(i64::MAX);
-        vec![Out::Note(self.entry(now, What::Ended { outcome: outcome.word(), evidence, took_ms }))]
+        let mut outs = vec![Out::Note(self.entry(now, What::Ended { outcome: outcome.word(), evidence, took_ms }))];
+        outs.extend(self.event(now, outcome).map(Out::Tell));
+        outs
+    }
+
+    /// An Event on the CR, where a reason was given.
+    fn event(&self, now: Timestamp, outcome: Outcome) -> Option<Order> {
+        let (_, who, reason) = self.confirmed.as_ref()?;
+        let (reason, uid) = (reason.as_ref().filter(|_| self.sent_any)?, self.aim.uid.as_ref()?);
+        let cluster = self.aim.cluster.clone();
+        let at = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let name: Text = format!("{}.pgdeck-{}", cluster.name, self.id.to_lowercase()).into();
+        let body = serde_json::json!({
+            "apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": "pgdeck", "count": 1,
+            "message": format!("{} by {who}: {}; reason: {reason}", self.action, outcome.word()),
+            "metadata": {"name": &*name, "namespace": &*cluster.namespace},
+            "involvedObject": {"apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "name": &*cluster.name,
+                               "namespace": &*cluster.namespace, "uid": &**uid},
+            "source": {"component": "pgdeck"}, "firstTimestamp": at, "lastTimestamp": at,
+        });
+        Some(Order::Create { cluster, object: Object { kind: Kind::Event, name }, body })
     }
 
     fn step(&self, step: usize) -> Option<&Step> {

@@ -25,8 +25,10 @@ pub(super) fn open_filter(model: &mut Model, now: Timestamp) {
 }
 
 /// Opens the palette.
-pub(super) fn open_palette(model: &mut Model) {
-    let palette = Palette::new(model.top(), &model.state.fleet, &model.keymap, &model.screen.history.choices);
+pub(super) fn open_palette(model: &mut Model, now: Timestamp) {
+    let why_not = |id: &'static str| operate::why_not(model, now, id);
+    let recent = &model.screen.history.choices;
+    let palette = Palette::new(model.top(), &model.state.fleet, &model.keymap, recent, why_not);
     model.screen.dialog = Some(Dialog::Palette(palette));
 }
 

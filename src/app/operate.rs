@@ -189,6 +189,27 @@ pub(super) fn begin(
     }
 }
 
+/// Why an operation does not apply to what the cursor is on; none if it may. What only the world can tell is not asked.
+pub(super) fn why_not(model: &Model, now: Timestamp, id: &str) -> Option<String> {
+    let operation = operation(id)?;
+    let subject = subject(model);
+    let Some(cluster) = subject.cluster() else { return Some("the cursor is on no cluster".into()) };
+    let member = subject.instance().map(|instance| instance.member.clone());
+    if matches!(operation.on, On::Member | On::Backend) && member.is_none() {
+        return Some("the cursor is on no member".into());
+    }
+    let entry = model.state.fleet.get(cluster)?;
+    if entry.stale {
+        return Some("what is known of it is stale: its plane does not answer now".into());
+    }
+    if operation.args.iter().any(|arg| arg.required) {
+        return None;
+    }
+    let member = member.filter(|_| operation.on != On::Cluster);
+    let (cluster, uid, who) = (cluster.clone(), entry.cluster.uid.clone(), model.state.settings.who.clone());
+    (operation.aim)(entry, &Aim { cluster, uid, member, args: BTreeMap::new(), at: now, who }).err()
+}
+
 fn start(
     model: &mut Model,
     now: Timestamp,
@@ -200,6 +221,7 @@ fn start(
     let cluster = subject.cluster().ok_or("put the cursor on a cluster first")?.clone();
     let member = match operation.on {
         On::Cluster => None,
+        On::Any => subject.instance().map(|instance| instance.member.clone()),
         On::Member | On::Backend => {
             Some(subject.instance().ok_or("put the cursor on one member first")?.member.clone())
         }
@@ -241,9 +263,21 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: 
     let name = run.aim.cluster.name.clone();
     match (chord.code, &answerable) {
         (Code::Esc, _) => return model.state.ledger.withdraw(&confirm.run),
-        (Code::Char('y'), Answerable::Yes) if !chord.ctrl && !chord.alt => send(model, now, &confirm.run, "y", effects),
+        (Code::Char('y'), Answerable::Yes) if !chord.ctrl && !chord.alt => {
+            send(model, now, &confirm.run, "y", None, effects);
+        }
+        (Code::Enter, Answerable::Override) => match overridden(confirm.field.text(), &name) {
+            Some(reason) => {
+                let how = format!("overridden by the name {name}");
+                send(model, now, &confirm.run, &how, Some(reason), effects);
+            }
+            None => {
+                let text = format!("write: override {name} and the reason; nothing was sent");
+                model.state.notices.say(now, Weight::Warning, text);
+            }
+        },
         (Code::Enter, Answerable::Name) if confirm.field.text() == &*name => {
-            send(model, now, &confirm.run, &format!("the name {name}"), effects);
+            send(model, now, &confirm.run, &format!("the name {name}"), None, effects);
         }
         (Code::Enter, Answerable::Name) => {
             let text = format!("{:?} is not its name: nothing was sent", confirm.field.text());
@@ -251,7 +285,7 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: 
         }
         (Code::Down | Code::PageDown, _) => confirm.scroll += 1,
         (Code::Up | Code::PageUp, _) => confirm.scroll = confirm.scroll.saturating_sub(1),
-        (_, Answerable::Name) => drop(confirm.field.key(chord)),
+        (_, Answerable::Name | Answerable::Override) => drop(confirm.field.key(chord)),
         (Code::Char('c'), _) => {
             let steps = run.deal.as_ref().map(|deal| &deal.steps[..]).unwrap_or_default();
             let commands: Vec<String> = steps.iter().map(|step| step.order.command()).collect();
@@ -265,10 +299,17 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: 
     model.screen.dialog = Some(Dialog::Order(confirm));
 }
 
-fn send(model: &mut Model, now: Timestamp, id: &Text, how: &str, effects: &mut Vec<Effect>) {
+/// The reason, if a red line is overridden by the right name.
+fn overridden(text: &str, name: &str) -> Option<String> {
+    let reason = text.trim().strip_prefix("override ")?.trim_start().strip_prefix(name)?;
+    let reason = reason.strip_prefix(' ')?.trim();
+    (!reason.is_empty()).then(|| reason.to_owned())
+}
+
+fn send(model: &mut Model, now: Timestamp, id: &Text, how: &str, reason: Option<String>, effects: &mut Vec<Effect>) {
     let who = model.state.settings.who.clone();
     let Some(run) = model.state.ledger.get_mut(id) else { return };
-    let outs = run.advance(now, Event::Confirmed { how: how.into(), who, reason: None });
+    let outs = run.advance(now, Event::Confirmed { how: how.into(), who, reason });
     effects.push(Effect::Run(id.clone(), outs));
 }
 

@@ -125,7 +125,7 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
         Deed::Operate(id) => operate::begin(model, now, id, None, effects),
         Deed::Filter => dialog::open_filter(model, now),
         Deed::ClearFilter => drop(dialog::set_filter(model, now, "")),
-        Deed::Palette => dialog::open_palette(model),
+        Deed::Palette => dialog::open_palette(model, now),
         Deed::Redraw => effects.push(Effect::Repaint),
         Deed::Suspend => effects.push(Effect::Suspend),
         Deed::Move(_)

@@ -163,6 +163,18 @@ pub struct DcsConfig {
     pub slots: Vec<Text>,
     /// `postgresql.parameters`.
     pub parameters: BTreeMap<Text, Text>,
+    /// What a pgdeck says that it holds, under the key `pgdeck`.
+    pub held: Option<Held>,
+}
+
+/// A replay that a pgdeck has paused.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Held {
+    pub member: Text,
+    pub who: Text,
+    pub since: Option<Timestamp>,
+    /// Its budget, in seconds.
+    pub for_s: u32,
 }
 
 /// One change of timeline.

@@ -152,6 +152,7 @@ pub static RULES: &[Rule] = &[
     members::POD_TROUBLE,
     leader::TIMELINES,
     patroni::PAUSED,
+    patroni::HELD,
     patroni::FAILSAFE,
     patroni::SWITCHOVER,
     members::REPLAY_PAUSED,

@@ -14,7 +14,7 @@ use crate::fault::Fault;
 use crate::id::Text;
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
-use crate::run::{Aim, Deal, Event, Outcome, Run};
+use crate::run::{Aim, Cause, Deal, Event, Outcome, Run};
 use crate::runtime::{Journal, Runtime, clock, last_of};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
@@ -190,6 +190,9 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
         lines.push(format!("         by hand: {}", step.order.command()));
         lines.push(format!("  await  {} (at most {} s)", step.expect.awaited(), step.within_s));
     }
+    if let Some(hold) = &deal.hold {
+        lines.extend(hold.back.iter().map(|step| format!("  back   {}", step.order.title())));
+    }
     lines.push(format!("  cost   {}", deal.downtime));
     lines.push(format!("  undo   {}", deal.undo));
     for line in lines {
@@ -216,8 +219,15 @@ fn confirmed(
 ) -> Result<String, String> {
     let red: Vec<&str> =
         deal.lights.iter().filter(|light| light.colour == Colour::Red).map(|light| &*light.text).collect();
-    if !red.is_empty() {
-        return Err(red.join("; "));
+    let overridden = match &asked.overrides {
+        Some(typed) if typed == &*run.aim.cluster.name && asked.reason.is_some() => true,
+        Some(typed) if typed == &*run.aim.cluster.name => return Err("--override needs --reason TEXT".into()),
+        Some(typed) => return Err(format!("--override {typed:?} is not its name")),
+        None => false,
+    };
+    if !red.is_empty() && !overridden {
+        let name = &run.aim.cluster.name;
+        return Err(format!("{} (--override {name} --reason TEXT goes on all the same)", red.join("; ")));
     }
     if config.readonly {
         return Err("--readonly, or readonly in the configuration, allows no change".into());
@@ -226,6 +236,9 @@ fn confirmed(
         return Err("nothing was changed: add --write to do it".into());
     }
     let name = &*run.aim.cluster.name;
+    if overridden && !red.is_empty() {
+        return Ok(format!("overridden by the name {name}: {}", red.join("; ")));
+    }
     if deal.by_name || operation.confirm == Confirm::Name || protected {
         let because = if protected { "its context is protected" } else { "it cannot be taken back" };
         let typed = match &asked.confirm {
@@ -307,8 +320,12 @@ fn finish(run: &Run, asked: &Do) -> Exit {
     };
     match (printed, outcome) {
         (Exit::Done, Outcome::Proved) => Exit::Done,
-        (Exit::Done, _) if run.forbidden => Exit::Forbidden,
-        (Exit::Done, Outcome::Refused) => Exit::Refused,
+        (Exit::Done, Outcome::Refused) => match run.cause {
+            Cause::Judged => Exit::Refused,
+            Cause::Forbidden => Exit::Forbidden,
+            Cause::TimedOut => Exit::TimedOut,
+            Cause::Gone => Exit::Gone,
+        },
         (Exit::Done, Outcome::Failed) => Exit::Failed,
         (Exit::Done, Outcome::Unproven) => Exit::Unproven,
         (broken, _) => broken,

@@ -1,4 +1,4 @@
-//! What Patroni does to one member: a restart in place, a new copy.
+//! What Patroni does to one member: it reads its configuration, or is copied anew.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -16,21 +16,6 @@ use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::Method;
 use crate::work::probe::{Answer, Probe};
-
-pub(super) const RESTART: Operation = Operation {
-    id: "restart",
-    title: "restart Postgres",
-    doc: "Restarts Postgres of one member in place, by Patroni.",
-    keys: &["x r"],
-    on: On::Member,
-    confirm: Confirm::Yes,
-    args: &[],
-    proof: "the server's own start time",
-    undo: "nothing: a restart is over when it is done",
-    undoes: None,
-    aim: ask_member,
-    consider: restart,
-};
 
 pub(super) const REINITIALIZE: Operation = Operation {
     id: "reinitialize",
@@ -73,8 +58,9 @@ fn member_of(aim: &Aim) -> Result<&Text, String> {
     aim.member.as_ref().ok_or_else(|| "it is done to one member: name it, or put the cursor on it".into())
 }
 
-fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String> {
-    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Sample { .. }).then_some(answer));
+pub(super) fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String> {
+    let of = |probe: &Probe| matches!(probe, Probe::Sample { instance, .. } if instance.member == *member);
+    let found = looked.iter().find_map(|(probe, answer)| of(probe).then_some(answer));
     match found {
         Some(Ok(Answer::Sample(rows))) => match rows.first() {
             Some((_, Ok(Rows::Vitals(vitals)))) => Ok(vitals),
@@ -101,41 +87,8 @@ fn running_since<'a>(looked: &'a [Looked], member: &Text) -> Result<(Option<&'a 
 }
 
 /// After this it must have begun anew. A server that does not answer now has not begun yet.
-fn began(vitals: Option<&Vitals>) -> Timestamp {
+pub(super) fn began(vitals: Option<&Vitals>) -> Timestamp {
     vitals.map_or(Timestamp::UNIX_EPOCH, |vitals| vitals.started)
-}
-
-fn restart(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
-    let view = view(looked)?;
-    let member = member_of(aim)?;
-    let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;
-    let (vitals, light) = running_since(looked, member)?;
-    lights.push(light);
-    let leads = peer.role == Role::Primary;
-    lights.push(if leads {
-        Light::amber(format!("{member} leads: writes stop until it is back, and every client reconnects"))
-    } else if peer.synchronous {
-        Light::amber(format!("{member} is synchronous: commits wait until Patroni has chosen another, or it is back"))
-    } else {
-        Light::green(format!("{member} is a standby that nobody waits for"))
-    });
-    if let Some(age) = vitals.and_then(|vitals| vitals.oldest_transaction).filter(|age| *age > 300.0) {
-        lights.push(Light::amber(format!("a transaction is open for {age:.0} s: it is rolled back")));
-    }
-    let downtime = if leads {
-        "writes stop for some seconds, and every client reconnects"
-    } else {
-        "readers of that member reconnect"
-    };
-    let step = Step {
-        order: call(aim, member, Method::Post, "/restart", json!({})),
-        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: !leads },
-        within_s: 120,
-    };
-    let undo = "nothing: it runs again, or Patroni's log tells why not".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime: downtime.into(), by_name: false, ..Deal::default() })
 }
 
 fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {

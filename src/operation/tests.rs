@@ -188,9 +188,8 @@ fn sampled(member: &str, change: impl FnOnce(&mut Vitals), slots: Vec<Slot>) -> 
     (Probe::Sample { instance, surveys }, Ok(Answer::Sample(rows)))
 }
 
-#[test]
-fn what_the_new_primary_would_lack_is_said_before() {
-    let slot = |name: &str| Slot {
+fn slot_named(name: &str) -> Slot {
+    Slot {
         name: name.into(),
         logical: true,
         plugin: None,
@@ -206,7 +205,12 @@ fn what_the_new_primary_would_lack_is_said_before() {
         invalidation: None,
         failover: None,
         synced: None,
-    };
+    }
+}
+
+#[test]
+fn what_the_new_primary_would_lack_is_said_before() {
+    let slot = slot_named;
     let lights = |looked: &[Looked]| {
         let said = hand_over::lights(looked, "shop-0", "shop-1");
         said.into_iter().map(|light| (light.colour, light.text)).collect::<Vec<_>>()
@@ -219,4 +223,106 @@ fn what_the_new_primary_would_lack_is_said_before() {
     let paused = sampled("shop-1", |vitals| vitals.replay = Replay::Paused, Vec::new());
     assert_eq!(lights(&[old, paused])[0].0, Colour::Red);
     assert!(lights(&[])[0].1.contains("are not known"));
+}
+
+fn replay(args: &[(&str, &str)], config: serde_json::Value, looks: Vec<Looked>) -> Result<Deal, String> {
+    let aim = Aim { member: Some("shop-1".into()), ..aim(args) };
+    (replay::REPLAY_PAUSE.consider)(&aim, &[looks, vec![patroni(0, config)]].concat())
+}
+
+fn replaying(slots: Vec<Slot>) -> Vec<Looked> {
+    let standby = |vitals: &mut Vitals| (vitals.in_recovery, vitals.replay) = (true, Replay::Running);
+    vec![sampled("shop-1", standby, Vec::new()), sampled("shop-0", |_| (), slots)]
+}
+
+#[test]
+fn replay_is_paused_with_patroni_and_freed_in_reverse() {
+    let deal = replay(&[("for", "2m"), ("max-lag", "64MiB")], json!({}), replaying(Vec::new())).unwrap();
+    let titles = |steps: &[crate::run::Step]| steps.iter().map(|step| step.order.title()).collect::<Vec<_>>();
+    assert!(titles(&deal.steps)[0] == "PATCH /config on shop-1" && titles(&deal.steps)[1].contains("wal_replay_pause"));
+    let hold = deal.hold.unwrap();
+    assert_eq!((hold.for_s, hold.max_lag.0), (120, 64 << 20));
+    assert!(titles(&hold.back)[0].contains("wal_replay_resume"));
+    assert_eq!(hold.back[1].order.body().unwrap(), &json!({"pause": null, "pgdeck": null}));
+    // A pause that was there before stays.
+    let deal = replay(&[], json!({"pause": true}), replaying(Vec::new())).unwrap();
+    assert_eq!(deal.hold.unwrap().back[1].order.body().unwrap(), &json!({"pgdeck": null}));
+}
+
+#[test]
+fn a_pause_of_replay_that_would_cost_slots_or_commits_is_red_and_nonsense_is_refused() {
+    let slot = |name: &str| slot_named(name);
+    let deal = replay(&[], json!({}), replaying(vec![slot("cdc"), slot("shop_2")])).unwrap();
+    assert!(red(&deal)[0].contains("slots cdc of shop-0"), "{:?}", red(&deal));
+    let declared = json!({"slots": {"cdc": {}}, "ignore_slots": []});
+    assert!(red(&replay(&[], declared, replaying(vec![slot("cdc")])).unwrap()).is_empty());
+    let ignored = json!({"ignore_slots": [{"name": "cdc", "type": "logical"}]});
+    assert!(red(&replay(&[], ignored, replaying(vec![slot("cdc")])).unwrap()).is_empty());
+    for (args, why) in [([("for", "soon")], "write 90s"), ([("max-lag", "much")], "write 512MiB")] {
+        assert!(replay(&args, json!({}), replaying(Vec::new())).unwrap_err().contains(why));
+    }
+    let leads = vec![sampled("shop-1", |_| (), Vec::new())];
+    assert!(replay(&[], json!({}), leads).unwrap_err().contains("only a standby replays"));
+    let held = json!({"pgdeck": {"replay-pause": {"member": "shop-2"}}});
+    assert!(replay(&[], held, replaying(Vec::new())).unwrap_err().contains("holds something there already"));
+}
+
+#[test]
+fn archiving_is_turned_off_by_every_variable_that_keeps_it_on() {
+    let env = |on: &[(&str, &str)]| on.iter().map(|(name, value)| (Text::from(*name), Text::from(*value))).collect();
+    let looked = |set: BTreeMap<Text, Text>, backups: crate::work::probe::Backups| {
+        let mut looked = looked(0, json!({}), |objects| objects.cluster.workload.as_mut().unwrap().archive_env = set);
+        looked.push((Probe::Backups(id()), Ok(Answer::Backups(Box::new(backups)))));
+        looked
+    };
+    let consider = |to: &str, looked: &[Looked]| (archiving::WAL_ARCHIVING.consider)(&aim(&[("to", to)]), looked);
+    let backups =
+        crate::work::probe::Backups { env: vec![json!({"name": "TZ", "value": "UTC"})], ..Default::default() };
+    let on = looked(env(&[("WAL_S3_BUCKET", "b"), ("WALG_S3_PREFIX", "p")]), backups.clone());
+    let deal = consider("off", &on).unwrap();
+    let blanked = json!({"spec": {"env": [{"name": "TZ", "value": "UTC"}, {"name": "WALG_S3_PREFIX", "value": ""},
+                                          {"name": "WAL_S3_BUCKET", "value": ""}]}});
+    assert_eq!(deal.steps[0].order.body().unwrap(), &blanked);
+    assert!(deal.undo.contains("to=on by=env") && deal.lights.iter().any(|light| light.text.contains("point-in-time")));
+    assert!(consider("on", &on).unwrap_err().contains("nothing in the CR's env keeps it off"));
+
+    let blank = json!({"name": "WAL_S3_BUCKET", "value": ""});
+    let backups = crate::work::probe::Backups { env: vec![blank], ..backups };
+    let off = looked(env(&[("WAL_S3_BUCKET", "")]), backups.clone());
+    assert!(consider("off", &off).unwrap_err().contains("off already"));
+    let deal = consider("on", &off).unwrap();
+    assert_eq!((deal.steps.len(), deal.steps[0].order.body().unwrap()), (2, &json!({"spec": {"env": null}})));
+
+    // The fork's field is used where its CRD has it, and nowhere else.
+    let fork =
+        looked(env(&[("WAL_S3_BUCKET", "b")]), crate::work::probe::Backups { has_archiving: Some(true), ..backups });
+    let deal = consider("off", &fork).unwrap();
+    assert_eq!(deal.steps[0].order.body().unwrap(), &json!({"spec": {"enableWALArchiving": false}}));
+    let by_field = aim(&[("to", "off"), ("by", "field")]);
+    assert!((archiving::WAL_ARCHIVING.consider)(&by_field, &on).unwrap_err().contains("cannot be read"));
+}
+
+#[test]
+fn a_cluster_is_deleted_only_as_its_operator_wants_it() {
+    let consider = |change: fn(&mut Objects)| (operator::DELETE.consider)(&aim(&[]), &looked(0, json!({}), change));
+    let deal = consider(|_| ()).unwrap();
+    assert!(
+        deal.by_name && red(&deal).is_empty() && deal.lights.iter().any(|light| light.text.contains("volumes go too"))
+    );
+    let guarded = consider(|objects| objects.rules.delete_date = Some("delete-date".into())).unwrap();
+    assert_eq!(
+        red(&guarded),
+        ["the operator ignores its deletion until the CR carries delete-date=1970-01-01: annotate it first"]
+    );
+    let detached = |objects: &mut Objects| {
+        objects.annotations.insert("acid.zalan.do/controller".into(), "pgdeck-detached".into());
+    };
+    assert!(red(&consider(detached).unwrap())[0].contains("all but the CR would stay"));
+    let attach = (operator::ATTACH.consider)(&aim(&[]), &looked(0, json!({}), detached)).unwrap();
+    assert_eq!(attach.steps.len(), 2);
+    assert!(
+        (operator::RECONCILE.consider)(&aim(&[]), &looked(0, json!({}), detached))
+            .unwrap_err()
+            .contains("attach it first")
+    );
 }

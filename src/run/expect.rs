@@ -2,6 +2,8 @@
 
 mod backup;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::Looked;
@@ -43,6 +45,8 @@ pub enum Expect {
     Archived { cluster: ClusterId },
     /// The logical backup's objects are so.
     Logical { cluster: ClusterId, logical: Logical },
+    /// Those pods (name and uid) are others by now, run and stream; `flagged`: or carry the operator's flag at least.
+    Recreated { cluster: ClusterId, before: BTreeMap<Text, Text>, flagged: bool },
     /// The standby's replay is paused, not only asked to be; or goes on.
     Replay { instance: InstanceId, paused: bool },
     /// The query that the backend ran when it was looked at is over.
@@ -82,9 +86,14 @@ impl Expect {
                 let sampled = primary.iter().map(|primary| sample(primary, SurveyId::Replication));
                 return std::iter::once(Probe::Objects(cluster.clone())).chain(sampled).collect();
             }
-            Expect::Pause { cluster, .. } | Expect::Annotated { cluster, .. } | Expect::Reconciled { cluster, .. } => {
-                Probe::Objects(cluster.clone())
+            Expect::Recreated { cluster, flagged: false, .. } => {
+                let primary = InstanceId::whoever_leads(cluster);
+                return vec![Probe::Objects(cluster.clone()), sample(&primary, SurveyId::Replication)];
             }
+            Expect::Recreated { cluster, .. }
+            | Expect::Pause { cluster, .. }
+            | Expect::Annotated { cluster, .. }
+            | Expect::Reconciled { cluster, .. } => Probe::Objects(cluster.clone()),
             Expect::Archiving { cluster, .. } | Expect::Archived { cluster } => {
                 let primary = InstanceId::whoever_leads(cluster);
                 let surveys = vec![SurveyId::Vitals, SurveyId::Archiver];
@@ -121,6 +130,10 @@ impl Expect {
             }
             Expect::Reloaded { instance, .. } => {
                 format!("Postgres of {} says that it has just read its configuration", instance.member)
+            }
+            Expect::Recreated { flagged: true, .. } => "the pod carries the operator's flag".into(),
+            Expect::Recreated { before, .. } => {
+                format!("the {} pod(s) are others by then, run, and stream by the primary's word", before.len())
             }
             Expect::Replay { instance, paused: true } => format!("{} says that its replay is paused", instance.member),
             Expect::Replay { instance, paused: false } => format!("{} replays, or leads", instance.member),
@@ -178,6 +191,15 @@ impl Expect {
             (Expect::Reloaded { after, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
                 when(vitals.loaded > *after, format!("it read its configuration at {}", vitals.loaded))
             }),
+            (Expect::Recreated { before, flagged, .. }, Answer::Objects(objects)) => {
+                match recreated(objects, before, *flagged) {
+                    Judged::Proved(said) if !flagged => {
+                        let count = objects.cluster.spec.instances.unwrap_or(0);
+                        streaming(&said, objects, count, looked.get(1))
+                    }
+                    judged => judged,
+                }
+            }
             (Expect::Replay { paused, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
                 let said = match vitals.replay {
                     Replay::NotApplicable => "it leads",
@@ -298,6 +320,19 @@ fn pause(objects: &Objects, paused: bool) -> Judged {
     let obey = members.iter().filter(|member| said(member) == Some(paused)).count();
     let word = if paused { "paused" } else { "not paused" };
     when(obey == members.len(), format!("{obey} of {} members say that they are {word}", members.len()))
+}
+
+fn recreated(objects: &Objects, before: &BTreeMap<Text, Text>, flagged: bool) -> Judged {
+    let is_other = |name: &Text, uid: &Text| objects.pods.get(name).is_some_and(|now| now != uid);
+    let pod = |name: &Text| objects.cluster.member(name).and_then(|member| member.pod.as_ref());
+    if flagged {
+        let so =
+            before.iter().all(|(name, uid)| is_other(name, uid) || pod(name).is_some_and(|pod| pod.rolling_update));
+        return when(so, if so { "the pod is flagged" } else { "the pod is not flagged" });
+    }
+    let runs = |name: &Text| pod(name).is_some_and(|pod| pod.ready && !pod.deleting);
+    let done = before.iter().filter(|(name, uid)| is_other(name, uid) && runs(name)).count();
+    when(done == before.len(), format!("{done} of {} pods were made anew and run", before.len()))
 }
 
 fn reconciled(objects: &Objects, ours: Option<&Text>) -> Judged {

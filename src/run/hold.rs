@@ -128,3 +128,126 @@ fn vitals(looked: &[Looked]) -> Result<&Vitals, String> {
         _ => Err("it was not asked".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::id::{ClusterId, InstanceId, PlaneId};
+    use crate::metric::lsn::{Bytes, Lsn};
+    use crate::run::expect::Expect;
+    use crate::run::{Aim, Deal, Event, Hold, Pass, Step};
+    use crate::work::order::{Order, Statement};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
+    }
+
+    fn instance() -> InstanceId {
+        let cluster = ClusterId { plane: PlaneId::Hosts, namespace: "".into(), name: "old".into() };
+        InstanceId { cluster, member: "h:5432".into() }
+    }
+
+    fn step(statement: Statement, paused: bool) -> Step {
+        let order = Order::Sql { instance: instance(), statement };
+        Step { order, expect: Expect::Replay { instance: instance(), paused }, within_s: 10 }
+    }
+
+    fn consider(_: &Aim, _: &[Looked]) -> Result<Deal, String> {
+        let back = vec![step(Statement::ResumeReplay, false)];
+        let hold = Some(Hold { instance: instance(), for_s: 60, max_lag: Bytes(100), back });
+        Ok(Deal { steps: vec![step(Statement::PauseReplay, true)], hold, ..Deal::default() })
+    }
+
+    fn seen(replay: Replay, waits: u64) -> Event {
+        let mut vitals = crate::fleet::health::tests::vitals(true);
+        (vitals.replay, vitals.received, vitals.replayed) = (replay, Some(Lsn(1_000 + waits)), Some(Lsn(1_000)));
+        let probe = Probe::Sample { instance: instance(), surveys: vec![SurveyId::Vitals] };
+        let rows = vec![(SurveyId::Vitals, Ok(Rows::Vitals(Box::new(vitals))))];
+        Event::Looked(vec![(probe, Ok(Answer::Sample(rows)))])
+    }
+
+    /// Confirmed, and its first order on its way.
+    fn sending() -> Run {
+        let (cluster, args) = (instance().cluster, BTreeMap::new());
+        let aim = Aim { cluster, uid: None, member: None, args, at: at(0), who: "me".into() };
+        let (mut run, _) = Run::new("r".into(), "replay-pause", aim, Vec::new(), consider, at(0));
+        run.advance(at(0), Event::Looked(Vec::new()));
+        run.advance(at(0), Event::Confirmed { how: "y".into(), who: "me".into(), reason: None });
+        run.advance(at(0), Event::Looked(Vec::new()));
+        run.advance(at(0), Event::Recorded(Ok(())));
+        let outs = run.advance(at(0), Event::Recorded(Ok(())));
+        assert!(matches!(&outs[..], [Out::Send(_, Pass::Leaves(_))]), "{outs:?}");
+        run
+    }
+
+    fn holding() -> Run {
+        let mut run = sending();
+        run.advance(at(1), Event::Sent(Ok(String::new())));
+        run.advance(at(1), seen(Replay::Paused, 0));
+        assert!(run.is_watching() && run.is_holding());
+        run
+    }
+
+    /// Goes through the step back, which is proved.
+    fn let_go(run: &mut Run) {
+        let outs = run.advance(at(90), Event::Recorded(Ok(())));
+        assert!(matches!(&outs[..], [Out::Send(Order::Sql { .. }, Pass::TakesBack(_))]), "{outs:?}");
+        run.advance(at(90), Event::Sent(Ok(String::new())));
+        run.advance(at(91), seen(Replay::Running, 0));
+    }
+
+    #[test]
+    fn what_is_held_is_taken_back_when_its_time_or_its_lag_is_used_up_or_somebody_asks() {
+        let ends = [
+            (60, seen(Replay::Paused, 0), "its time is over"),
+            (10, seen(Replay::Paused, 101), "more than allowed"),
+            (10, Event::TakeBack("it was asked for".into()), "it was asked for"),
+        ];
+        for (second, event, why) in ends {
+            let mut run = holding();
+            run.advance(at(9), seen(Replay::Paused, 100));
+            assert!(run.is_watching() && run.lines.last().unwrap().text.contains("52 s left"), "{:?}", run.lines);
+            run.advance(at(second + 1), event);
+            assert!(run.lines.last().unwrap().text.contains(why), "{:?}", run.lines);
+            let_go(&mut run);
+            assert_eq!((run.outcome(), run.is_holding()), (Some(Outcome::Proved), false));
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_ended_is_no_success_and_the_rest_is_taken_back() {
+        let mut run = holding();
+        run.advance(at(5), seen(Replay::Running, 0));
+        let_go(&mut run);
+        assert_eq!(run.outcome(), Some(Outcome::Failed));
+    }
+
+    #[test]
+    fn what_did_not_come_to_be_held_is_taken_back_too() {
+        let mut run = sending();
+        run.advance(at(1), Event::Sent(Ok(String::new())));
+        run.advance(at(30), seen(Replay::PauseRequested, 0));
+        let_go(&mut run);
+        assert_eq!(run.outcome(), Some(Outcome::Unproven));
+    }
+
+    #[test]
+    fn taking_back_waits_for_no_journal() {
+        let mut run = holding();
+        run.advance(at(2), Event::TakeBack("asked".into()));
+        let outs = run.advance(at(2), Event::Recorded(Err("disk full".into())));
+        assert!(matches!(&outs[..], [Out::Send(_, Pass::TakesBack(_))]), "{outs:?}");
+        assert!(run.lines.last().unwrap().text.contains("JOURNAL DOES NOT KEEP"));
+    }
+
+    #[test]
+    fn a_standby_that_does_not_answer_is_still_held_until_its_time_is_over() {
+        let mut run = holding();
+        let fault = crate::fault::Fault::Unreachable { what: "h".into(), why: "refused".into() };
+        let probe = Probe::Sample { instance: instance(), surveys: vec![SurveyId::Vitals] };
+        run.advance(at(20), Event::Looked(vec![(probe, Err(fault))]));
+        assert!(run.is_watching() && run.lines.last().unwrap().text.contains("does not answer"));
+    }
+}

@@ -105,6 +105,7 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
         Out::Record(_) => "record",
         Out::Note(_) => "note",
         Out::Send(..) => "send",
+        Out::Tell(_) => "tell",
     };
     outs.iter().map(kind).collect()
 }

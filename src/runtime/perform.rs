@@ -109,6 +109,17 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             }
             None
         }
+        Out::Tell(order) => {
+            // The journal has it; that an Event may not be written stops nothing.
+            let told = match gate.pass(&order, &Pass::Armed) {
+                Ok(()) => carry_out(planes, order, false).await.map(drop),
+                Err(barred) => Err(barred),
+            };
+            if let Err(fault) = told {
+                tracing::warn!(%fault, "no Event was written");
+            }
+            None
+        }
         Out::Send(order, pass) => Some(match gate.pass(&order, &pass) {
             Ok(()) => Event::Sent(carry_out(planes, order, false).await),
             Err(barred) => Event::Barred(barred.to_string()),

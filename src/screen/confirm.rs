@@ -43,6 +43,8 @@ pub enum Answerable {
     Yes,
     /// The name, typed, sends it.
     Name,
+    /// A red line stands against it: `override NAME REASON`, typed, sends it all the same.
+    Override,
     /// Nothing: it waits for the world, or is over.
     No,
     /// It may not be sent, and why.
@@ -53,9 +55,6 @@ pub enum Answerable {
 pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     let Some(deal) = run.deal.as_ref().filter(|_| run.phase == Phase::Offered) else { return Answerable::No };
     let scope = scope(&run.aim.cluster);
-    if deal.colour() == Colour::Red {
-        return Answerable::Barred("a red line refuses it".into());
-    }
     // The operator loses one of two patches. An emergency must not wait for a copy that takes an hour.
     if let Before::UnderWay(action) = state.ledger.before(&run.aim.cluster, &run.id)
         && action == run.action
@@ -63,7 +62,7 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
         return Answerable::Barred(format!("{action} is under way on this cluster: wait until it is proved"));
     }
     // What this pgdeck has done may be taken back, armed or not.
-    if run.takes_back.is_some() && !deal.by_name {
+    if run.takes_back.is_some() && !deal.by_name && deal.colour() != Colour::Red {
         return Answerable::Yes;
     }
     if state.settings.read_only {
@@ -74,7 +73,13 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     }
     let by_name = crate::operation::operation(run.action)
         .is_some_and(|operation| operation.confirm == crate::operation::Confirm::Name);
-    if deal.by_name || by_name { Answerable::Name } else { Answerable::Yes }
+    if deal.colour() == Colour::Red {
+        Answerable::Override
+    } else if deal.by_name || by_name {
+        Answerable::Name
+    } else {
+        Answerable::Yes
+    }
 }
 
 /// Everything there is to say of it.
@@ -110,6 +115,9 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
             }
             let awaited = format!("{} (at most {} s)", step.expect.awaited(), step.within_s);
             lines.push(Line::blank().with("await  ", Tone::Dim).outside(&awaited, Tone::Normal));
+        }
+        for step in deal.hold.iter().flat_map(|hold| &hold.back) {
+            lines.push(Line::blank().with("back   ", Tone::Dim).outside(&step.order.title(), Tone::Accent));
         }
         lines.push(Line::blank().with("cost   ", Tone::Dim).outside(&deal.downtime, Tone::Normal));
         lines.push(Line::blank().with("undo   ", Tone::Dim).outside(&deal.undo, Tone::Normal));
@@ -164,6 +172,10 @@ impl Confirm {
             Answerable::Name => {
                 let prompt = format!("type {} to do it: ", crate::present::clean(&run.aim.cluster.name));
                 self.field.draw(&prompt, theme, foot, buffer);
+            }
+            Answerable::Override => {
+                let name = crate::present::clean(&run.aim.cluster.name);
+                self.field.draw(&format!("red; to go on all the same: override {name} REASON: "), theme, foot, buffer);
             }
             Answerable::Yes => foot_line("y do it   c copy as command   esc leave", Tone::Key, theme, foot, buffer),
             Answerable::Barred(why) => foot_line(&format!("{why}   (esc leaves)"), Tone::Warn, theme, foot, buffer),

@@ -8,6 +8,8 @@
 //! └────────────────────────────────────────┘
 //! ```
 
+use std::borrow::Cow;
+
 use nucleo_matcher::pattern::{CaseMatching, Normalization, Pattern};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 use ratatui::buffer::Buffer;
@@ -42,8 +44,10 @@ pub struct Palette {
 pub struct Item {
     /// What is matched.
     pub text: String,
-    /// One sentence beside it.
-    doc: &'static str,
+    /// One sentence beside it; why it does not apply here, if so.
+    doc: Cow<'static, str>,
+    /// It does not apply here.
+    greyed: bool,
     /// Its keys, or what it is.
     detail: String,
     pub choice: Choice,
@@ -67,24 +71,37 @@ pub enum Taken {
 
 impl Palette {
     /// Opens it over a view; what was chosen before stands first.
-    pub fn new(view: ViewId, fleet: &Fleet, keymap: &Keymap, recent: &[String]) -> Self {
-        let actions = actions_in(view).filter(|action| action.does != Deed::Palette).map(|action| Item {
-            text: action.title.to_owned(),
-            doc: action.doc,
-            detail: keymap.spelled(action.id).join(", "),
-            choice: Choice::Act(action),
+    /// `why_not` tells why an operation does not apply to what the cursor is on.
+    pub fn new(
+        view: ViewId,
+        fleet: &Fleet,
+        keymap: &Keymap,
+        recent: &[String],
+        why_not: impl Fn(&'static str) -> Option<String>,
+    ) -> Self {
+        let actions = actions_in(view).filter(|action| action.does != Deed::Palette).map(|action| {
+            let why = if let Deed::Operate(id) = action.does { why_not(id) } else { None };
+            Item {
+                text: action.title.to_owned(),
+                greyed: why.is_some(),
+                doc: why.map_or(action.doc.into(), |why| format!("not here: {}", clean(&why)).into()),
+                detail: keymap.spelled(action.id).join(", "),
+                choice: Choice::Act(action),
+            }
         });
         // What an action opens is not offered twice.
         let opens = |id: ViewId| actions_in(view).any(|action| action.does == Deed::Open(id));
         let views = VIEWS.iter().filter(|row| row.id != view && !opens(row.id)).map(|row| Item {
             text: format!("view {}", row.name),
-            doc: row.doc,
+            doc: row.doc.into(),
+            greyed: false,
             detail: "view".into(),
             choice: Choice::View(row.id),
         });
         let clusters = fleet.clusters().map(|(id, _)| Item {
             text: clean(&id.to_string()).into_owned(),
-            doc: "",
+            doc: "".into(),
+            greyed: false,
             detail: "cluster".into(),
             choice: Choice::Cluster(id.clone()),
         });
@@ -160,7 +177,10 @@ impl Palette {
             let item = &self.items[self.hits[at]];
             let selected = at == self.cursor.at();
             let mark = if selected { ">" } else { " " };
-            let text = Span { text: format!("{mark}{}", item.text).into(), tone: Tone::Normal };
+            let text = Span {
+                text: format!("{mark}{}", item.text).into(),
+                tone: if item.greyed { Tone::Dim } else { Tone::Normal },
+            };
             let left = [text, Span { text: format!("  {}", item.doc).into(), tone: Tone::Dim }];
             let right = [Span { text: format!("{} ", item.detail).into(), tone: Tone::Key }];
             bar::draw(&left, &right, theme, line, buffer);
@@ -196,7 +216,7 @@ mod tests {
         let cluster = Box::new(Cluster::named(id, Origin::Resource));
         fleet.apply(Seen::Cluster { cluster, at: Timestamp::UNIX_EPOCH }, Timestamp::UNIX_EPOCH);
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
-        let mut palette = Palette::new(ViewId::Fleet, &fleet, &keymap, recent);
+        let mut palette = Palette::new(ViewId::Fleet, &fleet, &keymap, recent, |_| None);
         for key in keys.split_whitespace() {
             if let Taken::Chosen(item) = palette.key(key.parse().unwrap()) {
                 return item.text;

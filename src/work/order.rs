@@ -41,6 +41,7 @@ pub enum Kind {
     Pod,
     CronJob,
     Job,
+    Event,
 }
 
 impl Kind {
@@ -50,6 +51,7 @@ impl Kind {
             Kind::Pod => ("/api/v1", "pods"),
             Kind::CronJob => ("/apis/batch/v1", "cronjobs"),
             Kind::Job => ("/apis/batch/v1", "jobs"),
+            Kind::Event => ("/api/v1", "events"),
         }
     }
 
@@ -59,6 +61,7 @@ impl Kind {
             Kind::Pod => "pod",
             Kind::CronJob => "cronjob",
             Kind::Job => "job",
+            Kind::Event => "event",
         }
     }
 }

@@ -27,6 +27,30 @@ pub(super) const FAILSAFE: Rule = Rule {
     judge: failsafe,
 };
 
+pub(super) const HELD: Rule = Rule {
+    id: "replay_held",
+    severity: Severity::Warning,
+    doc: "A pgdeck has paused replay of a standby, and Patroni with it, for a while. If its time is over that pgdeck was cut \
+          off: replay-resume on that member ends it.",
+    needs: Needs::Objects,
+    judge: held,
+};
+
+fn held(scene: &Scene<'_>) -> Judged {
+    let config = scene.entry.cluster.dcs.as_ref().and_then(|dcs| dcs.config.as_ref());
+    let Some(held) = config.and_then(|config| config.held.as_ref()) else { return Judged::Fine };
+    let since = held.since.map_or_else(|| "an unknown time".to_owned(), |since| since.to_string());
+    let text = format!("{} has paused replay of {} since {since}, for {} s", held.who, held.member, held.for_s);
+    let budget = jiff::SignedDuration::from_secs(i64::from(held.for_s) + GRACE_S);
+    if held.since.is_none_or(|since| scene.now.duration_since(since) > budget) {
+        return holds(format!("{text}: its time is over, end it (replay-resume)"));
+    }
+    holds(text)
+}
+
+/// From the aiming to the pause, and from its end to its being taken back, in seconds.
+const GRACE_S: i64 = 120;
+
 fn paused(scene: &Scene<'_>) -> Judged {
     let config = scene.entry.cluster.dcs.as_ref().and_then(|dcs| dcs.config.as_ref());
     match config {

@@ -1,6 +1,5 @@
 //! Orders beside the patch of a CR: other objects, new ones, the end of a cluster, commands in a member's container.
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
@@ -77,20 +76,6 @@ pub async fn delete(
     }
     server.delete(&dialect::usual().path(cluster), &options).await?;
     Ok("the API server took it".into())
-}
-
-/// Writes an Event about the CR, for whoever looks at it with kubectl.
-pub async fn tell(server: &Server, cluster: &ClusterId, uid: &str, reason: &str, now: Timestamp) -> Result<(), Fault> {
-    let at = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let event = json!({
-        "apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": "pgdeck", "message": reason, "count": 1,
-        "metadata": {"generateName": format!("{}.pgdeck.", cluster.name), "namespace": &*cluster.namespace},
-        "involvedObject": {"apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "name": &*cluster.name,
-                           "namespace": &*cluster.namespace, "uid": uid},
-        "source": {"component": "pgdeck"}, "firstTimestamp": at, "lastTimestamp": at,
-    });
-    let path = format!("/api/v1/namespaces/{}/events", encode(&cluster.namespace));
-    server.post(&path, &event).await.map(drop)
 }
 
 /// The member whose pod is labelled as the primary.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::pool::Pool;
 use super::slim::Meta;
-use crate::fleet::cluster::{DcsConfig, HistoryEntry, PatroniMember, Role, Switchover};
+use crate::fleet::cluster::{DcsConfig, Held, HistoryEntry, PatroniMember, Role, Switchover};
 use crate::id::Text;
 use crate::metric::lsn::{Bytes, Lsn};
 
@@ -105,7 +105,18 @@ fn dynamic(value: &Value, pool: &mut Pool) -> DcsConfig {
         standby_cluster: value["standby_cluster"].as_object().is_some_and(|standby| !standby.is_empty()),
         slots: value["slots"].as_object().into_iter().flatten().map(|(name, _)| pool.text(name)).collect(),
         parameters: parameters.map(|(name, value)| (pool.text(name), pool.text(&plain(value)))).collect(),
+        held: held(&value["pgdeck"]["replay-pause"]),
     }
+}
+
+/// What a pgdeck has written there.
+fn held(value: &Value) -> Option<Held> {
+    Some(Held {
+        member: value["member"].as_str()?.into(),
+        who: value["who"].as_str().unwrap_or("somebody").into(),
+        since: value["since"].as_str().and_then(time),
+        for_s: value["for_s"].as_u64().and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(0),
+    })
 }
 
 /// `true`, `"on"`, `"quorum"` (Patroni 4) all mean that it is on.
