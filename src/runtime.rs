@@ -3,7 +3,8 @@
 pub mod clock;
 mod interrupt;
 pub mod mailbox;
-pub mod perform;
+pub mod outage;
+mod perform;
 pub mod planes;
 #[cfg(feature = "sandbox")]
 pub mod playground;

@@ -1,7 +1,7 @@
 //! One statement that changes something, on a connection of its own.
 
 use super::Reached;
-use super::connect::{self, ORDERS};
+use super::connect::{self, ORDERS, Session};
 use super::fault;
 use crate::fault::Fault;
 use crate::work::order::Statement;
@@ -24,4 +24,11 @@ pub async fn carry_out(reached: Reached, statement: &Statement) -> Result<String
         }
         Ok(true) | Err(_) => Ok("the server took it".into()),
     }
+}
+
+/// A write that leaves nothing behind but a few bytes of WAL: whether it was confirmed. Public functions alone are used
+/// (`pg_logical_emit_message`), so that any role may try.
+pub async fn beat(session: &Session) -> bool {
+    let sql = "select pg_logical_emit_message(true, 'pgdeck', 'is it writable?')";
+    session.client.batch_execute(sql).await.is_ok()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 
-use super::{Planes, clock};
+use super::{Planes, clock, outage};
 use crate::fault::Fault;
 use crate::id::Text;
 use crate::journal::Journal;
@@ -22,6 +22,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An order is answered within this, or its answer is lost.
 const ORDER: Duration = Duration::from_secs(60);
+
+/// The same, where it is also measured how long writes stop.
+const MEASURED: Duration = Duration::from_secs(95);
 
 /// So many questions are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -91,7 +94,12 @@ pub async fn try_out(planes: &Planes, order: Order) -> Result<String, Fault> {
 async fn carry_out(planes: &Planes, order: Order, dry: bool) -> Result<String, Fault> {
     let what = order.title();
     let Some(plane) = planes.get(&order.cluster().plane) else { return Err(Fault::Gone { what }) };
-    let sent = tokio::time::timeout(ORDER, plane.carry_out(order, dry)).await;
+    let moved = outage::hands_over(&order).filter(|_| !dry);
+    let send = plane.carry_out(order, dry);
+    let sent = match moved {
+        Some(members) => tokio::time::timeout(MEASURED, outage::measured(plane, members, send)).await,
+        None => tokio::time::timeout(ORDER, send).await,
+    };
     sent.unwrap_or(Err(Fault::TimedOut { what, after: ORDER }))
 }
 
