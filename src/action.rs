@@ -256,6 +256,9 @@ pub static ACTIONS: &[Action] = &[
     order(16),
     order(17),
     order(18),
+    order(19),
+    order(20),
+    order(21),
     row(
         "follow",
         "follow",

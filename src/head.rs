@@ -7,6 +7,7 @@ mod gathering;
 pub mod headless;
 mod log;
 mod looks;
+mod shell;
 pub mod tui;
 
 use std::io::{self, IsTerminal, Write};
@@ -215,8 +216,13 @@ fn left_over(line: &serde_json::Value) -> Option<LeftOver> {
 /// Whether the pgdeck whose order it is still runs: its number is the last part of the run's name.
 fn is_alive(run: &serde_json::Value) -> bool {
     let process = run.as_str().and_then(|run| run.rsplit_once('-')).map(|(_, process)| process);
-    let name = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/comm")).ok());
-    name.is_some_and(|name| name.trim_end() == "pgdeck")
+    let stat = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/stat")).ok());
+    // One that has ended, and was not waited for yet, does nothing any more.
+    let is_running = |stat: &str| {
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        stat.contains("(pgdeck)") && !matches!(state, None | Some('Z' | 'X'))
+    };
+    stat.is_some_and(|stat| is_running(&stat))
 }
 
 fn refuse(problems: &[Problem]) -> Exit {

@@ -12,6 +12,7 @@ mod replay;
 mod restart;
 mod scale;
 mod session;
+mod shell;
 #[cfg(test)]
 mod tests;
 
@@ -108,6 +109,9 @@ pub const OPERATIONS: &[Operation] = &[
     operator::DELETE,
     session::CANCEL,
     session::TERMINATE,
+    shell::PSQL,
+    shell::EXEC,
+    shell::FORWARD,
 ];
 
 /// The row of that id.

@@ -12,11 +12,12 @@
 mod deal;
 pub mod expect;
 mod hold;
+mod step;
 
 #[cfg(test)]
 mod tests;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
@@ -26,13 +27,9 @@ use crate::work::order::{Kind, Object, Order};
 use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
 pub use deal::{Aim, Deal, Hold, Step};
-use expect::Judged;
 
 /// A question with its answer.
 pub type Looked = (Probe, Result<Answer, Fault>);
-
-/// Whether an effect has been seen is asked again this often, in milliseconds.
-const EVERY_MS: u32 = 1_000;
 
 /// Judges what was looked at: a deal, or why there is none. Pure, and called twice: before the offer, and before sending.
 pub type Consider = fn(&Aim, &[Looked]) -> Result<Deal, String>;
@@ -293,7 +290,7 @@ impl Run {
             }
             (Phase::Proving { step, since }, Event::Looked(looked)) => self.looked(now, step, since, &looked),
             (Phase::Holding { since }, Event::Looked(looked)) => self.watch(now, since, &looked),
-            (_, Event::TakeBack(why)) => self.end_hold(now, why),
+            (_, Event::TakeBack(why)) => self.end_hold(now, &why),
             _ => Vec::new(),
         }
     }
@@ -374,151 +371,6 @@ impl Run {
             undo: deal.map(|deal| deal.undo.clone()).unwrap_or_default(),
         };
         self.entry(now, What::Asked(Box::new(asked)))
-    }
-
-    fn record(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
-        let Some(next) = self.deal.as_ref().and_then(|deal| deal.steps.get(step)) else {
-            return self.done(now);
-        };
-        let order = next.order.clone();
-        self.phase = Phase::Recording { step };
-        vec![Out::Record(self.entry(now, What::Sending { step, order }))]
-    }
-
-    /// Goes on to the next step. A patch was aimed at the object as it was before the step before: it is aimed anew.
-    fn go_on(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
-        match self.step(step).map(|next| &next.order) {
-            Some(Order::Patch { cluster, .. }) => {
-                let probes = vec![Probe::Objects(cluster.clone())];
-                self.phase = Phase::Refreshing { step };
-                vec![Out::Look { probes, after_ms: 0 }]
-            }
-            _ => self.record(now, step),
-        }
-    }
-
-    fn refreshed(&mut self, now: Timestamp, step: usize, looked: &[Looked]) -> Vec<Out> {
-        let now_version = match (self.same_cluster(looked), looked.first()) {
-            (Err(why), _) => return self.end(now, Outcome::Failed, &why),
-            (Ok(()), Some((_, Ok(Answer::Objects(objects))))) => {
-                if self.wanted.as_ref().is_some_and(|before| *before != wanted(objects)) {
-                    let why = "the CR was changed by somebody else meanwhile: what comes next was not sent";
-                    return self.end(now, Outcome::Failed, why);
-                }
-                objects.version.clone()
-            }
-            (Ok(()), Some((_, Err(fault)))) => {
-                let why = format!("what comes next cannot be aimed: {fault}");
-                return self.end(now, Outcome::Failed, &why);
-            }
-            (Ok(()), _) => return self.end(now, Outcome::Failed, "what comes next cannot be aimed"),
-        };
-        if let Some(Step { order: Order::Patch { version, .. }, .. }) =
-            self.deal.as_mut().and_then(|deal| deal.steps.get_mut(step))
-        {
-            *version = now_version;
-        }
-        self.record(now, step)
-    }
-
-    fn recorded(&mut self, now: Timestamp, step: usize, recorded: Result<(), String>) -> Vec<Out> {
-        if let Err(why) = recorded.or_else(|why| self.goes_on_without(now, why)) {
-            let outcome = if self.sent_any { Outcome::Failed } else { Outcome::Refused };
-            return self.end(now, outcome, &format!("nothing is sent that the journal cannot keep: {why}"));
-        }
-        let Some(next) = self.step(step) else { return Vec::new() };
-        let order = next.order.clone();
-        self.phase = Phase::Sending { step };
-        vec![Out::Send(order, self.pass())]
-    }
-
-    fn pass(&self) -> Pass {
-        let holds = self.deal.as_ref().is_some_and(|deal| deal.hold.is_some());
-        match &self.takes_back {
-            Some(run) => Pass::TakesBack(run.clone()),
-            None if self.back.is_some() => Pass::TakesBack(self.id.clone()),
-            None if self.leaves || holds => Pass::Leaves(self.id.clone()),
-            None => Pass::Armed,
-        }
-    }
-
-    fn sent(&mut self, now: Timestamp, step: usize, sent: Result<String, Fault>) -> Vec<Out> {
-        let (answer, fault) = match &sent {
-            Ok(said) => (Some(said.clone()), None),
-            Err(fault) => (None, Some(fault.to_string())),
-        };
-        let note = Out::Note(self.entry(now, What::Answered { step, answer, fault }));
-        if let Some(title) = self.step(step).map(|sent| sent.order.title()) {
-            self.say(now, format!("sent: {title}"));
-        }
-        let sent_before = std::mem::replace(&mut self.sent_any, true);
-        let mut out = match sent {
-            Ok(said) => {
-                if let Some(step) = self.deal.as_mut().and_then(|deal| deal.steps.get_mut(step)) {
-                    step.expect.told(&said);
-                }
-                self.say(now, if said.is_empty() { "answered".into() } else { format!("answered: {said}") });
-                self.prove(now, step)
-            }
-            // It may have arrived all the same: only its effect tells.
-            Err(fault @ (Fault::TimedOut { .. } | Fault::Unreachable { .. } | Fault::Cancelled)) => {
-                self.say(now, format!("the answer was lost: {fault}"));
-                self.prove(now, step)
-            }
-            Err(fault) => {
-                let why = format!("{fault}; {}", fault.remedy());
-                // The thing itself said that it changed nothing.
-                let untouched = matches!(
-                    fault,
-                    Fault::Conflict { .. } | Fault::Gone { .. } | Fault::Forbidden { .. } | Fault::AuthExpired { .. }
-                );
-                if untouched && !sent_before {
-                    self.sent_any = false;
-                    self.cause = Cause::of(&fault);
-                    self.end(now, Outcome::Refused, &why)
-                } else {
-                    self.end(now, Outcome::Failed, &why)
-                }
-            }
-        };
-        out.insert(0, note);
-        out
-    }
-
-    fn prove(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
-        let Some(next) = self.step(step) else { return Vec::new() };
-        let probes = next.expect.probes();
-        self.phase = Phase::Proving { step, since: now };
-        vec![Out::Look { probes, after_ms: 0 }]
-    }
-
-    fn looked(&mut self, now: Timestamp, step: usize, since: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        let Some(next) = self.step(step) else { return Vec::new() };
-        let within_s = self.patience_s.unwrap_or(next.within_s);
-        let deadline = since + SignedDuration::from_secs(within_s.into());
-        let probes = next.expect.probes();
-        // What was asked for another step is late.
-        if !probes.iter().eq(looked.iter().map(|(probe, _)| probe)) {
-            return Vec::new();
-        }
-        match next.expect.judge(looked) {
-            Judged::Proved(evidence) => {
-                self.say(now, evidence);
-                self.go_on(now, step + 1)
-            }
-            Judged::Failed(why) => self.end(now, Outcome::Failed, &why),
-            Judged::NotYet(seen) if now >= deadline => {
-                let after = deadline.duration_since(since).as_secs();
-                self.end(now, Outcome::Unproven, &format!("not seen within {after} s; last seen: {seen}"))
-            }
-            Judged::NotYet(seen) => {
-                let seen = format!("waiting: {seen}");
-                if self.lines.last().is_none_or(|line| line.text != seen) {
-                    self.say(now, seen);
-                }
-                vec![Out::Look { probes, after_ms: EVERY_MS }]
-            }
-        }
     }
 
     fn end(&mut self, now: Timestamp, outcome: Outcome, why: &str) -> Vec<Out> {

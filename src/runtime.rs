@@ -1,10 +1,11 @@
 //! The edge between the brain and the world: streams that follow what is wanted, and one inbox for all they tell.
 
 pub mod clock;
-mod interrupt;
+pub mod forward;
+pub mod interrupt;
 pub mod mailbox;
-pub mod outage;
-mod perform;
+mod outage;
+pub mod perform;
 pub mod planes;
 #[cfg(feature = "sandbox")]
 pub mod playground;
@@ -108,13 +109,26 @@ impl Runtime {
     }
 
     /// Drives a run until it waits for the user or has ended: for commands that act and end. `tell` hears of every line.
-    pub fn drive(&self, run: &mut Run, mut todo: Vec<Out>, journal: &Journal, mut tell: impl FnMut(&Run)) {
+    /// `hand_over` takes the orders that want the terminal.
+    pub fn drive(
+        &self,
+        run: &mut Run,
+        mut todo: Vec<Out>,
+        journal: &Journal,
+        hand_over: impl Fn(&Order) -> Option<Result<String, Fault>>,
+        mut tell: impl FnMut(&Run),
+    ) {
         // What is held is taken back before a signal ends us.
         let holds = run.deal.as_ref().is_some_and(|deal| deal.hold.is_some()) && run.is_under_way();
         let mut asked = if holds { self.tokio.block_on(async { interrupt::Asked::listen().ok() }) } else { None };
         while !todo.is_empty() {
             let mut next = Vec::new();
             for out in todo {
+                if let Some(event) = self.handed_over(&out, &hand_over) {
+                    next.extend(run.advance(clock::now(), event));
+                    tell(run);
+                    continue;
+                }
                 let event = self.tokio.block_on(async {
                     let step = perform::step(&self.planes, &self.gate, journal, out.clone());
                     match &mut asked {
@@ -132,6 +146,15 @@ impl Runtime {
         }
     }
 
+    /// What became of an order that wants the terminal; none if it is another one.
+    pub fn handed_over(&self, out: &Out, hand_over: impl Fn(&Order) -> Option<Result<String, Fault>>) -> Option<Event> {
+        let Out::Send(order @ Order::Shell { .. }, pass) = out else { return None };
+        match self.gate.pass(order, pass) {
+            Ok(()) => hand_over(order).map(Event::Sent),
+            Err(barred) => Some(Event::Barred(barred.to_string())),
+        }
+    }
+
     /// Does what a run of the console asks for; what becomes of it arrives in the mailbox.
     pub fn step(&self, run: Text, outs: Vec<Out>, journal: &Journal) {
         let (planes, gate, journal, mailbox) =
@@ -141,6 +164,22 @@ impl Runtime {
                 if let Some(event) = perform::step(&planes, &gate, &journal, out).await {
                     mailbox.urge(Msg::Run(run.clone(), Box::new(event)));
                 }
+            }
+        });
+    }
+
+    /// Opens a port of this machine that leads to a member.
+    pub fn forward(&self, instance: &InstanceId, port: u16) -> Result<forward::Forwarded, Fault> {
+        let gone = || Fault::Gone { what: instance.to_string() };
+        let plane = self.planes.get(&instance.cluster.plane).ok_or_else(gone)?.clone();
+        self.tokio.block_on(forward::open(plane, instance.clone(), port))
+    }
+
+    /// Waits for a signal that asks us to end.
+    pub fn wait_for_the_end(&self) {
+        self.tokio.block_on(async {
+            if let Ok(mut asked) = interrupt::Asked::listen() {
+                asked.next().await;
             }
         });
     }

@@ -38,6 +38,11 @@ impl Term {
         enter()
     }
 
+    /// Gives it to a program that we start; [`Term::retake`] takes it again.
+    pub fn lend(&self) {
+        give_back();
+    }
+
     /// Gives it back and stops this job, as ctrl-z does. Returns when the job is continued, or a little before it stops:
     /// draw nothing until SIGCONT came.
     pub fn suspend(&self) -> io::Result<()> {

@@ -266,16 +266,15 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: 
         (Code::Char('y'), Answerable::Yes) if !chord.ctrl && !chord.alt => {
             send(model, now, &confirm.run, "y", None, effects);
         }
-        (Code::Enter, Answerable::Override) => match overridden(confirm.field.text(), &name) {
-            Some(reason) => {
+        (Code::Enter, Answerable::Override) => {
+            if let Some(reason) = overridden(confirm.field.text(), &name) {
                 let how = format!("overridden by the name {name}");
                 send(model, now, &confirm.run, &how, Some(reason), effects);
-            }
-            None => {
+            } else {
                 let text = format!("write: override {name} and the reason; nothing was sent");
                 model.state.notices.say(now, Weight::Warning, text);
             }
-        },
+        }
         (Code::Enter, Answerable::Name) if confirm.field.text() == &*name => {
             send(model, now, &confirm.run, &format!("the name {name}"), None, effects);
         }

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::gathering::{Gathering, names};
-use super::{Exit, complain, say, usage};
+use super::{Exit, complain, say, shell, usage};
 use crate::cli::{Do, Report};
 use crate::config::Config;
 use crate::fault::Fault;
@@ -18,6 +18,7 @@ use crate::run::{Aim, Cause, Deal, Event, Outcome, Run};
 use crate::runtime::{Journal, Runtime, clock, last_of};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
+use crate::work::order::{Order, Shell};
 use crate::work::target::{Candidate, Meant, Target};
 
 /// How long sources may take to tell what there is.
@@ -83,7 +84,7 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     let (mut run, todo) = Run::new(id, operation.id, aim, probes, operation.consider, clock::now());
     run.patience_s = asked.timeout;
     run.leaves = operation.leaves();
-    runtime.drive(&mut run, todo, journal, |_| ());
+    runtime.drive(&mut run, todo, journal, |_| None, |_| ());
     let Some(deal) = run.deal.clone() else { return finish(&run, asked) };
     let before = match before(journal, &run) {
         Ok(before) => before,
@@ -117,7 +118,17 @@ fn send(runtime: &Runtime, journal: &Journal, mut run: Run, how: String, asked: 
     let mut told = run.lines.len();
     let confirmed = Event::Confirmed { how, who: who(), reason: asked.reason.clone() };
     let todo = run.advance(clock::now(), confirmed);
-    runtime.drive(&mut run, todo, journal, |run| {
+    let folder = journal.path().parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+    let hand_over = |order: &Order| {
+        let handed = shell::hand_over(runtime, &folder, order);
+        // A port is there for as long as this call.
+        if let (Ok(said), Order::Shell { shell: Shell::Forward { .. }, .. }) = (&handed, order) {
+            complain(&format!("{}; ctrl-c ends it", present::clean(said)));
+            runtime.wait_for_the_end();
+        }
+        Some(handed)
+    };
+    runtime.drive(&mut run, todo, journal, hand_over, |run| {
         if asked.output == Report::Text {
             for line in run.lines.iter().skip(told) {
                 say(&present::clean(&line.text));
@@ -188,7 +199,7 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
             lines.push(format!("         {body}"));
         }
         lines.push(format!("         by hand: {}", step.order.command()));
-        lines.push(format!("  await  {} (at most {} s)", step.expect.awaited(), step.within_s));
+        lines.push(format!("  await  {}", step.awaited()));
     }
     if let Some(hold) = &deal.hold {
         lines.extend(hold.back.iter().map(|step| format!("  back   {}", step.order.title())));
@@ -228,6 +239,9 @@ fn confirmed(
     if !red.is_empty() && !overridden {
         let name = &run.aim.cluster.name;
         return Err(format!("{} (--override {name} --reason TEXT goes on all the same)", red.join("; ")));
+    }
+    if red.is_empty() && deal.steps.iter().all(|step| step.order.is_look()) {
+        return Ok("nothing: it only looks".into());
     }
     if config.readonly {
         return Err("--readonly, or readonly in the configuration, allows no change".into());

@@ -8,13 +8,18 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
+use super::shell;
 use crate::app::{self, Effect, Model, Msg, Outcome};
+use crate::id::Text;
+use crate::run::Out;
 use crate::runtime::mailbox::Patience;
 use crate::runtime::{Journal, Runtime, clock};
 use crate::state::notice::Weight;
 use crate::term::{self, Term};
+use crate::work::order::{Order, Shell};
 pub use glass::Colors;
 use glass::Glass;
+use input::Keys;
 
 /// Data is painted at most this often; a key always at once.
 const FRAME: Duration = Duration::from_millis(33);
@@ -39,16 +44,19 @@ pub fn run(model: Model, runtime: &mut Runtime, journal: &Journal, colors: Color
     };
     runtime.spawn(signals);
     let term = Term::take()?;
-    runtime.spawn(input::read_terminal(mailbox.clone()));
+    let (keys, reading) = input::read_terminal(mailbox.clone());
+    runtime.spawn(reading);
     let _hangup = input::HangupWatch::start(mailbox)?;
     let glass = Glass::new(io::stdout(), input::size()?, colors);
-    Console { model, glass, term, hidden: false, painted_at: None, painted: None, wanted: None }.run(runtime, journal)
+    Console { model, glass, term, keys, hidden: false, painted_at: None, painted: None, wanted: None }
+        .run(runtime, journal)
 }
 
 struct Console {
     model: Model,
     glass: Glass<Stdout>,
     term: Term,
+    keys: Keys,
     /// The terminal is not ours now: we are stopped, or about to be.
     hidden: bool,
     painted_at: Option<Instant>,
@@ -126,13 +134,50 @@ impl Console {
                     self.hidden = true;
                     self.term.suspend()?;
                 }
-                Effect::Run(run, outs) => runtime.step(run, outs, journal),
+                Effect::Run(run, outs) => self.step(&run, outs, runtime, journal)?,
                 Effect::Arm(scope, until) => runtime.gate().open(scope, until),
                 Effect::Disarm => runtime.gate().close(),
                 Effect::Exit(outcome) => return Ok(Some(outcome)),
             }
         }
         Ok(None)
+    }
+
+    /// Does what a run asks for. What wants the terminal gets it here, and everything else waits.
+    fn step(&mut self, run: &Text, outs: Vec<Out>, runtime: &Runtime, journal: &Journal) -> io::Result<()> {
+        let (theirs, outs): (Vec<Out>, Vec<Out>) =
+            outs.into_iter().partition(|out| matches!(out, Out::Send(order, _) if shell::shell(order).is_some()));
+        let (last, outs): (Vec<Out>, Vec<Out>) =
+            outs.into_iter().partition(|out| self.model.screen.leaving.is_some() && matches!(out, Out::Note(_)));
+        // The last words are on disk before the end.
+        for out in last {
+            if let Out::Note(entry) = out
+                && let Err(why) = journal.write(&entry)
+            {
+                tracing::error!("{why}");
+            }
+        }
+        runtime.step(run.clone(), outs, journal);
+        for out in theirs {
+            let takes_terminal =
+                matches!(&out, Out::Send(Order::Shell { shell, .. }, _) if !matches!(shell, Shell::Forward { .. }));
+            if takes_terminal {
+                self.keys.release();
+                self.term.lend();
+            }
+            let folder = journal.path().parent().unwrap_or(std::path::Path::new("."));
+            let event = runtime.handed_over(&out, |order| Some(shell::hand_over(runtime, folder, order)));
+            if takes_terminal {
+                self.term.retake()?;
+                self.keys.take();
+                self.glass.resize(input::size()?);
+                self.painted = None;
+            }
+            if let Some(event) = event {
+                runtime.mailbox().urge(Msg::Run(run.clone(), Box::new(event)));
+            }
+        }
+        Ok(())
     }
 
     fn paint(&mut self) -> io::Result<()> {

@@ -97,8 +97,8 @@ fn layers(objects: &Objects, backups: &Backups, archiver: &Result<&Archiver, Str
     let mut lights = vec![Light::green(format!("the CR sets {}{field}", shown(&cluster.spec.archive_env)))];
     if let Some(set) = &cluster.workload {
         lights.push(Light::green(format!("the StatefulSet gives new pods {}", shown(&set.archive_env))));
-        let differs = |pod: &&crate::fleet::cluster::Pod| pod.archive_env != set.archive_env;
-        let old = cluster.members.iter().filter(|member| member.pod.as_ref().filter(differs).is_some());
+        let differs = |pod: &crate::fleet::cluster::Pod| pod.archive_env != set.archive_env;
+        let old = cluster.members.iter().filter(|member| member.pod.as_ref().is_some_and(differs));
         let old: Vec<&str> = old.map(|member| &*member.name).collect();
         if !old.is_empty() {
             lights.push(Light::amber(format!("pods that were made before it: {}", old.join(", "))));
@@ -132,7 +132,6 @@ enum Way {
 fn way(aim: &Aim, on: bool, objects: &Objects, backups: &Backups) -> Result<Way, String> {
     let mode = objects.cluster.spec.parameters.get("archive_mode");
     match aim.args.get("by").map_or("", |word| &**word) {
-        "env" => Ok(Way::Env),
         "parameter" => Ok(Way::Parameter),
         "field" => match backups.has_archiving {
             Some(true) => Ok(Way::Field),
@@ -146,7 +145,7 @@ fn way(aim: &Aim, on: bool, objects: &Objects, backups: &Backups) -> Result<Way,
         // What turned it off must turn it on.
         "" if on && mode.is_some_and(|mode| &**mode == "off") => Ok(Way::Parameter),
         "" if backups.has_archiving == Some(true) && (!on || backups.archiving == Some(false)) => Ok(Way::Field),
-        "" => Ok(Way::Env),
+        "env" | "" => Ok(Way::Env),
         other => Err(format!("{other:?} is none of env, parameter, field")),
     }
 }

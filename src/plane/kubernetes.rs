@@ -216,7 +216,10 @@ impl Kubernetes {
                 let namespace = namespace.or(named);
                 Ok(Answer::Rights(access::rights(&server, namespace.as_deref()).await))
             }
-            Probe::Reach(instance) => pg::probe::reach(self.find(instance).await?).await,
+            Probe::Reach(instance) => {
+                let instance = self.named(instance).await?;
+                pg::probe::reach(self.find(instance).await?).await
+            }
             Probe::Objects(cluster) => {
                 let (settings, now) = (self.settings().await?, (self.shared.clock)());
                 let read = orders::objects(&server, &self.shared.plane, &settings, &cluster, now).await;
@@ -253,6 +256,7 @@ impl Kubernetes {
             }
             Order::Create { cluster, object, body } => changes::create(&server, &cluster, &object, &body, dry).await,
             Order::Delete { cluster, uid, version } => changes::delete(&server, &cluster, (&uid, &version), dry).await,
+            Order::Shell { .. } => Err(Fault::Unsupported { what: order.title(), why: "no terminal is here".into() }),
             Order::Patroni { .. } | Order::Sql { .. } | Order::Exec { .. } if dry => Err(Fault::Unsupported {
                 what: "a trial of this order".into(),
                 why: "only changes of Kubernetes objects can be tried".into(),
@@ -290,7 +294,8 @@ impl Plane for Kubernetes {
     }
 
     fn reach(&self, instance: InstanceId) -> BoxFuture<'static, Result<Reached, Fault>> {
-        self.clone().find(instance).boxed()
+        let this = self.clone();
+        async move { this.clone().find(this.named(instance).await?).await }.boxed()
     }
 
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>> {

@@ -68,6 +68,16 @@ pub struct Step {
     pub within_s: u32,
 }
 
+impl Step {
+    /// What is waited for, and for how long.
+    pub fn awaited(&self) -> String {
+        match self.within_s {
+            0 => self.expect.awaited(),
+            within_s => format!("{} (at most {within_s} s)", self.expect.awaited()),
+        }
+    }
+}
+
 /// Why what would be sent is not what was offered; none if it is, and nothing got worse.
 pub(super) fn changed(offered: &Deal, deal: &Deal) -> Option<String> {
     if offered.hold != deal.hold {

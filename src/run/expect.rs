@@ -47,6 +47,8 @@ pub enum Expect {
     Logical { cluster: ClusterId, logical: Logical },
     /// Those pods (name and uid) are others by now, run and stream; `flagged`: or carry the operator's flag at least.
     Recreated { cluster: ClusterId, before: BTreeMap<Text, Text>, flagged: bool },
+    /// Whatever was handed over is back: there is nothing else to see.
+    Over,
     /// The standby's replay is paused, not only asked to be; or goes on.
     Replay { instance: InstanceId, paused: bool },
     /// The query that the backend ran when it was looked at is over.
@@ -99,6 +101,7 @@ impl Expect {
                 let surveys = vec![SurveyId::Vitals, SurveyId::Archiver];
                 return vec![Probe::Sample { instance: primary, surveys }, Probe::Objects(cluster.clone())];
             }
+            Expect::Over => return Vec::new(),
             Expect::Logical { cluster, .. } => Probe::Backups(cluster.clone()),
             Expect::Deleted { cluster } => Probe::Remains(cluster.clone()),
             Expect::Leader { instance, .. } | Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
@@ -131,6 +134,7 @@ impl Expect {
             Expect::Reloaded { instance, .. } => {
                 format!("Postgres of {} says that it has just read its configuration", instance.member)
             }
+            Expect::Over => "its end".into(),
             Expect::Recreated { flagged: true, .. } => "the pod carries the operator's flag".into(),
             Expect::Recreated { before, .. } => {
                 format!("the {} pod(s) are others by then, run, and stream by the primary's word", before.len())
@@ -165,6 +169,9 @@ impl Expect {
 
     /// What the answers say of it.
     pub fn judge(&self, looked: &[Looked]) -> Judged {
+        if *self == Expect::Over {
+            return Judged::Proved(String::new());
+        }
         let answer = match looked.first() {
             Some((_, Ok(answer))) => answer,
             Some((_, Err(fault))) => return Judged::NotYet(fault.to_string()),
@@ -192,23 +199,11 @@ impl Expect {
                 when(vitals.loaded > *after, format!("it read its configuration at {}", vitals.loaded))
             }),
             (Expect::Recreated { before, flagged, .. }, Answer::Objects(objects)) => {
-                match recreated(objects, before, *flagged) {
-                    Judged::Proved(said) if !flagged => {
-                        let count = objects.cluster.spec.instances.unwrap_or(0);
-                        streaming(&said, objects, count, looked.get(1))
-                    }
-                    judged => judged,
-                }
+                recreated(objects, before, *flagged, looked.get(1))
             }
-            (Expect::Replay { paused, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
-                let said = match vitals.replay {
-                    Replay::NotApplicable => "it leads",
-                    Replay::Running => "replay goes on",
-                    Replay::PauseRequested => "a pause is requested, and not yet there",
-                    Replay::Paused => "replay is paused",
-                };
-                when(if *paused { vitals.replay == Replay::Paused } else { !is_paused(vitals.replay) }, said)
-            }),
+            (Expect::Replay { paused, .. }, Answer::Sample(rows)) => {
+                of_vitals(rows, |vitals| replay(vitals.replay, *paused))
+            }
             (Expect::Annotated { key, value, .. }, Answer::Objects(objects)) => {
                 let found = objects.annotations.get(key);
                 let said =
@@ -238,8 +233,15 @@ impl Expect {
     }
 }
 
-fn is_paused(replay: Replay) -> bool {
-    matches!(replay, Replay::Paused | Replay::PauseRequested)
+fn replay(replay: Replay, paused: bool) -> Judged {
+    let said = match replay {
+        Replay::NotApplicable => "it leads",
+        Replay::Running => "replay goes on",
+        Replay::PauseRequested => "a pause is requested, and not yet there",
+        Replay::Paused => "replay is paused",
+    };
+    let is_over = !matches!(replay, Replay::Paused | Replay::PauseRequested);
+    when(if paused { replay == Replay::Paused } else { is_over }, said)
 }
 
 fn when(holds: bool, said: impl Into<String>) -> Judged {
@@ -322,7 +324,7 @@ fn pause(objects: &Objects, paused: bool) -> Judged {
     when(obey == members.len(), format!("{obey} of {} members say that they are {word}", members.len()))
 }
 
-fn recreated(objects: &Objects, before: &BTreeMap<Text, Text>, flagged: bool) -> Judged {
+fn recreated(objects: &Objects, before: &BTreeMap<Text, Text>, flagged: bool, primary: Option<&Looked>) -> Judged {
     let is_other = |name: &Text, uid: &Text| objects.pods.get(name).is_some_and(|now| now != uid);
     let pod = |name: &Text| objects.cluster.member(name).and_then(|member| member.pod.as_ref());
     if flagged {
@@ -332,7 +334,11 @@ fn recreated(objects: &Objects, before: &BTreeMap<Text, Text>, flagged: bool) ->
     }
     let runs = |name: &Text| pod(name).is_some_and(|pod| pod.ready && !pod.deleting);
     let done = before.iter().filter(|(name, uid)| is_other(name, uid) && runs(name)).count();
-    when(done == before.len(), format!("{done} of {} pods were made anew and run", before.len()))
+    let said = format!("{done} of {} pods were made anew and run", before.len());
+    if done < before.len() {
+        return Judged::NotYet(said);
+    }
+    streaming(&said, objects, objects.cluster.spec.instances.unwrap_or(0), primary)
 }
 
 fn reconciled(objects: &Objects, ours: Option<&Text>) -> Judged {

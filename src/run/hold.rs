@@ -2,7 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{EVERY_MS, Line, Looked, Out, Outcome, Phase, Run};
+use super::step::EVERY_MS;
+use super::{Line, Looked, Out, Outcome, Phase, Run};
 use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
 use crate::work::probe::{Answer, Probe};
@@ -62,11 +63,11 @@ impl Run {
     }
 
     /// Ends what is held, or is about to be.
-    pub(super) fn end_hold(&mut self, now: Timestamp, why: String) -> Vec<Out> {
+    pub(super) fn end_hold(&mut self, now: Timestamp, why: &str) -> Vec<Out> {
         if !self.is_holding() || self.back.is_some() {
             return Vec::new();
         }
-        self.take_back(now, Outcome::Proved, &why)
+        self.take_back(now, Outcome::Proved, why)
     }
 
     /// Begins with the first step back.
@@ -94,12 +95,12 @@ impl Run {
         if matches!(outcome, Outcome::Proved | Outcome::Refused) || !self.sent_any {
             return None;
         }
-        let step = match self.phase {
-            Phase::Recording { step }
-            | Phase::Refreshing { step }
-            | Phase::Sending { step }
-            | Phase::Proving { step, .. } => step,
-            _ => return None,
+        let (Phase::Recording { step }
+        | Phase::Refreshing { step }
+        | Phase::Sending { step }
+        | Phase::Proving { step, .. }) = self.phase
+        else {
+            return None;
         };
         self.deal.as_ref()?.hold.as_ref()?;
         match &mut self.back {
@@ -154,6 +155,7 @@ mod tests {
         Step { order, expect: Expect::Replay { instance: instance(), paused }, within_s: 10 }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for one that may refuse")]
     fn consider(_: &Aim, _: &[Looked]) -> Result<Deal, String> {
         let back = vec![step(Statement::ResumeReplay, false)];
         let hold = Some(Hold { instance: instance(), for_s: 60, max_lag: Bytes(100), back });

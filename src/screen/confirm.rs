@@ -65,6 +65,9 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     if run.takes_back.is_some() && !deal.by_name && deal.colour() != Colour::Red {
         return Answerable::Yes;
     }
+    if deal.colour() != Colour::Red && deal.steps.iter().all(|step| step.order.is_look()) {
+        return Answerable::Yes;
+    }
     if state.settings.read_only {
         return Answerable::Barred("this pgdeck was started read-only".into());
     }
@@ -113,7 +116,7 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
             if let Some(body) = step.order.body() {
                 lines.push(Line::blank().with("       ", Tone::Dim).outside(&body.to_string(), Tone::Normal));
             }
-            let awaited = format!("{} (at most {} s)", step.expect.awaited(), step.within_s);
+            let awaited = step.awaited();
             lines.push(Line::blank().with("await  ", Tone::Dim).outside(&awaited, Tone::Normal));
         }
         for step in deal.hold.iter().flat_map(|hold| &hold.back) {

@@ -21,10 +21,24 @@ pub enum Order {
     Delete { cluster: ClusterId, uid: Text, version: Text },
     /// A command in the member's container; no secret is among the words.
     Exec { instance: InstanceId, command: Vec<Text> },
+    /// The terminal, or a port of this machine, is handed over.
+    Shell { instance: InstanceId, shell: Shell },
     /// A call to the REST interface of a member's Patroni.
     Patroni { instance: InstanceId, method: Method, path: Text, body: Value },
     /// A statement on an instance.
     Sql { instance: InstanceId, statement: Statement },
+}
+
+/// What is handed over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shell {
+    /// psql; unless `write`, read-only by its own defaults.
+    Psql { write: bool },
+    /// A shell in the member's container.
+    Exec,
+    /// A port of this machine; 0 for a free one.
+    Forward { port: u16 },
 }
 
 /// An object beside the CR.
@@ -154,9 +168,10 @@ impl Order {
             | Order::Amend { cluster, .. }
             | Order::Create { cluster, .. }
             | Order::Delete { cluster, .. } => cluster,
-            Order::Patroni { instance, .. } | Order::Sql { instance, .. } | Order::Exec { instance, .. } => {
-                &instance.cluster
-            }
+            Order::Patroni { instance, .. }
+            | Order::Sql { instance, .. }
+            | Order::Exec { instance, .. }
+            | Order::Shell { instance, .. } => &instance.cluster,
         }
     }
 
@@ -172,6 +187,11 @@ impl Order {
             }
             _ => self == other,
         }
+    }
+
+    /// Whether it changes nothing by itself: it may go through unarmed.
+    pub fn is_look(&self) -> bool {
+        matches!(self, Order::Shell { shell: Shell::Psql { write: false } | Shell::Forward { .. }, .. })
     }
 
     /// Whether it changes an object of the API server, which can try it without doing it.
@@ -190,6 +210,12 @@ impl Order {
                 format!("create {} {}/{}", object.kind.word(), cluster.namespace, object.name)
             }
             Order::Delete { cluster, .. } => format!("delete postgresql {}/{}", cluster.namespace, cluster.name),
+            Order::Shell { instance, shell } => match shell {
+                Shell::Psql { write: false } => format!("psql on {}, read-only by default", instance.shown()),
+                Shell::Psql { write: true } => format!("psql on {}", instance.shown()),
+                Shell::Exec => format!("a shell in {}", instance.shown()),
+                Shell::Forward { .. } => format!("forward a local port to {}", instance.shown()),
+            },
             Order::Exec { instance, command } => format!("run {} in {}", shell(command), instance.shown()),
             Order::Patroni { instance, method, path, .. } => {
                 format!("{} {path} on {}", method.word(), instance.shown())
@@ -204,7 +230,7 @@ impl Order {
             Order::Patch { patch, .. } | Order::Amend { patch, .. } => Some(patch),
             Order::Create { body, .. } => Some(body),
             Order::Patroni { body, .. } => Some(body).filter(|body| !body.is_null()),
-            Order::Sql { .. } | Order::Delete { .. } | Order::Exec { .. } => None,
+            Order::Sql { .. } | Order::Delete { .. } | Order::Exec { .. } | Order::Shell { .. } => None,
         }
     }
 
@@ -215,9 +241,10 @@ impl Order {
         };
         let exec = |instance: &InstanceId| {
             let (kubectl, cluster) = (kubectl(&instance.cluster), &instance.cluster.name);
-            let pod = match instance.is_whoever_leads() {
-                true => format!("$({kubectl} get pod -l cluster-name={cluster},spilo-role=master -o name)"),
-                false => quoted(&instance.member),
+            let pod = if instance.is_whoever_leads() {
+                format!("$({kubectl} get pod -l cluster-name={cluster},spilo-role=master -o name)")
+            } else {
+                quoted(&instance.member)
             };
             format!("{kubectl} exec {pod} -c postgres")
         };
@@ -242,6 +269,18 @@ impl Order {
                 format!("{} delete postgresql {}", kubectl(cluster), quoted(&cluster.name))
             }
             Order::Exec { instance, command } => format!("{} -- {}", exec(instance), shell(command)),
+            Order::Shell { instance, shell } => match (shell, &instance.cluster.plane) {
+                (Shell::Psql { .. }, PlaneId::Kubernetes(_)) => format!("{} -it -- psql -U postgres", exec(instance)),
+                (Shell::Exec, PlaneId::Kubernetes(_)) => format!("{} -it -- bash", exec(instance)),
+                (Shell::Forward { port }, PlaneId::Kubernetes(_)) => {
+                    let port = if *port == 0 { String::new() } else { port.to_string() };
+                    format!("{} port-forward pod/{} {port}:5432", kubectl(&instance.cluster), quoted(&instance.member))
+                }
+                (_, PlaneId::Hosts) => {
+                    let (host, port) = instance.member.rsplit_once(':').unwrap_or((&instance.member, "5432"));
+                    format!("psql -h {} -p {port}", quoted(host))
+                }
+            },
             Order::Patroni { instance, method, path, body } => {
                 let data = if body.is_null() { String::new() } else { format!(" -d {}", quoted(&body.to_string())) };
                 let curl = format!("curl -sS -X {} http://localhost:8008{path}{data}", method.word());

@@ -1,6 +1,7 @@
 //! What the terminal and the system tell: keys, pastes, sizes, signals, and that nobody is there any more.
 
 use std::io::{self, PipeWriter};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -9,20 +10,64 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::app::{Msg, Size};
+use crate::head::shell;
 use crate::keymap::chord::{Chord, Code};
 use crate::runtime::mailbox::Mailbox;
 
-/// Hands over keys and pastes until the terminal ends.
-pub async fn read_terminal(mailbox: Mailbox) {
-    let mut events = EventStream::new();
-    while let Some(Ok(event)) = events.next().await {
-        if let Some(msg) = read(event) {
-            mailbox.urge(msg);
-        }
+/// Lets the terminal's keys be read, or by somebody else for a while.
+#[derive(Debug)]
+pub struct Keys {
+    wanted: watch::Sender<bool>,
+    read: std::sync::mpsc::Receiver<()>,
+}
+
+impl Keys {
+    /// No key is read any more when this returns.
+    pub fn release(&self) {
+        self.wanted.send_replace(false);
+        // The reader may have ended with its terminal: then nobody reads either.
+        let _ = self.read.recv_timeout(std::time::Duration::from_secs(1));
     }
-    mailbox.urge(Msg::Interrupt);
+
+    /// Keys are read again.
+    pub fn take(&self) {
+        self.wanted.send_replace(true);
+    }
+}
+
+/// Hands over keys and pastes until the terminal ends.
+pub fn read_terminal(mailbox: Mailbox) -> (Keys, impl Future<Output = ()> + Send + 'static) {
+    let (wanted, mut asked) = watch::channel(true);
+    let (left, read) = std::sync::mpsc::channel();
+    let reading = async move {
+        loop {
+            let mut events = EventStream::new();
+            loop {
+                // Both are cancel-safe: a stream, and a watch.
+                tokio::select! {
+                    event = events.next() => match event {
+                        Some(Ok(event)) => self::read(event).into_iter().for_each(|msg| mailbox.urge(msg)),
+                        _ => return mailbox.urge(Msg::Interrupt),
+                    },
+                    changed = asked.changed() => {
+                        if changed.is_err() || !*asked.borrow() {
+                            break;
+                        }
+                    }
+                }
+            }
+            drop(events);
+            // Who waits for it may have given up.
+            let _ = left.send(());
+            if asked.wait_for(|wanted| *wanted).await.is_err() {
+                return;
+            }
+        }
+    };
+    (Keys { wanted, read }, reading)
 }
 
 /// Watches for the terminal's hang-up, which the event stream does not tell. Dropping it ends the watch.
@@ -63,10 +108,10 @@ type Tell = fn() -> Option<Msg>;
 pub fn watch_signals(mailbox: &Mailbox) -> io::Result<impl Future<Output = ()> + use<>> {
     // Sizes too: the event stream catches them only from its first key on, and one between would be lost.
     let told: [(SignalKind, Tell); 6] = [
-        (SignalKind::terminate(), || Some(Msg::Interrupt)),
-        (SignalKind::hangup(), || Some(Msg::Interrupt)),
-        (SignalKind::interrupt(), || Some(Msg::Interrupt)),
-        (SignalKind::from_raw(Signal::TSTP.as_raw()), || Some(Msg::Suspend)),
+        (SignalKind::terminate(), || Some(ending())),
+        (SignalKind::hangup(), || Some(ending())),
+        (SignalKind::interrupt(), || unless_handed_over(Msg::Interrupt)),
+        (SignalKind::from_raw(Signal::TSTP.as_raw()), || unless_handed_over(Msg::Suspend)),
         (SignalKind::from_raw(Signal::CONT.as_raw()), || Some(Msg::Redraw)),
         (SignalKind::window_change(), || size().ok().map(Msg::Resized)),
     ];
@@ -82,6 +127,16 @@ pub fn watch_signals(mailbox: &Mailbox) -> io::Result<impl Future<Output = ()> +
     };
     let watches = told.into_iter().map(watch).collect::<io::Result<Vec<_>>>()?;
     Ok(futures::future::join_all(watches).map(drop))
+}
+
+fn ending() -> Msg {
+    shell::ENDING.store(true, Ordering::SeqCst);
+    Msg::Interrupt
+}
+
+/// A key that raises a signal is for the program that has the terminal.
+fn unless_handed_over(msg: Msg) -> Option<Msg> {
+    (!shell::HANDED_OVER.load(Ordering::SeqCst)).then_some(msg)
 }
 
 /// The terminal's size now.
