@@ -5,6 +5,7 @@
 
 mod access;
 mod call;
+mod definition;
 mod discovery;
 mod forward;
 mod kinds;
@@ -21,6 +22,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+mod validation;
 mod verbs;
 mod watching;
 

@@ -1,6 +1,7 @@
 //! The Kubernetes plane against an API server: the embedded one, or, unchanged, the one that `PGDECK_TEST_KUBECONFIG` names.
 
 mod access;
+mod changing;
 mod reading;
 pub mod stage;
 
