@@ -5,6 +5,7 @@
 //! exec, logs and port-forward to the members, and says which containers died: kwok cannot know.
 
 pub mod config;
+mod container;
 mod kwok;
 mod log;
 mod member;
@@ -24,7 +25,8 @@ use crate::sandbox::error::{During, Result};
 use crate::sandbox::objects::{self, Change, POD, Store, text};
 use crate::sandbox::process::{Ledger, Toolbox};
 
-pub use member::{folder, sockets};
+pub use container::Host;
+pub use member::{exit_code, folder, sockets};
 
 /// Objects of the crowd carry this label; nobody runs them.
 pub const NOT_CROWD: &str = "!pgdeck.sandbox/crowd";

@@ -2,6 +2,7 @@
 
 mod access;
 mod changing;
+mod exec;
 mod reading;
 pub mod stage;
 

@@ -1,5 +1,6 @@
 //! The sandbox: it comes up whole, ends whole, and leaves nothing behind, however it ends.
 
+mod backups;
 mod operator;
 
 use std::fs;

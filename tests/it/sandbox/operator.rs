@@ -44,7 +44,7 @@ async fn is_running(store: &Store) -> bool {
     store.get(&of(POSTGRESQL)).await.unwrap().unwrap()["status"]["PostgresClusterStatus"] == "Running"
 }
 
-fn named(status: &Value, role: &str) -> String {
+pub fn named(status: &Value, role: &str) -> String {
     let members = status["members"].as_array().unwrap();
     members.iter().find(|member| member["role"] == role).unwrap()["name"].as_str().unwrap().to_owned()
 }
