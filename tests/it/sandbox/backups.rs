@@ -1,13 +1,13 @@
-//! Backups that are real: a base backup made inside a member.
+//! Backups that are real: a base backup made inside a member, a dump by a Job.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
-use pgdeck::sandbox::objects::Store;
-use serde_json::Value;
+use pgdeck::sandbox::objects::{CRON_JOB, JOB, Store};
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 
-use super::operator::named;
+use super::operator::{eventually, named};
 use super::{Fixture, store};
 
 /// What a command in a member says, which must go well.
@@ -32,9 +32,9 @@ async fn a_base_backup_is_made_inside_the_primary_and_then_listed() {
     let (store, primary) = (store(&status).await, named(&status, "primary"));
     let within = async |command: &str| run(&store, &primary, &format!("envdir /run/etc/wal-e.d/env {command}")).await;
     let listed = async || serde_json::from_str::<Value>(&within("wal-g backup-list --detail --json").await).unwrap();
-    assert_eq!(listed().await, serde_json::json!([]));
+    assert_eq!(listed().await, json!([]));
 
-    let said = within("postgres_backup.sh /home/postgres/pgdata/pgroot/data").await;
+    let said = within("/scripts/postgres_backup.sh /home/postgres/pgdata/pgroot/data").await;
 
     let backups = listed().await;
     let backup = &backups.as_array().unwrap()[0];
@@ -47,4 +47,40 @@ async fn a_base_backup_is_made_inside_the_primary_and_then_listed() {
     assert!(content.contains("global/pg_control"), "{content}");
     // A command of the member's own tools finds its server by itself.
     assert_eq!(run(&store, &primary, "psql -Atc 'select pg_is_in_recovery()'").await, "f\n");
+}
+
+/// A Job of that name from the CronJob's template, with that cluster in its environment; returns how it ended.
+async fn run_job(store: &Store, name: &str, scope: &str) -> Value {
+    let cron = store.get(&CRON_JOB.at("production", "logical-backup-acid-shop")).await.unwrap().unwrap();
+    let mut spec = cron["spec"]["jobTemplate"]["spec"].clone();
+    let env = spec["template"]["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+    env.iter_mut().find(|variable| variable["name"] == "SCOPE").unwrap()["value"] = json!(scope);
+    let job = json!({ "metadata": { "name": name, "namespace": "production" }, "spec": spec });
+    store.create(JOB, job).await.unwrap();
+    let spot = JOB.at("production", name);
+    let ended = async || !store.get(&spot).await.unwrap().unwrap()["status"]["conditions"].is_null();
+    eventually("the end of the job", ended).await;
+    store.get(&spot).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_job_of_the_cronjobs_template_dumps_the_cluster_or_says_why_not() {
+    let sandbox = Fixture::new("dump", "one");
+    sandbox.up("small");
+    let store = store(&sandbox.ready()).await;
+
+    let job = run_job(&store, "dump-now", "acid-shop").await;
+
+    assert_eq!(job["status"]["conditions"][0]["type"], "Complete", "{job:#}");
+    assert_eq!((&job["status"]["succeeded"], job["status"].get("active")), (&json!(1), None));
+    assert!(job["status"]["completionTime"].is_string());
+    let path = job["metadata"]["annotations"]["pgdeck.sandbox/dump"].as_str().unwrap();
+    let content = std::process::Command::new("gzip").args(["-dc", path]).output().unwrap();
+    let content = String::from_utf8(content.stdout).unwrap();
+    assert!(content.contains("CREATE DATABASE shop") && content.contains("COPY public.orders"));
+
+    let job = run_job(&store, "dump-nothing", "acid-nothing").await;
+    let (status, failed) = (&job["status"], &job["status"]["conditions"][0]);
+    assert_eq!((&failed["type"], &status["failed"], status.get("succeeded")), (&json!("Failed"), &json!(1), None));
+    assert!(failed["message"].as_str().unwrap().contains("no primary"), "{failed}");
 }

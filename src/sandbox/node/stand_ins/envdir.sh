@@ -5,4 +5,12 @@ if [ ! -d "$HOME/wal-e.d/env" ]; then
     exit 111
 fi
 shift
+# No folder of this machine is called /scripts: what Spilo has there is on the search path.
+case "$1" in
+/scripts/*)
+    program=${1#/scripts/}
+    shift
+    set -- "$program" "$@"
+    ;;
+esac
 exec "$@"
