@@ -20,12 +20,13 @@ struct Answer {
 
 /// Asks for something of the stage's postgresqls: `what` is a method, and the rest of the path with its query.
 async fn ask(stage: &Stage, what: (&str, &str), content_type: &str, body: &Value) -> Answer {
+    let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
     let root = format!("/apis/acid.zalan.do/v1/namespaces/{}/postgresqls", stage.namespace);
     let request = http::Request::builder()
         .method(what.0)
         .uri(format!("{root}{}", what.1))
         .header("content-type", content_type)
-        .body(Body::from(body.to_string().into_bytes()));
+        .body(Body::from(body));
     let response = stage.store.client.send(request.unwrap()).await.unwrap();
     let warnings = response.headers().get_all("warning").iter().map(|value| value.to_str().unwrap().to_owned());
     let (code, warnings) = (response.status().as_u16(), warnings.collect());
@@ -98,7 +99,7 @@ async fn what_is_only_tried_changes_nothing() {
         assert_eq!((answer.code, &answer.value["spec"]["numberOfInstances"]), (200, &json!(3)), "{method}");
     }
     let deleted = ask(&stage, ("DELETE", "/shop"), JSON, &json!({"dryRun": ["All"]})).await;
-    let by_query = ask(&stage, ("DELETE", "/shop?dryRun=All"), JSON, &json!({})).await;
+    let by_query = ask(&stage, ("DELETE", "/shop?dryRun=All"), JSON, &Value::Null).await;
     let mut again = stage::cluster("shop");
     (again["apiVersion"], again["kind"]) = (json!("acid.zalan.do/v1"), json!("postgresql"));
     let taken = ask(&stage, ("POST", "?dryRun=All"), JSON, &again).await;
@@ -107,4 +108,8 @@ async fn what_is_only_tried_changes_nothing() {
     let after = stands(&stage, "shop").await;
     assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"]);
     assert!(after["metadata"]["deletionTimestamp"].is_null());
+
+    // A body speaks for the whole request: what the query says beside it is not even read.
+    ask(&stage, ("DELETE", "/shop?dryRun=All"), JSON, &json!({"propagationPolicy": "Background"})).await;
+    assert_eq!(stands(&stage, "shop").await, Value::Null);
 }
