@@ -15,7 +15,7 @@ use pgdeck::sandbox::process::Toolbox;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::access;
-use super::stage::{PATIENCE, Stage};
+use super::stage::{PATIENCE, Stage, eventually};
 
 /// The member that `access::member` makes, with a folder to run commands in if it is not a real one.
 async fn member(stage: &Stage) -> (Api<Pod>, String) {
@@ -26,7 +26,17 @@ async fn member(stage: &Stage) -> (Api<Pod>, String) {
         tools.folder(&node::folder(&stage.folder, &stage.namespace, &name)).unwrap();
         api.exec_on(Host { tools, base: stage.folder.clone() });
     }
-    (Api::namespaced(stage.store.client.clone(), &stage.namespace), name)
+    let pods: Api<Pod> = Api::namespaced(stage.store.client.clone(), &stage.namespace);
+    // Elsewhere a pod is ready before there is a way into it.
+    eventually("a way into the member", async || is_open(&pods, &name).await).await;
+    (pods, name)
+}
+
+async fn is_open(pods: &Api<Pod>, name: &str) -> bool {
+    match pods.exec(name, ["true"], &streams().stdin(false)).await {
+        Ok(process) => through(process, b"").await.2.status.as_deref() == Some("Success"),
+        Err(_) => false,
+    }
 }
 
 fn streams() -> AttachParams {
@@ -35,11 +45,11 @@ fn streams() -> AttachParams {
 
 /// Gives a command its input, and takes what it says and how it ends.
 async fn through(mut process: AttachedProcess, input: &[u8]) -> (Vec<u8>, Vec<u8>, Status) {
-    let (mut stdin, mut stdout, mut stderr) =
-        (process.stdin().unwrap(), process.stdout().unwrap(), process.stderr().unwrap());
+    let (stdin, mut stdout, mut stderr) = (process.stdin(), process.stdout().unwrap(), process.stderr().unwrap());
     let (mut said, mut complained) = (Vec::new(), Vec::new());
     let status = process.take_status().unwrap();
     let give = async {
+        let Some(mut stdin) = stdin else { return };
         stdin.write_all(input).await.unwrap();
         stdin.shutdown().await.unwrap();
         drop(stdin);
@@ -58,22 +68,40 @@ fn code(status: &Status) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn a_command_takes_its_input_to_the_end_and_tells_how_it_ended() {
+async fn a_command_says_what_it_has_to_say_and_ends() {
     let stage = Stage::new().await;
+    let (pods, name) = member(&stage).await;
+    let script = "seq 1 200000; echo so it goes >&2";
+
+    let talk = pods.exec(&name, ["sh", "-c", script], &streams().stdin(false)).await.unwrap();
+    let (said, complained, status) = through(talk, b"").await;
+
+    let said = String::from_utf8(said).unwrap();
+    let numbers = said.lines().map(|line| line.parse::<u32>().unwrap());
+    assert!(numbers.eq(1..=200_000), "{} bytes were said", said.len());
+    assert_eq!(String::from_utf8_lossy(&complained), "so it goes\n");
+    assert_eq!((status.status.as_deref(), code(&status)), (Some("Success"), None));
+}
+
+/// What a kubelet does; kwok, which stands for the kubelets elsewhere, tells no exit code and never ends an input.
+#[tokio::test]
+async fn an_exit_code_is_told_and_input_is_read_to_its_end_or_not_at_all() {
+    let stage = Stage::embedded("test").await;
     let (pods, name) = member(&stage).await;
     let input: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
 
-    let echo = pods.exec(&name, ["sh", "-c", "cat; echo so it goes >&2; exit 3"], &streams()).await.unwrap();
-    let (said, complained, status) = through(echo, &input).await;
-
+    let echo = pods.exec(&name, ["cat"], &streams()).await.unwrap();
+    let (said, _, _) = through(echo, &input).await;
     assert!(said == input, "{} of {} bytes came back", said.len(), input.len());
-    assert_eq!(String::from_utf8_lossy(&complained), "so it goes\n");
+
+    let bad = pods.exec(&name, ["sh", "-c", "exit 3"], &streams()).await.unwrap();
+    let (_, _, status) = through(bad, b"").await;
     assert_eq!((status.status.as_deref(), status.reason.as_deref()), (Some("Failure"), Some("NonZeroExitCode")));
     assert_eq!(code(&status), Some("3"));
 
-    let fine = pods.exec(&name, ["true"], &streams()).await.unwrap();
-    let (_, _, status) = through(fine, b"").await;
-    assert_eq!((status.status.as_deref(), code(&status)), (Some("Success"), None));
+    let deaf = pods.exec(&name, ["true"], &streams()).await.unwrap();
+    let (_, _, status) = through(deaf, b"nobody reads this").await;
+    assert_eq!(status.status.as_deref(), Some("Success"));
 }
 
 #[tokio::test]
@@ -90,10 +118,6 @@ async fn a_command_is_the_servers_user_in_the_members_folder() {
     let home = home.to_str().unwrap();
     assert_eq!(lines[1..3], [home, home]);
     assert!(lines[3].starts_with(stage.folder.join("bin").to_str().unwrap()), "{said}");
-    // On kwok, which is no kubelet, input that nobody reads keeps the command from ending.
-    let deaf = pods.exec(&name, ["true"], &streams()).await.unwrap();
-    let (_, _, status) = through(deaf, b"nobody reads this").await;
-    assert_eq!(status.status.as_deref(), Some("Success"));
     let tools = Toolbox::find().unwrap();
     assert_eq!(tools.user.map_or(lines[0].to_owned(), |user| user.name), lines[0]);
 }
