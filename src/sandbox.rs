@@ -93,6 +93,7 @@ impl Sandbox {
         let listen = std::net::SocketAddr::from((network(claim.record.network).host(API_HOST), API_PORT));
         let api = Api::start(ApiOptions { listen, folder: place.folder() }).await;
         let api = api.map_err(|error| Error::failed("the API does not start", error))?;
+        api.exec_on(node::Host { tools: tools.clone(), base: place.folder() });
         write_private(&place.kubeconfig(), &api.kubeconfig(User::Admin, &options.name))?;
         write_private(&place.folder().join("kubeconfig-view"), &api.kubeconfig(User::View, &options.name))?;
         let (client, context) = command::client(&place.kubeconfig()).await?;

@@ -5,7 +5,9 @@
 
 mod access;
 mod call;
+mod definition;
 mod discovery;
+mod exec;
 mod forward;
 mod kinds;
 mod logs;
@@ -17,17 +19,19 @@ mod review;
 mod seed;
 mod select;
 mod serve;
+mod socket;
 mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+mod validation;
 mod verbs;
 mod watching;
 
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -48,6 +52,8 @@ use access::Tokens;
 use serve::Shared;
 use store::Store;
 
+use crate::sandbox::node::Host;
+
 /// How an API is started.
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
@@ -64,6 +70,7 @@ pub struct Api {
     authority: String,
     tokens: Tokens,
     store: Arc<Store>,
+    host: Arc<OnceLock<Host>>,
     server: JoinHandle<()>,
 }
 
@@ -98,9 +105,11 @@ impl Api {
         let (authority, tls) = certificates(address)?;
         let store = Arc::new(Store::new());
         seed::fill(&store, address, Timestamp::now()).map_err(|refusal| ApiError::Seed(refusal.message))?;
-        let shared = Arc::new(Shared { store: store.clone(), tokens: tokens.clone(), requests });
+        let host = Arc::new(OnceLock::new());
+        let shared = Shared { store: store.clone(), tokens: tokens.clone(), requests, host: host.clone() };
+        let shared = Arc::new(shared);
         let server = tokio::spawn(serve::serve(listener, TlsAcceptor::from(Arc::new(tls)), shared));
-        Ok(Api { address, authority, tokens, store, server })
+        Ok(Api { address, authority, tokens, store, host, server })
     }
 
     /// Where it listens.
@@ -118,6 +127,12 @@ impl Api {
              {{server: \"https://{address}\", certificate-authority-data: {authority}}}\nusers:\n- name: {context}-{name}\n  \
              user: {{token: \"{token}\"}}\n"
         )
+    }
+
+    /// From now on commands can be run in the containers of the members on this machine.
+    pub fn exec_on(&self, host: Host) {
+        // A second host would be told of the same machine.
+        let _ = self.host.set(host);
     }
 
     /// Forgets all changes, as etcd's compaction does: resumed watches and old versions are told 410 Gone.

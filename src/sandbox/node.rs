@@ -1,10 +1,12 @@
 //! The kubelet's part: each of Spilo's pods becomes a real Patroni with a real Postgres on the pod's own address.
 //!
-//! An ordinary client of any Kubernetes API. In the sandbox it also gives each pod its address and writes its status; on
-//! a real API server others do that, and it takes the pods as they are. Where kwok stands for the kubelets it leads
+//! An ordinary client of any Kubernetes API. In the sandbox it also gives each pod its address, writes its status, and runs
+//! Jobs; on a real API server others do that, and it takes the pods as they are. Where kwok stands for the kubelets it leads
 //! exec, logs and port-forward to the members, and says which containers died: kwok cannot know.
 
 pub mod config;
+mod container;
+mod job;
 mod kwok;
 mod log;
 mod member;
@@ -24,7 +26,8 @@ use crate::sandbox::error::{During, Result};
 use crate::sandbox::objects::{self, Change, POD, Store, text};
 use crate::sandbox::process::{Ledger, Toolbox};
 
-pub use member::{folder, sockets};
+pub use container::Host;
+pub use member::{exit_code, folder, sockets};
 
 /// Objects of the crowd carry this label; nobody runs them.
 pub const NOT_CROWD: &str = "!pgdeck.sandbox/crowd";
@@ -102,6 +105,9 @@ pub async fn run(store: Store, tools: Toolbox, options: Options, mut stop: watch
     let names = names::Names::kept_in(options.names.clone());
     let ledger = Ledger::of(&options.base);
     let context = member::Context { store, tools, options, ledger };
+    if context.options.network.is_some() {
+        watching.spawn(job::run(context.clone()));
+    }
     let mut node = Node { context, running: BTreeMap::new(), waiting: BTreeMap::new(), tasks: JoinSet::new(), names };
     loop {
         tokio::select! {

@@ -34,6 +34,7 @@ pub const NODE: Kind = kind("", "v1", "Node", "nodes");
 pub const STATEFUL_SET: Kind = kind("apps", "v1", "StatefulSet", "statefulsets");
 pub const DISRUPTION_BUDGET: Kind = kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets");
 pub const CRON_JOB: Kind = kind("batch", "v1", "CronJob", "cronjobs");
+pub const JOB: Kind = kind("batch", "v1", "Job", "jobs");
 /// Of kwok, which stands for the kubelets where there are none: where these requests for a pod lead.
 pub const KWOK_FORWARD: Kind = kind("kwok.x-k8s.io", "v1alpha1", "PortForward", "portforwards");
 pub const KWOK_EXEC: Kind = kind("kwok.x-k8s.io", "v1alpha1", "Exec", "execs");

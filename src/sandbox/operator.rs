@@ -23,8 +23,18 @@ use crate::sandbox::objects::{self, Change, NODE, OPERATOR_CONFIGURATION, POSTGR
 
 type Key = (String, String);
 
-/// What a cluster's worker is told: the newest manifest, or that it is gone.
-type Wish = Option<Value>;
+/// What a cluster's worker is told: what is wanted now, or that the cluster is gone.
+type Wish = Option<Wanted>;
+
+#[derive(Debug, Clone)]
+struct Wanted {
+    object: Value,
+    /// How often the cluster has come back into our hands: each return is a reason to look at everything again.
+    returns: u32,
+}
+
+/// With a value this annotation takes a cluster out of the operator's hands: some other controller is said to have it.
+const CONTROLLER: &str = "acid.zalan.do/controller";
 
 /// Serves manifests until it is dropped.
 pub async fn run(store: Store) {
@@ -41,21 +51,27 @@ pub async fn run(store: Store) {
         };
         let key = (text(&object, &["metadata", "namespace"]).into(), text(&object, &["metadata", "name"]).into());
         let uid = text(&object, &["metadata", "uid"]).to_string();
+        // A foreign controller's clusters are left alone, their end included: what belongs to them then stays.
+        if !text(&object, &["metadata", "annotations", CONTROLLER]).is_empty() {
+            match workers.get_mut(&key) {
+                Some(worker) if is_there => worker.is_away = true,
+                Some(_) => drop(workers.remove(&key)),
+                None => {}
+            }
+            continue;
+        }
         if !is_there {
             if let Some(worker) = workers.remove(&key) {
                 worker.wish(None);
             }
             continue;
         }
-        // A foreign controller's clusters are left alone: the one way to take a cluster out of the operator's hands.
-        if object["metadata"]["annotations"]["acid.zalan.do/controller"].is_string() {
-            continue;
-        }
-        match workers.get(&key) {
-            Some(worker) if worker.uid == uid => worker.wish(Some(object)),
+        match workers.get_mut(&key) {
+            Some(worker) if worker.uid == uid => worker.serve(object),
             _ => {
-                let (wishes, told) = watch::channel(Some(object));
-                if let Some(old) = workers.insert(key, Worker { uid, wishes }) {
+                let (wishes, told) = watch::channel(Some(Wanted { object, returns: 0 }));
+                let worker = Worker { uid, wishes, is_away: false, returns: 0 };
+                if let Some(old) = workers.insert(key, worker) {
                     old.wish(None);
                 }
                 tasks.spawn(cluster::serve(store.clone(), told));
@@ -67,9 +83,19 @@ pub async fn run(store: Store) {
 struct Worker {
     uid: String,
     wishes: watch::Sender<Wish>,
+    /// The cluster is a foreign controller's for now.
+    is_away: bool,
+    returns: u32,
 }
 
 impl Worker {
+    /// Tells of a manifest. One that comes back is looked at as a whole at once; the real operator only notices at its next
+    /// resync, up to half an hour later.
+    fn serve(&mut self, object: Value) {
+        self.returns += u32::from(std::mem::take(&mut self.is_away));
+        self.wish(Some(Wanted { object, returns: self.returns }));
+    }
+
     fn wish(&self, wish: Wish) {
         self.wishes.send_replace(wish);
     }

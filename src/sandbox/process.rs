@@ -255,6 +255,7 @@ const SERVERS: &[&str] = &[
     "python",
     "initdb",
     "pg_basebackup",
+    "pg_dump",
     "pg_recvlogical",
     "pg_rewind",
     "pg_ctl",

@@ -1,6 +1,8 @@
 //! The Kubernetes plane against an API server: the embedded one, or, unchanged, the one that `PGDECK_TEST_KUBECONFIG` names.
 
 mod access;
+mod changing;
+mod exec;
 mod reading;
 pub mod stage;
 

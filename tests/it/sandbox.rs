@@ -1,5 +1,8 @@
 //! The sandbox: it comes up whole, ends whole, and leaves nothing behind, however it ends.
 
+mod backups;
+mod operator;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -110,6 +110,10 @@ mod tests {
         check(User::View, "get", "pods", "log", true);
         check(User::View, "get", "secrets", "", false);
         check(User::View, "get", "pods", "portforward", false);
+        for verb in ["get", "create"] {
+            check(User::View, verb, "pods", "exec", false);
+            check(User::Admin, verb, "pods", "exec", true);
+        }
         check(User::View, "patch", "pods", "", false);
         check(User::Nobody, "list", "pods", "", false);
         check(User::Admin, "delete", "secrets", "", true);

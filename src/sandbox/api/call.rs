@@ -1,7 +1,5 @@
 //! One request, read: which kind, which object, which verb, what the query asks.
 
-use std::collections::BTreeMap;
-
 use http::Method;
 
 use super::kinds;
@@ -17,9 +15,9 @@ pub struct Call {
     pub query: Query,
 }
 
-/// The query of a request.
+/// The query of a request, in its order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query(BTreeMap<String, String>);
+pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads `a=b&c=d` with percent encoding.
@@ -31,19 +29,28 @@ impl Query {
         Query(text.split('&').filter(|part| !part.is_empty()).map(pair).collect())
     }
 
-    /// A value; empty if absent.
+    /// A value, the last if there are several; empty if absent.
     pub fn get(&self, key: &str) -> &str {
-        self.0.get(key).map_or("", String::as_str)
+        self.find(key).unwrap_or_default()
+    }
+
+    /// All values of a key.
+    pub fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+
+    fn find(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
     }
 
     /// Whether a flag is set, by whatever word (Patroni says `True`) but `false` and `0`.
     pub fn flag(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
+        self.find(key).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// A number, if it is one.
     pub fn number(&self, key: &str) -> Option<u64> {
-        self.0.get(key)?.parse().ok()
+        self.find(key)?.parse().ok()
     }
 }
 
@@ -144,5 +151,7 @@ mod tests {
         let query = Query::parse("labelSelector=app%3Dspilo%2Crole+in+%28a%29&follow");
         assert_eq!(query.get("labelSelector"), "app=spilo,role in (a)");
         assert!(query.flag("follow") && !query.flag("watch"));
+        let query = Query::parse("command=sh&tty=false&command=-c&command=echo+%22a+b%22");
+        assert_eq!(query.all("command").collect::<Vec<_>>(), ["sh", "-c", "echo \"a b\""]);
     }
 }

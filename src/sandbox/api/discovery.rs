@@ -69,6 +69,7 @@ fn subresources(kind: &Kind) -> Vec<(&'static str, &'static str, Vec<&'static st
         all.push(("status", kind.kind, vec!["get", "patch", "update"]));
     }
     if kind.plural == "pods" {
+        all.push(("exec", "PodExecOptions", vec!["create", "get"]));
         all.push(("log", "Pod", vec!["get"]));
         all.push(("portforward", "PodPortForwardOptions", vec!["create", "get"]));
     }

@@ -4,25 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _};
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
+use http::Request;
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::call::Call;
 use super::kinds::KINDS;
 use super::refusal::Refusal;
 use super::reply::Reply;
+use super::socket::{self, Socket, framed};
 use super::store::Store;
 
 const PROTOCOL: &str = "v4.channel.k8s.io";
@@ -44,44 +38,18 @@ pub fn forward(store: &Arc<Store>, call: &Call, request: &mut Request<Incoming>)
     if ports.is_empty() {
         return Err(Refusal::bad_request("query parameter \"ports\" is required"));
     }
-    let header =
-        |name: header::HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-    if !header(header::SEC_WEBSOCKET_PROTOCOL).split(',').any(|protocol| protocol.trim() == PROTOCOL) {
-        return Err(Refusal::bad_request(format!("unable to upgrade: this API forwards by {PROTOCOL} alone")));
-    }
-    let accept = derive_accept_key(header(header::SEC_WEBSOCKET_KEY).as_bytes());
-    let upgrade = hyper::upgrade::on(request);
+    let upgraded = socket::upgrade(request, &[PROTOCOL])?;
     tokio::spawn(async move {
         // A client that goes away before the upgrade has nothing to be told.
-        if let Ok(upgraded) = upgrade.await {
-            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        if let Some(socket) = upgraded.socket.await {
             carry(socket, &ip, &ports).await;
         }
     });
-    let mut reply = Response::new(Empty::new().map_err(|never| match never {}).boxed());
-    *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = reply.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
-    if let Ok(value) = HeaderValue::from_str(&accept) {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, value);
-    }
-    Ok(reply)
-}
-
-fn framed(channel: usize, data: &[u8]) -> Message {
-    let mut frame = Vec::with_capacity(data.len() + 1);
-    frame.push(u8::try_from(channel).unwrap_or(u8::MAX));
-    frame.extend_from_slice(data);
-    Message::Binary(frame.into())
+    Ok(upgraded.reply)
 }
 
 /// Carries bytes both ways until either side is done.
-async fn carry<S>(socket: WebSocketStream<S>, ip: &str, ports: &[u16])
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
+async fn carry(socket: Socket, ip: &str, ports: &[u16]) {
     let (mut to_client, mut from_client) = socket.split();
     let (sender, mut outgoing) = mpsc::channel::<Message>(64);
     let mut writers: Vec<Option<OwnedWriteHalf>> = Vec::new();
@@ -113,9 +81,8 @@ where
             },
         }
     }
-    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
     // The client may be gone: closing is a courtesy.
-    let _ = to_client.send(Message::Close(Some(normal))).await;
+    let _ = to_client.send(socket::closed()).await;
     tasks.shutdown().await;
 }
 

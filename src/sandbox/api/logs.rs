@@ -70,7 +70,8 @@ pub async fn log(store: &Arc<Store>, call: &Call, now: Timestamp) -> Result<Repl
     Ok(reply::stream("text/plain", chunks))
 }
 
-fn container(pod: &Value, asked: &str, name: &str) -> Result<String, Refusal> {
+/// The container that a request is about.
+pub fn container(pod: &Value, asked: &str, name: &str) -> Result<String, Refusal> {
     let names: Vec<&str> = pod["spec"]["containers"]
         .as_array()
         .into_iter()

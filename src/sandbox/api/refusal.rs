@@ -111,6 +111,11 @@ impl Refusal {
         Refusal { code: 415, reason: "UnsupportedMediaType", message, details: None }
     }
 
+    /// 500.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Refusal { code: 500, reason: "InternalError", message: message.into(), details: None }
+    }
+
     /// As JSON.
     pub fn to_value(&self) -> Value {
         let mut status = json!({

@@ -24,7 +24,7 @@ pub enum Owned {
 pub fn delete(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result<Reply, Refusal> {
     let kind = &KINDS[call.kind];
     let stored = verbs::stands(store, call)?;
-    let options: Value = serde_json::from_slice(body).unwrap_or_default();
+    let options = options(call, body);
     let value = stored.value();
     let wanted = &options["preconditions"]["uid"];
     if wanted.is_string() && *wanted != value["metadata"]["uid"] {
@@ -34,17 +34,24 @@ pub fn delete(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result
     if wanted.is_string() && *wanted != value["metadata"]["resourceVersion"] {
         return Err(Refusal::conflict(kind, &stored.name));
     }
-    if call.query.get("dryRun") == "All" || options["dryRun"][0] == "All" {
+    if options["dryRun"][0] == "All" {
         return Ok(verbs::object(200, &stored));
     }
-    let asked = options["gracePeriodSeconds"].as_u64().or_else(|| call.query.number("gracePeriodSeconds"));
-    let grace = grace(call.kind, &value, asked);
+    let grace = grace(call.kind, &value, options["gracePeriodSeconds"].as_u64());
     if grace > 0 || has_finalizers(&value) {
         return mark(store, call.kind, &stored, grace, now).map(|marked| verbs::object(200, &marked));
     }
-    let orphan = options["propagationPolicy"] == "Orphan" || call.query.get("propagationPolicy") == "Orphan";
-    let owned = if orphan { Owned::Stays } else { Owned::Goes };
+    let owned = if options["propagationPolicy"] == "Orphan" { Owned::Stays } else { Owned::Goes };
     remove(store, call.kind, &stored, owned).map(|last| verbs::object(200, &last))
+}
+
+/// How to delete: what the body says, or, if there is none, the query.
+fn options(call: &Call, body: &[u8]) -> Value {
+    if !body.is_empty() {
+        return serde_json::from_slice(body).unwrap_or_default();
+    }
+    let (grace, policy) = (call.query.number("gracePeriodSeconds"), call.query.get("propagationPolicy"));
+    json!({"dryRun": [call.query.get("dryRun")], "gracePeriodSeconds": grace, "propagationPolicy": policy})
 }
 
 /// Deletes everything that is selected.

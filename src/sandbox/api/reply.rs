@@ -52,6 +52,17 @@ pub fn long_json(text_: String, gzip: bool) -> Reply {
     }
 }
 
+/// The same reply with a `Warning` header for each of these.
+pub fn warning(mut reply: Reply, warnings: &[String]) -> Reply {
+    for text in warnings {
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            reply.headers_mut().append(header::WARNING, value);
+        }
+    }
+    reply
+}
+
 /// A stream of chunks.
 pub fn stream(content_type: &str, chunks: impl Stream<Item = Bytes> + Send + Sync + 'static) -> Reply {
     let body = StreamBody::new(chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk))));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::definition;
 use super::kinds::{self, KINDS, Kind};
 use super::refusal::Refusal;
 use super::store::Store;
@@ -25,7 +26,7 @@ pub fn fill(store: &Store, address: SocketAddr, now: Timestamp) -> Result<(), Re
     put(store, "", "endpoints", endpoints, now)?;
     let spec = json!({"type": "ClusterIP", "ports": [{"name": "https", "port": 443, "protocol": "TCP"}]});
     put(store, "", "services", json!({"metadata": metadata, "spec": spec}), now)?;
-    for definition in definitions() {
+    for definition in definition::all() {
         put(store, "apiextensions.k8s.io", "customresourcedefinitions", definition, now)?;
     }
     Ok(())
@@ -91,79 +92,4 @@ pub fn complete(store: &Store, kind: &Kind, value: &mut Value, now: Timestamp) {
         }
         _ => {}
     }
-}
-
-/// Fields of `spec` of a postgresql and their types: what tells a client what this operator knows.
-const SPEC: &str = "additionalVolumes:array allowedSourceRanges:array clone:object connectionPooler:object databases:object \
-    dockerImage:string enableConnectionPooler:boolean enableLogicalBackup:boolean enableMasterLoadBalancer:boolean \
-    enableMasterPoolerLoadBalancer:boolean enableReplicaConnectionPooler:boolean enableReplicaLoadBalancer:boolean \
-    enableReplicaPoolerLoadBalancer:boolean enableShmVolume:boolean env:array initContainers:array \
-    logicalBackupRetention:string logicalBackupSchedule:string maintenanceWindows:array masterServiceAnnotations:object \
-    nodeAffinity:object numberOfInstances:integer patroni:object podAnnotations:object podPriorityClassName:string \
-    postgresql:object preparedDatabases:object replicaServiceAnnotations:object resources:object schedulerName:string \
-    serviceAnnotations:object sidecars:array spiloFSGroup:integer spiloRunAsGroup:integer spiloRunAsUser:integer \
-    standby:object streams:array teamId:string tls:object tolerations:array topologySpreadConstraints:array users:object \
-    usersIgnoringSecretRotation:array usersWithInPlaceSecretRotation:array usersWithSecretRotation:array volume:object";
-
-/// Fields of `spec.patroni`.
-const PATRONI: &str = "failsafe_mode:boolean initdb:object loop_wait:integer maximum_lag_on_failover:integer pg_hba:array \
-    retry_timeout:integer slots:object synchronous_mode:boolean synchronous_mode_strict:boolean \
-    synchronous_node_count:integer ttl:integer";
-
-fn properties(fields: &str) -> Value {
-    let field = |field: &str| {
-        let (name, kind) = field.split_once(':')?;
-        let open = json!({"type": kind, "x-kubernetes-preserve-unknown-fields": true});
-        let schema = match kind {
-            "array" => json!({"type": kind, "items": {"x-kubernetes-preserve-unknown-fields": true}}),
-            "object" => open,
-            _ => json!({"type": kind}),
-        };
-        Some((name.to_owned(), schema))
-    };
-    Value::Object(fields.split_whitespace().filter_map(field).collect())
-}
-
-fn definitions() -> [Value; 3] {
-    let mut spec = json!({
-        "type": "object", "properties": properties(SPEC),
-        "required": ["numberOfInstances", "teamId", "postgresql", "volume"],
-    });
-    spec["properties"]["patroni"] = json!({"type": "object", "properties": properties(PATRONI)});
-    spec["properties"]["postgresql"] = json!({
-        "type": "object", "required": ["version"],
-        "properties": {
-            "version": {"type": "string", "enum": ["13", "14", "15", "16", "17", "18"]},
-            "parameters": {"type": "object", "additionalProperties": {"type": "string"}},
-        },
-    });
-    let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let postgresql = json!({"type": "object", "required": ["kind", "apiVersion", "spec"], "properties": {"spec": spec, "status": open}});
-    let configuration = json!({"type": "object", "properties": {"configuration": open, "status": open}});
-    let team = json!({"type": "object", "properties": {"spec": open}});
-    [
-        definition("postgresqls", &postgresql),
-        definition("operatorconfigurations", &configuration),
-        definition("postgresteams", &team),
-    ]
-}
-
-fn definition(plural: &str, schema: &Value) -> Value {
-    let kind = KINDS.iter().find(|kind| kind.plural == plural);
-    let (name, short) = kind.map_or(("", &[][..]), |kind| (kind.kind, kind.short));
-    let subresources = if plural == "postgresteams" { json!({}) } else { json!({"status": {}}) };
-    json!({
-        "metadata": {"name": format!("{plural}.acid.zalan.do")},
-        "spec": {
-            "group": "acid.zalan.do", "scope": "Namespaced", "conversion": {"strategy": "None"},
-            "names": {
-                "kind": name, "listKind": format!("{name}List"), "plural": plural, "singular": name.to_lowercase(),
-                "shortNames": short, "categories": ["all"],
-            },
-            "versions": [{
-                "name": "v1", "served": true, "storage": true, "subresources": subresources,
-                "schema": {"openAPIV3Schema": schema},
-            }],
-        },
-    })
 }

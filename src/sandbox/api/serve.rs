@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -24,7 +24,8 @@ use super::refusal::Refusal;
 use super::reply::{self, Reply};
 use super::store::Store;
 use super::verbs::{self, Manner};
-use super::{discovery, forward, logs, removal, review, watching};
+use super::{discovery, exec, forward, logs, removal, review, watching};
+use crate::sandbox::node::Host;
 
 /// A longer body is refused.
 const LONGEST_BODY: usize = 8 << 20;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub tokens: Tokens,
     /// One JSON line a request, when it was answered (a watch: begun).
     pub requests: Mutex<File>,
+    /// Where commands in containers run; nowhere until it is set.
+    pub host: Arc<OnceLock<Host>>,
 }
 
 /// Takes connections until the future is dropped; then all of them end.
@@ -141,13 +144,18 @@ async fn perform(
     let kind = &KINDS[call.kind];
     let store = &shared.store;
     let subresource = call.subresource.as_deref();
-    if !access::allowed(user, &Attempt::on(call.verb, kind, subresource)) {
-        let (namespace, name) = (call.namespace.as_deref(), call.name.as_deref().unwrap_or_default());
-        return Err(Refusal::forbidden(user.name(), call.verb, kind, subresource, namespace, name));
+    // A WebSocket begins with a GET, and does what takes the right to create.
+    let opens = matches!(subresource, Some("exec" | "portforward"));
+    for verb in [call.verb, "create"].into_iter().take(if opens { 2 } else { 1 }) {
+        if !access::allowed(user, &Attempt::on(verb, kind, subresource)) {
+            let (namespace, name) = (call.namespace.as_deref(), call.name.as_deref().unwrap_or_default());
+            return Err(Refusal::forbidden(user.name(), verb, kind, subresource, namespace, name));
+        }
     }
     let now = Timestamp::now();
     match (subresource, call.verb) {
         (Some("log"), "get") => return logs::log(store, call, now).await,
+        (Some("exec"), "get" | "create") => return exec::exec(store, shared.host.get(), call, &mut request),
         (Some("portforward"), "get" | "create") => return forward::forward(store, call, &mut request),
         (Some("status"), "get" | "update" | "patch") if kind.status => {}
         (Some(_), _) => return Err(Refusal::no_such_path()),

@@ -13,6 +13,7 @@ use super::seed;
 use super::select::Selector;
 use super::store::{Store, Stored};
 use super::table;
+use super::validation;
 
 /// What a client takes, and what it sends.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +129,7 @@ pub fn create(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result
         value["metadata"]["name"] = format!("{prefix}{:05x}", store.version()).into();
     }
     complete(kind, call, &mut value)?;
+    let warnings = validation::prune(store, call, &mut value)?;
     let name = value["metadata"]["name"].as_str().unwrap_or_default();
     if !is_name(name) {
         return Err(Refusal::invalid(format!(
@@ -143,13 +145,18 @@ pub fn create(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result
     }
     seed::complete(store, kind, &mut value, now);
     if call.query.get("dryRun") == "All" {
-        return Ok(reply::json(201, &value));
+        let namespace = call.namespace.as_deref().unwrap_or_default();
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        return match store.get(call.kind, namespace, name) {
+            Some(_) => Err(Refusal::exists(kind, name)),
+            None => Ok(reply::warning(reply::json(201, &value), &warnings)),
+        };
     }
     if let Some(namespace) = &call.namespace {
         seed::namespace(store, namespace, now)?;
     }
     let stored = store.put(call.kind, None, value)?;
-    Ok(object(201, &stored))
+    Ok(reply::warning(object(201, &stored), &warnings))
 }
 
 /// A name fit for a DNS subdomain (or, as RBAC and CRDs have them, with dots).
@@ -225,16 +232,17 @@ pub fn change(store: &Store, call: &Call, manner: &Manner, body: &[u8], now: Tim
         if named.is_some_and(|named| named != before.version) {
             return Err(Refusal::conflict(kind, &before.name));
         }
+        let warnings = validation::prune(store, call, &mut new)?;
         keep(kind, call, &old, &mut new)?;
         if new == old || call.query.get("dryRun") == "All" {
-            return Ok(reply::json(200, &new));
+            return Ok(reply::warning(reply::json(200, &new), &warnings));
         }
         if removal::is_over(&new) {
             // The last finalizer let go.
             return removal::remove(store, call.kind, &before, removal::Owned::Goes).map(|last| object(200, &last));
         }
         match store.put(call.kind, Some(before.version), new) {
-            Ok(stored) => return Ok(object(200, &stored)),
+            Ok(stored) => return Ok(reply::warning(object(200, &stored), &warnings)),
             // A patch without a version is tried again on what came between, as the API server does.
             Err(refusal) if refusal.reason == "Conflict" && call.verb == "patch" && tries < 5 => tries += 1,
             Err(refusal) => return Err(refusal),

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::config::{Env, Place};
+use super::container::Host;
 use super::status::{self, Container};
 use super::{End, LOG_PATH, NO_POST_INIT, Options, kwok, log, volume};
 use crate::sandbox::error::{During, Error, Result};
@@ -168,12 +169,9 @@ impl Member {
 
     fn start(&self, logs: &mut JoinSet<()>) -> Result<Child> {
         let Context { tools, options, ledger, .. } = &self.context;
-        let mut command = tools.command(&tools.patroni, &self.home);
+        let host = Host { tools: tools.clone(), base: options.base.clone() };
+        let mut command = host.command(&self.home, &tools.patroni);
         command.arg("patroni.yml");
-        command.env("PATH", tools.path(&[&volume::stand_ins(&options.base)]));
-        command.env("KUBECONFIG", self.home.join("kubeconfig"));
-        command.env("WALG_FILE_PREFIX", self.home.join("archive"));
-        command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut patroni = command.spawn().during(format!("cannot start {}", tools.patroni.display()))?;
         if let Some(pid) = patroni.id() {
@@ -298,7 +296,8 @@ enum Life {
     Ended(End),
 }
 
-fn exit_code(status: ExitStatus) -> i32 {
+/// The exit code as a shell tells it: 128 and the signal, if one ended the process.
+pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(255)
 }
 

@@ -13,25 +13,19 @@ use crate::sandbox::process::Toolbox;
 const POST_INIT: &str = "#!/bin/sh
 exec psql -v ON_ERROR_STOP=1 -d \"$1\" -c 'create role admin createdb nologin; create role robot_zmon nologin'
 ";
-const ENVDIR: &str = "#!/bin/sh
-# Stands in for daemontools' envdir: the folder of variables is not needed here.
-shift
-exec \"$@\"
-";
-const WAL_G: &str = "#!/bin/sh
-# Stands in for WAL-G: archives into a local folder, in one move, and keeps the newest few.
-[ \"$1\" = wal-push ] || { echo \"wal-g: $1 is not known here\" >&2; exit 1; }
-name=${2##*/}
-cp -- \"$2\" \"$WALG_FILE_PREFIX/.$name\" && mv -- \"$WALG_FILE_PREFIX/.$name\" \"$WALG_FILE_PREFIX/$name\" || exit 1
-cd \"$WALG_FILE_PREFIX\" && ls -t | tail -n +9 | while read -r old; do rm -f -- \"$old\"; done
-";
+/// The tools that Spilo calls by name, as small as a folder of this machine needs them.
+const STAND_INS: &[(&str, &str)] = &[
+    ("envdir", include_str!("stand_ins/envdir.sh")),
+    ("postgres_backup.sh", include_str!("stand_ins/postgres_backup.sh")),
+    ("su", include_str!("stand_ins/su.sh")),
+    ("wal-g", include_str!("stand_ins/wal-g.sh")),
+];
 
-/// Puts the tools that Spilo calls by name where the members' search path finds them.
+/// Puts them where the members' search path finds them.
 pub fn write_stand_ins(tools: &Toolbox, base: &Path) -> Result<()> {
     let bin = stand_ins(base);
     fs::create_dir_all(&bin).during(format!("cannot make the folder {}", bin.display()))?;
-    tools.write(&bin.join("envdir"), ENVDIR, 0o755)?;
-    tools.write(&bin.join("wal-g"), WAL_G, 0o755)
+    STAND_INS.iter().try_for_each(|(name, script)| tools.write(&bin.join(name), script, 0o755))
 }
 
 pub fn stand_ins(base: &Path) -> PathBuf {
@@ -66,6 +60,13 @@ pub fn furnish(tools: &Toolbox, env: &Env, place: &Place<'_>, kubeconfig: &Path)
     let access = fs::read_to_string(kubeconfig).during(format!("cannot read {}", kubeconfig.display()))?;
     tools.write(&home.join("kubeconfig"), &access, 0o600)?;
     tools.write(&home.join("post_init"), POST_INIT, 0o755)?;
+    let variables = home.join("wal-e.d");
+    if config::is_archiving(env) {
+        tools.folder(&variables)?;
+        tools.folder(&variables.join("env"))?;
+    } else if variables.exists() {
+        fs::remove_dir_all(&variables).during(format!("cannot remove {}", variables.display()))?;
+    }
     // JSON is YAML.
     let patroni: Value = config::patroni(env, place);
     tools.write(&home.join("patroni.yml"), &format!("{patroni:#}\n"), 0o600)

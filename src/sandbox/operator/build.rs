@@ -19,6 +19,7 @@ pub struct Manifest {
     pub namespace: String,
     pub name: String,
     pub uid: String,
+    pub annotations: Value,
     pub spec: Value,
 }
 
@@ -28,6 +29,7 @@ impl Manifest {
             namespace: text(object, &["metadata", "namespace"]).into(),
             name: text(object, &["metadata", "name"]).into(),
             uid: text(object, &["metadata", "uid"]).into(),
+            annotations: object["metadata"]["annotations"].clone(),
             spec: object["spec"].clone(),
         }
     }
@@ -85,10 +87,15 @@ impl Manifest {
         if asked["slots"].is_object() {
             dcs["slots"] = asked["slots"].clone();
         }
-        if self.spec["postgresql"]["parameters"].is_object() {
-            dcs["postgresql"] = json!({ "parameters": self.spec["postgresql"]["parameters"] });
+        if self.parameters().is_object() {
+            dcs["postgresql"] = json!({ "parameters": self.parameters() });
         }
         dcs
+    }
+
+    /// The server's parameters that the manifest sets.
+    pub fn parameters(&self) -> &Value {
+        &self.spec["postgresql"]["parameters"]
     }
 
     /// The environment of the container `postgres`: the first writer of a name wins, whatever its case.
@@ -341,7 +348,8 @@ mod tests {
     use super::*;
 
     fn manifest(spec: Value) -> Manifest {
-        Manifest { namespace: "production".into(), name: "acid-shop".into(), uid: "u1".into(), spec }
+        let annotations = Value::Null;
+        Manifest { namespace: "production".into(), name: "acid-shop".into(), uid: "u1".into(), annotations, spec }
     }
 
     fn variable(manifest: &Manifest, name: &str) -> Option<String> {

@@ -1,5 +1,7 @@
 //! The worker of one cluster: create, update, delete.
 
+mod rolling;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -20,7 +22,8 @@ const LABEL_PATIENCE: Duration = Duration::from_secs(600);
 /// Serves one cluster from its first manifest until it is gone.
 pub async fn serve(store: Store, mut wishes: watch::Receiver<Wish>) {
     let Some(first) = wishes.borrow_and_update().clone() else { return };
-    let mut worker = Worker { store, manifest: Manifest::read(&first) };
+    let (manifest, returns) = (Manifest::read(&first.object), first.returns);
+    let mut worker = Worker { store, manifest, returns };
     tokio::select! {
         // A creation is dropped at any await when the cluster is deleted meanwhile: what it made is deleted then.
         () = worker.create() => {}
@@ -30,7 +33,7 @@ pub async fn serve(store: Store, mut wishes: watch::Receiver<Wish>) {
         let wish = wishes.borrow_and_update().clone();
         match wish {
             None => return worker.delete().await,
-            Some(object) => worker.update(Manifest::read(&object)).await,
+            Some(wanted) => worker.update(Manifest::read(&wanted.object), wanted.returns).await,
         }
         if wishes.changed().await.is_err() {
             return;
@@ -42,6 +45,8 @@ struct Worker {
     store: Store,
     /// What was last brought about.
     manifest: Manifest,
+    /// How often the cluster had come back into the operator's hands by then.
+    returns: u32,
 }
 
 impl Worker {
@@ -109,10 +114,12 @@ impl Worker {
         }
     }
 
-    async fn update(&mut self, new: Manifest) {
-        if new == self.manifest {
+    /// A changed annotation is an update as a changed spec is: that is how a cluster is poked.
+    async fn update(&mut self, new: Manifest, returns: u32) {
+        if new == self.manifest && returns == self.returns {
             return;
         }
+        self.returns = returns;
         let old = std::mem::replace(&mut self.manifest, new);
         self.say("Updating").await;
         let word = match self.bring_about(&old).await {
@@ -135,24 +142,42 @@ impl Worker {
         let set = new.stateful_set();
         let is_rolling = old.stateful_set()["spec"]["template"] != set["spec"]["template"];
         self.store.patch(&self.spot(STATEFUL_SET), &json!({ "spec": set["spec"] })).await?;
-        match (old.wants_logical_backup(), new.wants_logical_backup()) {
-            (false, true) => drop(self.store.create(CRON_JOB, new.logical_backup()).await?),
-            (true, false) => {
-                self.store.delete(&CRON_JOB.at(&new.namespace, &new.logical_backup_name()), None).await?;
-            }
-            (true, true) | (false, false) => {}
-        }
+        self.sync_logical_backup(old).await?;
         if old.patroni() != new.patroni()
             && let Some(primary) = self.primary().await?
         {
-            patroni::configure(&primary.ip, &changed(&old.patroni(), &new.patroni())).await?;
+            patroni::configure(&primary.ip, &patch(&old.patroni(), &new.patroni())).await?;
+            if old.parameters() != new.parameters() {
+                self.wait_for_parameters(&primary.ip).await?;
+            }
+        }
+        if let Err(error) = self.restart_where_pending().await {
+            // The real operator only logs this, too: the members stay pending until the next sync.
+            tracing::warn!(%error, cluster = %self.spot(POSTGRESQL), "a member is not restarted");
         }
         if let Some(primary) = self.primary().await? {
             database::sync(&self.store, &new, &primary.ip).await?;
         }
         // What goes by Patroni's configuration is in the template as well, and needs no new pods.
         if is_rolling && old.spec["env"] != new.spec["env"] {
-            self.roll().await?;
+            self.flag().await?;
+        }
+        self.roll().await
+    }
+
+    /// A CronJob that stands is patched without `suspend`: whoever suspended it by hand finds it suspended.
+    async fn sync_logical_backup(&self, old: &Manifest) -> Result<()> {
+        let new = &self.manifest;
+        let spot = CRON_JOB.at(&new.namespace, &new.logical_backup_name());
+        if !new.wants_logical_backup() {
+            return if old.wants_logical_backup() { self.store.delete(&spot, None).await } else { Ok(()) };
+        }
+        let mut wanted = new.logical_backup();
+        if self.store.create(CRON_JOB, wanted.clone()).await?.is_none() {
+            if let Some(spec) = wanted["spec"].as_object_mut() {
+                spec.remove("suspend");
+            }
+            self.store.patch(&spot, &json!({ "spec": wanted["spec"] })).await?;
         }
         Ok(())
     }
@@ -164,64 +189,6 @@ impl Worker {
         if instances > 0 && ordinal >= instances {
             let candidate = format!("{}-0", self.manifest.name);
             self.switch_over(&primary, &candidate).await;
-        }
-    }
-
-    async fn switch_over(&mut self, primary: &Primary, candidate: &str) {
-        let place = format!("{}/{candidate}", self.manifest.namespace);
-        self.tell("Normal", "Switchover", &format!("Switching over from \"{}\" to \"{place}\"", primary.name)).await;
-        let said = match patroni::switch_over(&primary.ip, &primary.name, candidate).await {
-            Ok(()) => format!("Successfully switched over from \"{}\" to \"{place}\"", primary.name),
-            Err(error) => format!("Switchover from \"{}\" to \"{place}\" FAILED: {error}", primary.name),
-        };
-        self.tell("Normal", "Switchover", &said).await;
-    }
-
-    /// Recreates the pods: replicas, then a switchover, then the old primary.
-    async fn roll(&mut self) -> Result<()> {
-        self.tell("Normal", "Update", "Performing rolling update").await;
-        let primary = self.primary().await?;
-        let leader = primary.as_ref().map(|primary| primary.name.clone()).unwrap_or_default();
-        let pods = self.pods().await?;
-        let names: Vec<String> = pods.iter().map(|pod| text(pod, &["metadata", "name"]).to_string()).collect();
-        for name in names.iter().filter(|name| **name != leader) {
-            self.recreate(name).await?;
-        }
-        if let Some(primary) = primary {
-            if let Some(candidate) = self.candidate(&names, &leader).await? {
-                self.switch_over(&primary, &candidate).await;
-            }
-            self.recreate(&leader).await?;
-        }
-        self.tell("Normal", "Update", "Rolling update done - pods have been recreated").await;
-        Ok(())
-    }
-
-    /// The synchronous standby if there is one, else the first replica.
-    async fn candidate(&self, names: &[String], leader: &str) -> Result<Option<String>> {
-        let spot = CONFIG_MAP.at(&self.manifest.namespace, &format!("{}-sync", self.manifest.name));
-        let sync = self.store.get(&spot).await?.unwrap_or_default();
-        let named = text(&sync, &["metadata", "annotations", "sync_standby"]).split(',').next().unwrap_or_default();
-        let found = names.iter().find(|name| *name == named).or_else(|| names.iter().find(|name| *name != leader));
-        Ok(found.cloned())
-    }
-
-    async fn recreate(&self, name: &str) -> Result<()> {
-        let spot = POD.at(&self.manifest.namespace, name);
-        let before = self.store.get(&spot).await?.unwrap_or_default();
-        let old = text(&before, &["metadata", "uid"]).to_string();
-        self.store.delete(&spot, None).await?;
-        let deadline = tokio::time::Instant::now() + LABEL_PATIENCE;
-        loop {
-            let now = self.store.get(&spot).await?.unwrap_or_default();
-            let is_new = now.is_object() && text(&now, &["metadata", "uid"]) != old;
-            if is_new && !text(&now, &["metadata", "labels", "spilo-role"]).is_empty() {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > deadline {
-                return Err(Error::failed(&spot, "pod labels error: still failing after 600 s"));
-            }
-            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -303,6 +270,19 @@ struct Primary {
     ip: String,
 }
 
+/// The merge patch that the operator sends when its manifest changed. A parameter that left the manifest stays in Patroni's
+/// configuration as it was.
+fn patch(old: &Value, new: &Value) -> Value {
+    let mut patch = changed(old, new);
+    if let Some(fields) = patch.as_object_mut() {
+        match new.get("postgresql") {
+            Some(postgresql) => drop(fields.insert("postgresql".into(), postgresql.clone())),
+            None => drop(fields.remove("postgresql")),
+        }
+    }
+    patch
+}
+
 /// The merge patch that leads from one configuration to the other.
 fn changed(old: &Value, new: &Value) -> Value {
     let mut patch = new.clone();
@@ -329,5 +309,13 @@ mod tests {
         let old = json!({ "synchronous_mode": true, "slots": { "a": {}, "b": {} } });
         let new = json!({ "slots": { "b": {} } });
         assert_eq!(changed(&old, &new), json!({ "slots": { "a": null, "b": {} }, "synchronous_mode": null }));
+    }
+    #[test]
+    fn a_parameter_that_left_the_manifest_stays() {
+        let parameters = |parameters: Value| json!({ "ttl": 30, "postgresql": { "parameters": parameters } });
+        let old = parameters(json!({ "work_mem": "8MB", "archive_mode": "off" }));
+        let new = parameters(json!({ "work_mem": "8MB" }));
+        assert_eq!(patch(&old, &new), new);
+        assert_eq!(patch(&old, &json!({ "ttl": 30 })), json!({ "ttl": 30 }));
     }
 }

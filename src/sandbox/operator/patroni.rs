@@ -24,6 +24,26 @@ pub async fn switch_over(ip: &str, leader: &str, candidate: &str) -> Result<()> 
     send(ip, "POST", "/switchover", &body).await.map(drop)
 }
 
+/// What the member at `ip` says of itself.
+pub async fn member(ip: &str) -> Result<Value> {
+    read(ip, "/patroni").await
+}
+
+/// The dynamic configuration as it stands.
+pub async fn configuration(ip: &str) -> Result<Value> {
+    read(ip, "/config").await
+}
+
+/// Restarts the Postgres of the member at `ip` if it waits for that; returns when it is done.
+pub async fn restart(ip: &str) -> Result<()> {
+    send(ip, "POST", "/restart", &json!({ "restart_pending": true })).await.map(drop)
+}
+
+async fn read(ip: &str, path: &str) -> Result<Value> {
+    let text = send(ip, "GET", path, &Value::Null).await?;
+    serde_json::from_str(&text).map_err(|error| Error::failed(format!("GET http://{ip}:8008{path}"), error))
+}
+
 async fn send(ip: &str, method: &str, path: &str, body: &Value) -> Result<String> {
     let what = format!("{method} http://{ip}:8008{path}");
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
@@ -31,7 +51,7 @@ async fn send(ip: &str, method: &str, path: &str, body: &Value) -> Result<String
         .method(method)
         .uri(format!("http://{ip}:8008{path}"))
         .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body.to_string())))
+        .body(Full::new(if body.is_null() { Bytes::new() } else { body.to_string().into() }))
         .map_err(|error| Error::failed(&*what, error))?;
     let answer = async {
         let response = client.request(request).await.map_err(|error| Error::failed(&*what, error))?;

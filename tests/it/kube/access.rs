@@ -71,7 +71,7 @@ async fn a_viewer_sees_the_fleet_and_learns_which_right_brings_sql() {
 
 /// A cluster with one member that runs: on the embedded API a pod whose log and address are the test's own, elsewhere one that
 /// the operator there brings up.
-async fn member(stage: &Stage) -> InstanceId {
+pub async fn member(stage: &Stage) -> InstanceId {
     let (cluster, name) = ("acid-pgdeck", "acid-pgdeck-0");
     let spot = POD.at(&stage.namespace, name);
     if stage.is_embedded() {
