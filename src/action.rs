@@ -259,6 +259,7 @@ pub static ACTIONS: &[Action] = &[
     order(19),
     order(20),
     order(21),
+    order(22),
     row(
         "follow",
         "follow",

@@ -103,6 +103,7 @@ pub const OPERATIONS: &[Operation] = &[
     replay::REPLAY_RESUME,
     archiving::WAL_ARCHIVING,
     backup::LOGICAL_BACKUP,
+    archiving::BASE_BACKUP,
     operator::RECONCILE,
     operator::DETACH,
     operator::ATTACH,

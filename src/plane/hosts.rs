@@ -128,7 +128,11 @@ impl Plane for Hosts {
                 Probe::Sample { instance, surveys } => pg::probe::sample(this.reach(instance).await?, &surveys).await,
                 // Whoever may log in is limited by the server alone.
                 Probe::May { .. } => Ok(Answer::May(true)),
-                Probe::Objects(_) | Probe::Patroni(_) | Probe::Backups(_) | Probe::Remains(_) => Err(no_patroni(&what)),
+                Probe::Objects(_)
+                | Probe::Patroni(_)
+                | Probe::Backups(_)
+                | Probe::Remains(_)
+                | Probe::BaseBackups(_) => Err(no_patroni(&what)),
             }
         }
         .boxed()

@@ -229,6 +229,10 @@ impl Kubernetes {
                 let read = backups::backups(&server, &self.settings().await?, &cluster).await;
                 read.map(|backups| Answer::Backups(Box::new(backups)))
             }
+            Probe::BaseBackups(instance) => {
+                let said = changes::exec(&server, &self.named(instance).await?, &backups::list_command()).await?;
+                backups::listed(&said).map(Answer::BaseBackups)
+            }
             Probe::Remains(cluster) => {
                 backups::remains(&server, &self.settings().await?, &cluster).await.map(Answer::Remains)
             }

@@ -43,6 +43,8 @@ pub enum Expect {
     Archiving { cluster: ClusterId, on: bool, env: bool },
     /// A segment was archived since the primary's Postgres began.
     Archived { cluster: ClusterId },
+    /// A base backup is listed that was not before.
+    BaseBackup { cluster: ClusterId, known: Vec<Text> },
     /// The logical backup's objects are so.
     Logical { cluster: ClusterId, logical: Logical },
     /// Those pods (name and uid) are others by now, run and stream; `flagged`: or carry the operator's flag at least.
@@ -101,6 +103,7 @@ impl Expect {
                 let surveys = vec![SurveyId::Vitals, SurveyId::Archiver];
                 return vec![Probe::Sample { instance: primary, surveys }, Probe::Objects(cluster.clone())];
             }
+            Expect::BaseBackup { cluster, .. } => Probe::BaseBackups(InstanceId::whoever_leads(cluster)),
             Expect::Over => return Vec::new(),
             Expect::Logical { cluster, .. } => Probe::Backups(cluster.clone()),
             Expect::Deleted { cluster } => Probe::Remains(cluster.clone()),
@@ -133,6 +136,9 @@ impl Expect {
             }
             Expect::Reloaded { instance, .. } => {
                 format!("Postgres of {} says that it has just read its configuration", instance.member)
+            }
+            Expect::BaseBackup { .. } => {
+                "the primary's own tool lists a base backup that it did not list before".into()
             }
             Expect::Over => "its end".into(),
             Expect::Recreated { flagged: true, .. } => "the pod carries the operator's flag".into(),
@@ -215,6 +221,7 @@ impl Expect {
                 backup::archiving(rows, looked.get(1), *on, *env)
             }
             (Expect::Archived { .. }, Answer::Sample(rows)) => backup::archived(rows),
+            (Expect::BaseBackup { known, .. }, Answer::BaseBackups(listed)) => backup::base(listed, known),
             (Expect::Logical { logical, .. }, Answer::Backups(backups)) => backup::logical(backups, logical),
             (Expect::Deleted { .. }, Answer::Remains(remains)) => deleted(remains),
             (Expect::Cancelled { pid, started, query_started, .. }, Answer::Sample(rows)) => {

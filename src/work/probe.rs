@@ -25,6 +25,8 @@ pub enum Probe {
     Objects(ClusterId),
     /// Every layer that decides on the cluster's backups.
     Backups(ClusterId),
+    /// The base backups that the member's own tool lists.
+    BaseBackups(InstanceId),
     /// What there is still of a cluster that was deleted.
     Remains(ClusterId),
     /// What the Patroni of a member says.
@@ -59,9 +61,10 @@ impl Probe {
     pub fn plane(&self) -> &PlaneId {
         match self {
             Probe::Versions(plane) | Probe::Rights { plane, .. } => plane,
-            Probe::Reach(instance) | Probe::Patroni(instance) | Probe::Sample { instance, .. } => {
-                &instance.cluster.plane
-            }
+            Probe::Reach(instance)
+            | Probe::Patroni(instance)
+            | Probe::BaseBackups(instance)
+            | Probe::Sample { instance, .. } => &instance.cluster.plane,
             Probe::Objects(cluster)
             | Probe::Backups(cluster)
             | Probe::Remains(cluster)
@@ -76,6 +79,7 @@ impl Probe {
             Probe::Reach(instance) | Probe::Sample { instance, .. } => instance.to_string(),
             Probe::Patroni(instance) => format!("Patroni of {instance}"),
             Probe::Objects(cluster) | Probe::Remains(cluster) => cluster.to_string(),
+            Probe::BaseBackups(instance) => format!("base backups of {}", instance.cluster),
             Probe::Backups(cluster) => format!("backups of {cluster}"),
             Probe::May { access, .. } => access.to_string(),
         }
@@ -94,6 +98,8 @@ pub enum Answer {
     },
     Objects(Box<Objects>),
     Backups(Box<Backups>),
+    /// Their names with the times when they were made, oldest first.
+    BaseBackups(Vec<(Text, Text)>),
     /// Kinds with the names of what is left.
     Remains(Vec<(&'static str, Vec<Text>)>),
     Patroni(Box<PatroniView>),

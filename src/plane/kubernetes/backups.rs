@@ -45,6 +45,29 @@ pub async fn backups(server: &Server, settings: &Settings, id: &ClusterId) -> Re
     })
 }
 
+/// How a member's own tool lists its base backups (Spilo's `wal-g`).
+pub fn list_command() -> Vec<Text> {
+    let list = "su postgres -c 'envdir /run/etc/wal-e.d/env wal-g backup-list --detail --json'";
+    ["sh", "-c", list].into_iter().map(Text::from).collect()
+}
+
+/// Reads the list, oldest first. Before there is any, `wal-g` says so instead of printing a list.
+pub fn listed(said: &str) -> Result<Vec<(Text, Text)>, Fault> {
+    let Some(begins) = said.find('[') else { return Ok(Vec::new()) };
+    let list: Value = serde_json::from_str(said[begins..].trim()).map_err(|error| Fault::Malformed {
+        what: "the list of base backups".into(),
+        place: "the output of wal-g".into(),
+        why: error.to_string(),
+    })?;
+    let made = |item: &Value| {
+        let time = ["finish_time", "time", "modified"].into_iter().find_map(|key| item[key].as_str());
+        (text(&item["backup_name"]), Text::from(time.unwrap_or("an unknown time")))
+    };
+    let mut backups: Vec<_> = list.as_array().into_iter().flatten().map(made).collect();
+    backups.sort_by(|one, other| one.1.cmp(&other.1));
+    Ok(backups)
+}
+
 fn cron_job(object: &Value) -> CronJob {
     CronJob {
         name: text(&object["metadata"]["name"]),
@@ -154,6 +177,14 @@ mod tests {
         assert!(cron.suspended);
         assert_eq!(runs.iter().map(|run| &*run.name).collect::<Vec<_>>(), ["logical-backup-shop-pgdeck-1", "a"]);
         assert_eq!((runs[0].failed.as_deref(), runs[1].succeeded), (Some("BackoffLimitExceeded: x"), true));
+    }
+
+    #[test]
+    fn base_backups_are_read_as_wal_g_lists_them() {
+        let list = r#"[{"backup_name": "base_2", "time": "2026-01-02T00:00:00Z"}, {"backup_name": "base_1", "modified": "2026-01-01T00:00:00Z"}]"#;
+        let names: Vec<_> = listed(list).unwrap().into_iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names, ["base_1", "base_2"]);
+        assert!(listed("INFO: No backups found").unwrap().is_empty() && listed("[{").is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{Judged, Logical, when};
 use crate::fault::Fault;
 use crate::fleet::cluster::Cluster;
+use crate::id::Text;
 use crate::metric::archiver::{Archiver, Archiving};
 use crate::metric::vitals::Vitals;
 use crate::metric::{Rows, SurveyId};
@@ -70,6 +71,14 @@ pub(super) fn archived(sample: &Sample) -> Judged {
             Judged::NotYet(format!("archiving fails: {failed}"))
         }
         _ => Judged::NotYet(format!("nothing was archived since Postgres began; before: {wal}")),
+    }
+}
+
+/// Whether one is listed that was not known.
+pub(super) fn base(listed: &[(Text, Text)], known: &[Text]) -> Judged {
+    match listed.iter().find(|(name, _)| !known.contains(name)) {
+        Some((name, at)) => Judged::Proved(format!("{name} was made at {at}")),
+        None => Judged::NotYet(format!("{} base backup(s) are listed, none is new", listed.len())),
     }
 }
 

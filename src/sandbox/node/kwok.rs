@@ -18,6 +18,8 @@ pub struct Post<'a> {
     /// In the format of a kubelet's log files.
     pub log: PathBuf,
     pub tools: &'a Toolbox,
+    /// Where the programs are that stand for the image's own.
+    pub stand_ins: PathBuf,
 }
 
 /// Leads requests for the pod to the member; whether kwok is there to be led.
@@ -44,7 +46,14 @@ fn exec(post: &Post<'_>) -> Value {
     let (home, sockets) = (post.home.display().to_string(), post.sockets.display().to_string());
     let mut local = json!({
         "workDir": home,
-        "envs": [variable("PGHOST", &sockets), variable("PGUSER", "postgres"), variable("PATH", &post.tools.path(&[]))],
+        "envs": [
+            variable("PGHOST", &sockets),
+            variable("PGUSER", "postgres"),
+            variable("PATH", &post.tools.path(&[&post.stand_ins])),
+            variable("HOME", &home),
+            variable("KUBECONFIG", &post.home.join("kubeconfig").display().to_string()),
+            variable("WALG_FILE_PREFIX", &post.home.join("archive").display().to_string()),
+        ],
     });
     if let Some(user) = &post.tools.user {
         local["securityContext"] = json!({ "runAsUser": user.uid, "runAsGroup": user.gid });

@@ -189,8 +189,9 @@ impl Member {
     }
 
     fn post(&self) -> kwok::Post<'_> {
-        let Context { tools, .. } = &self.context;
-        kwok::Post { address: &self.address, home: &self.home, sockets: &self.sockets, log: self.log_path(), tools }
+        let Context { tools, options, .. } = &self.context;
+        let (address, home, sockets) = (&self.address, &self.home, &self.sockets);
+        kwok::Post { address, home, sockets, log: self.log_path(), tools, stand_ins: volume::stand_ins(&options.base) }
     }
 
     /// Beside the member's folder, which only the servers' user can enter.
