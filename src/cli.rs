@@ -169,6 +169,12 @@ pub struct Do {
     /// Seconds to wait at most for the effect of each step [default: by the action]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub timeout: Option<u32>,
+    /// How long it is held at most (replay-pause): 90s, 10m, 2h
+    #[arg(long = "for", value_name = "TIME")]
+    pub hold_for: Option<String>,
+    /// How much WAL may wait at most (replay-pause): 512MiB, 4GiB
+    #[arg(long, value_name = "SIZE")]
+    pub max_lag: Option<String>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Report::Text)]
     pub output: Report,

@@ -7,6 +7,7 @@ mod gathering;
 pub mod headless;
 mod log;
 mod looks;
+mod settle;
 mod shell;
 pub mod tui;
 
@@ -18,16 +19,12 @@ use clap::CommandFactory;
 use crate::app::{Model, Outcome};
 use crate::cli::{Cli, Command, ConfigCommand, Globals};
 use crate::config::{self, Config, Problem, Surroundings};
-use crate::id::{ClusterId, PlaneId, Text};
 use crate::present::columns;
-use crate::run::Outcome as RunOutcome;
 use crate::runtime::Runtime;
-use crate::runtime::{Journal, clock, planes, unanswered};
+use crate::runtime::{Journal, clock, planes};
 use crate::state::Settings;
-use crate::state::ledger::LeftOver;
 use crate::state::notice::Weight;
 use crate::theme::Theme;
-use crate::work::entry::{Entry, SCHEMA, What};
 
 /// How a command ends, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,13 +146,17 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     };
     let colors = if config.no_color { tui::Colors::Stripped } else { tui::Colors::Shown };
-    let (told, left_over) = settle(journal);
-    for text in told {
+    let cut_off = settle::cut_off(journal, clock::now());
+    for text in cut_off.told {
         model.state.notices.say(clock::now(), Weight::Error, text);
     }
-    for left in left_over {
+    for left in cut_off.left_over {
         runtime.gate().adopt(left.run.clone());
         model.state.ledger.inherit(left);
+    }
+    for (run, outs) in cut_off.runs {
+        runtime.step(run.id.clone(), outs, journal);
+        model.state.ledger.put(run);
     }
     let left = tui::run(model, &mut runtime, journal, colors);
     runtime.stop();
@@ -166,63 +167,6 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         Err(error) if matches!(error.raw_os_error(), Some(GONE)) => Exit::Interrupted,
         Err(error) => fail(&format!("the terminal cannot be used: {error}; was it closed?")),
     }
-}
-
-/// Orders that were sent and of which no end is known, since pgdeck ended meanwhile: each is told once; and what of it is to be
-/// taken back.
-fn settle(journal: &Journal) -> (Vec<String>, Vec<LeftOver>) {
-    let (lines, _) = match journal.read() {
-        Ok(read) => read,
-        Err(why) => return (vec![why], Vec::new()),
-    };
-    let cut_off = || unanswered(&lines).into_iter().filter(|line| !is_alive(&line["run"]));
-    let left_over = cut_off().filter_map(left_over).collect();
-    let was_sent = |run: &str| lines.iter().any(|line| line["entry"] == "sending" && line["run"] == run);
-    let told = cut_off().map(|line| {
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
-        let (run, action) = (text(&line["run"]), text(&line["action"]));
-        let did = if was_sent(&run) { "was sent" } else { "was asked for, not sent," };
-        let evidence = vec!["pgdeck ended before its effect was seen".to_owned()];
-        let what = What::Ended { outcome: RunOutcome::Unproven.word(), evidence, took_ms: 0 };
-        let entry = Entry { schema: SCHEMA, at: clock::now(), run: run.as_str().into(), what };
-        let kept = journal.write(&entry).err().unwrap_or_default();
-        format!(
-            "{action} on {}//{}/{} {did} at {} and its end is not known: look at it; `pgdeck audit` has all of it {kept}",
-            text(&line["cluster"]["context"]),
-            text(&line["cluster"]["namespace"]),
-            text(&line["cluster"]["name"]),
-            text(&line["at"]),
-        )
-    });
-    (told.collect(), left_over)
-}
-
-/// What was held when pgdeck was cut off.
-fn left_over(line: &serde_json::Value) -> Option<LeftOver> {
-    let text = |value: &serde_json::Value| value.as_str().map(Text::from);
-    let action = text(&line["action"])?;
-    if *action != *"replay-pause" {
-        return None;
-    }
-    let cluster = &line["cluster"];
-    let plane = match text(&cluster["plane"])? {
-        plane if *plane == *"kubernetes" => PlaneId::Kubernetes(text(&cluster["context"])?),
-        _ => PlaneId::Hosts,
-    };
-    let cluster = ClusterId { plane, namespace: text(&cluster["namespace"])?, name: text(&cluster["name"])? };
-    Some(LeftOver { run: text(&line["run"])?, action, cluster, member: text(&line["member"]), asked: false })
-}
-
-/// Whether the pgdeck whose order it is still runs: its number is the last part of the run's name.
-fn is_alive(run: &serde_json::Value) -> bool {
-    let process = run.as_str().and_then(|run| run.rsplit_once('-')).map(|(_, process)| process);
-    let stat = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/stat")).ok());
-    // One that has ended, and was not waited for yet, does nothing any more.
-    let is_running = |stat: &str| {
-        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-        stat.contains("(pgdeck)") && !matches!(state, None | Some('Z' | 'X'))
-    };
-    stat.is_some_and(|stat| is_running(&stat))
 }
 
 fn refuse(problems: &[Problem]) -> Exit {

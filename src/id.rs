@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A string shared by many rows.
 pub type Text = Arc<str>;
 
 /// Where a cluster is operated from: one Kubernetes context, or the plain hosts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "plane", content = "context", rename_all = "snake_case")]
 pub enum PlaneId {
     /// A context of the kubeconfig, by name.
@@ -43,7 +43,7 @@ impl fmt::Display for PlaneId {
 }
 
 /// One cluster: a postgresql CR (or its orphaned pods), or a group of plain hosts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClusterId {
     #[serde(flatten)]
     pub plane: PlaneId,
@@ -63,7 +63,7 @@ impl fmt::Display for ClusterId {
 }
 
 /// One Postgres server of a cluster: a pod, or a `host:port`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstanceId {
     #[serde(flatten)]
     pub cluster: ClusterId,
@@ -99,3 +99,18 @@ impl fmt::Display for InstanceId {
 
 /// The name of a database within an instance.
 pub type DbName = Text;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_as_they_are_written() {
+        for plane in [PlaneId::Kubernetes("prod".into()), PlaneId::Hosts] {
+            let cluster = ClusterId { plane, namespace: "n".into(), name: "c".into() };
+            let instance = InstanceId { cluster, member: "m".into() };
+            let text = serde_json::to_string(&instance).unwrap();
+            assert_eq!(serde_json::from_str::<InstanceId>(&text).unwrap(), instance, "{text}");
+        }
+    }
+}

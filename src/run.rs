@@ -12,6 +12,7 @@
 mod deal;
 pub mod expect;
 mod hold;
+mod settle;
 mod step;
 
 #[cfg(test)]

@@ -53,7 +53,10 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
         let known: Vec<&str> = OPERATIONS.iter().map(|operation| operation.id).collect();
         return usage(&format!("there is no action {action:?}; there are {}", known.join(", ")));
     };
-    let args = match operation.read(&asked.args) {
+    let named = [("for", &asked.hold_for), ("max-lag", &asked.max_lag)];
+    let named = named.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
+    let words: Vec<String> = asked.args.iter().cloned().chain(named).collect();
+    let args = match operation.read(&words) {
         Ok(args) => args,
         Err(why) => return usage(&why),
     };

@@ -5,6 +5,7 @@ mod backup;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::Looked;
 use crate::fault::Fault;
@@ -17,8 +18,9 @@ use crate::metric::{Rows, SurveyId};
 use crate::work::patroni::PatroniView;
 use crate::work::probe::{Answer, Objects, Probe};
 
-/// An effect to be seen.
-#[derive(Debug, Clone, PartialEq)]
+/// An effect to be seen. The journal keeps it, so that what was cut off can still be proved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Expect {
     /// So many members, each of them running by Patroni's word, and all but the primary streaming by the primary's.
     Members { cluster: ClusterId, count: u32, primary: Option<InstanceId> },
@@ -60,7 +62,8 @@ pub enum Expect {
 }
 
 /// How the objects of the logical backup should be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Logical {
     Scheduled,
     Gone,

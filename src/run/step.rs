@@ -18,8 +18,10 @@ impl Run {
             return self.done(now);
         };
         let order = next.order.clone();
+        // It has nothing that JSON cannot hold.
+        let expect = serde_json::to_value(&next.expect).unwrap_or_default();
         self.phase = Phase::Recording { step };
-        vec![Out::Record(self.entry(now, What::Sending { step, order }))]
+        vec![Out::Record(self.entry(now, What::Sending { step, order, expect }))]
     }
 
     /// Goes on to the next step. A patch was aimed at the object as it was before the step before: it is aimed anew.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::order::Order;
 use crate::id::{ClusterId, Text};
@@ -28,8 +29,8 @@ pub struct Entry {
 pub enum What {
     /// It was confirmed; on disk before anything is sent.
     Asked(Box<Asked>),
-    /// A step's order is about to be sent.
-    Sending { step: usize, order: Order },
+    /// A step's order is about to be sent; `expect` is what proves it.
+    Sending { step: usize, order: Order, expect: Value },
     /// It was answered, or not.
     Answered { step: usize, answer: Option<String>, fault: Option<String> },
     /// The end.

@@ -1,0 +1,73 @@
+//! Runs that were cut off between sending and proving: taken up where the journal leaves them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::expect::Expect;
+use super::{Aim, Deal, Out, Phase, Run, Step};
+use crate::id::{ClusterId, Text};
+use crate::work::order::{Method, Order};
+
+/// What was sent is looked for so long at the next start, in seconds: it was sent a while ago.
+const WITHIN_S: u32 = 120;
+
+impl Run {
+    /// Takes up the run of a pgdeck that was cut off, from its lines in the journal: `asked` and the last `sending`. None if
+    /// they cannot be read, or nothing was sent.
+    pub fn settle(action: &'static str, asked: &Value, sending: &Value, now: Timestamp) -> Option<(Run, Vec<Out>)> {
+        let text = |value: &Value| value.as_str().map(Text::from);
+        let cluster: ClusterId = serde_json::from_value(asked["cluster"].clone()).ok()?;
+        let expect: Expect = serde_json::from_value(sending["expect"].clone()).ok()?;
+        let args: BTreeMap<Text, Text> = serde_json::from_value(asked["args"].clone()).unwrap_or_default();
+        let began = text(&asked["at"]).and_then(|at| at.parse().ok()).unwrap_or(now);
+        let who = text(&asked["who"]).unwrap_or_else(|| "somebody".into());
+        let aim = Aim {
+            cluster: cluster.clone(),
+            uid: text(&asked["uid"]),
+            member: text(&asked["member"]),
+            args,
+            at: began,
+            who,
+        };
+        let (mut run, _) = Run::new(text(&asked["run"])?, action, aim, Vec::new(), |_, _| Err(String::new()), began);
+        let undo = asked["undo"].as_str().unwrap_or_default().to_owned();
+        // It is never sent again: it stands for the one that was.
+        let order = Order::Patroni {
+            instance: crate::id::InstanceId::whoever_leads(&cluster),
+            method: Method::Post,
+            path: text(&sending["order"]["path"]).unwrap_or_else(|| "as the journal has it".into()),
+            body: sending["order"].clone(),
+        };
+        let probes = expect.probes();
+        run.deal = Some(Deal { steps: vec![Step { order, expect, within_s: WITHIN_S }], undo, ..Deal::default() });
+        run.confirmed = Some((String::new(), run.aim.who.clone(), None));
+        run.sent_any = true;
+        run.say(now, "pgdeck was cut off after this step was sent: its effect is looked for; what would have come next was not sent".into());
+        run.phase = Phase::Proving { step: 0, since: now };
+        Some((run, vec![Out::Look { probes, after_ms: 0 }]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::id::{InstanceId, PlaneId};
+
+    #[test]
+    fn what_was_cut_off_is_taken_up_from_the_journal() {
+        let cluster = ClusterId { plane: PlaneId::Kubernetes("t".into()), namespace: "d".into(), name: "shop".into() };
+        let instance = InstanceId { cluster: cluster.clone(), member: "shop-1".into() };
+        let expect = Expect::Leader { instance, timeline: Some(3), followers: vec!["shop-0".into()] };
+        let asked = json!({"run": "r", "at": "2026-11-24T03:00:00Z", "cluster": cluster, "args": {}, "who": "me", "undo": "back"});
+        let sending = json!({"order": {"path": "/switchover"}, "expect": expect});
+        let now = Timestamp::UNIX_EPOCH;
+        let (run, outs) = Run::settle("switchover", &asked, &sending, now).unwrap();
+        assert_eq!(outs, [Out::Look { probes: expect.probes(), after_ms: 0 }]);
+        assert!(run.is_under_way() && run.aim.cluster == cluster);
+        assert!(Run::settle("switchover", &asked, &json!({"order": {}}), now).is_none());
+    }
+}
