@@ -139,6 +139,37 @@ impl Operation {
         }
     }
 
+    /// What an order of it can never meet, with the reason: `pgdeck do --list` tells it, and the tests are measured by it.
+    pub fn not_applicable(&self) -> Vec<(&'static str, &'static str)> {
+        let versioned = matches!(
+            self.id,
+            "scale" | "wal-archiving" | "logical-backup" | "reconcile" | "detach" | "attach" | "delete"
+        );
+        let led = matches!(self.id, "switchover" | "failover" | "restart" | "reinitialize" | "replay-pause");
+        let terminal = matches!(self.id, "psql" | "exec" | "forward");
+        let mut cases = Vec::new();
+        if self.id == "exec" {
+            cases.push(("happy", "kubectl takes the terminal: tried by hand on the real control plane"));
+        }
+        if !versioned {
+            cases.push(("conflict", "nothing that it changes carries a version: the second look stands for it"));
+        }
+        if !led {
+            cases.push(("leader_changed", "it is aimed at no leader, or at whichever member leads when it is sent"));
+        }
+        if terminal {
+            cases.push(("api_lost", "the program that has the terminal sees its connection break, and says so"));
+            cases.push(("killed", "nothing is left to be looked for: what was typed is not recorded"));
+        }
+        cases
+    }
+
+    /// What stands in for the real thing where it is tested; none where nothing does.
+    pub fn stands_in(&self) -> Option<&'static str> {
+        (self.id == "base-backup")
+            .then_some("Spilo's script and wal-g are stand-ins in the tests; what they make is a real pg_basebackup")
+    }
+
     /// Whether its effect stays until another operation takes it back.
     pub fn leaves(&self) -> bool {
         OPERATIONS.iter().any(|other| other.undoes == Some(self.id))

@@ -1,116 +1,21 @@
 //! Orders on a small real fleet, by the real binary: the effect is asserted in Patroni and SQL, not by what pgdeck says.
+//!
+//! Each action has a module here with a test for each case of [`CASES`] that can arise for it; `pgdeck do --list` tells why the
+//! others cannot, and [`every_case_is_tested_or_has_its_reason`] compares the two.
 
-use std::path::PathBuf;
-use std::process::Command;
+mod cases;
+mod recipe;
+mod relay;
+mod stage;
+
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use pgdeck::sandbox::objects::{CONFIG_MAP, POSTGRESQL, SECRET};
-use pgdeck::sandbox::sql::{self, Login, Session};
+use pgdeck::sandbox::objects::{CONFIG_MAP, POSTGRESQL};
 use serde_json::{Value, json};
 
-use crate::sandbox::{Fixture, store};
+use crate::sandbox::store;
 use crate::tty::Tty;
-
-/// A standby is copied anew within this; others may be working here too.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A sandbox, and a home whose journal is its own.
-struct Scene {
-    sandbox: Fixture,
-    home: PathBuf,
-    kubeconfig: String,
-}
-
-impl Scene {
-    fn up(test: &str) -> Scene {
-        let sandbox = Fixture::new(test, "one");
-        sandbox.up("small");
-        let status = sandbox.ready();
-        let home = std::env::temp_dir().join(format!("pgdeck-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&home).unwrap();
-        let kubeconfig = status["kubeconfig"].as_str().unwrap().to_owned();
-        Scene { sandbox, home, kubeconfig }
-    }
-
-    /// Runs `pgdeck ARGUMENTS` and gives its exit code, stdout and stderr.
-    fn pgdeck(&self, arguments: &[&str]) -> (i32, String, String) {
-        self.pgdeck_as(&self.kubeconfig, arguments)
-    }
-
-    fn pgdeck_as(&self, kubeconfig: &str, arguments: &[&str]) -> (i32, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &self.home);
-        let output = command.env("KUBECONFIG", kubeconfig).args(arguments).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
-    }
-
-    /// Does it, and asserts that it says that its effect was seen.
-    fn proved(&self, arguments: &[&str]) -> Value {
-        let all = [&["do"], arguments, &["--write", "-o", "json"]].concat();
-        let (code, out, err) = self.pgdeck(&all);
-        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
-        let run: Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(run["outcome"], "PROVED");
-        run
-    }
-
-    /// Asserts that it is refused with that exit code, for that reason, and that the journal says nothing of it.
-    fn refused(&self, arguments: &[&str], expected: i32, why: &str) {
-        let before = self.journal().len();
-        let (code, out, err) = self.pgdeck(&[&["do"], arguments].concat());
-        assert_eq!(code, expected, "{arguments:?}: {out}{err}");
-        assert!(err.contains(why), "{arguments:?}: {why:?} is not said: {err}");
-        assert_eq!(self.journal().len(), before, "{arguments:?}: a refusal was journaled");
-    }
-
-    fn journal(&self) -> Vec<Value> {
-        let (code, out, err) = self.pgdeck(&["audit", "-o", "json"]);
-        assert_eq!(code, 0, "{err}");
-        assert!(!out.contains("CANARY-"), "a password is in the journal");
-        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    fn member(&self, role: &str) -> Value {
-        let status = self.sandbox.wait_until("a member of that role", |status| {
-            status["members"].as_array().unwrap().iter().any(|member| member["role"] == role)
-        });
-        status["members"].as_array().unwrap().iter().find(|member| member["role"] == role).unwrap().clone()
-    }
-
-    fn name(&self, role: &str) -> String {
-        self.member(role)["name"].as_str().unwrap().to_owned()
-    }
-
-    /// A superuser's session on the member of that role.
-    async fn session(&self, role: &str) -> Session {
-        let secret = "postgres.acid-shop.credentials.postgresql.acid.zalan.do";
-        let store = store(&self.sandbox.status()).await;
-        let secret = store.get(&SECRET.at("production", secret)).await.unwrap().unwrap();
-        let password = STANDARD.decode(secret["data"]["password"].as_str().unwrap()).unwrap();
-        let login = Login {
-            host: self.member(role)["address"].as_str().unwrap().split(':').next().unwrap().to_owned(),
-            user: "postgres".into(),
-            password: String::from_utf8(password).unwrap(),
-            database: "postgres".into(),
-        };
-        sql::connect(&login, "pgdeck test").await.unwrap()
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.home).ok();
-    }
-}
-
-/// When the server began, by its own clock, as text.
-async fn started(session: &Session) -> String {
-    let row = session.client.query_one("select pg_postmaster_start_time()::text", &[]).await.unwrap();
-    row.get(0)
-}
+use stage::{PATIENCE, Scene, started};
 
 #[tokio::test]
 async fn the_primary_is_handed_over_restarted_and_copied_and_each_is_seen_in_sql() {
@@ -248,4 +153,68 @@ async fn in_the_console_an_order_is_armed_confirmed_and_proved_before_your_eyes(
     assert_eq!(tty.wait_exit(Duration::from_secs(2)).exit_code(), 0);
     let journal = std::fs::read_to_string(tty.home().join(".local/state/pgdeck/journal.jsonl")).unwrap();
     assert!(journal.contains("\"PROVED\"") && !journal.contains("CANARY-"), "{journal}");
+}
+
+macro_rules! actions {
+    ($($id:ident: $($case:ident)*;)*) => {
+        /// What is tested here, by the same table that makes the tests.
+        const TESTED: &[(&str, &[&str])] = &[$((stringify!($id), &[$(stringify!($case)),*])),*];
+        $(mod $id {
+            $(#[test]
+            fn $case() {
+                super::cases::run(stringify!($id), stringify!($case));
+            })*
+        })*
+    };
+}
+
+actions! {
+    scale: happy refused forbidden conflict api_lost killed;
+    wal_archiving: happy refused forbidden conflict api_lost killed;
+    logical_backup: happy refused forbidden conflict api_lost killed;
+    base_backup: happy refused forbidden api_lost killed;
+    replay_pause: happy refused forbidden leader_changed api_lost killed;
+    replay_resume: happy refused forbidden api_lost killed;
+    switchover: happy refused forbidden leader_changed api_lost killed;
+    failover: happy refused forbidden leader_changed api_lost killed;
+    restart: happy refused forbidden leader_changed api_lost killed;
+    reload: happy refused forbidden api_lost killed;
+    reinitialize: happy refused forbidden leader_changed api_lost killed;
+    patroni_pause: happy refused forbidden api_lost killed;
+    patroni_resume: happy refused forbidden api_lost killed;
+    reconcile: happy refused forbidden conflict api_lost killed;
+    detach: happy refused forbidden conflict api_lost killed;
+    attach: happy refused forbidden conflict api_lost killed;
+    delete: happy refused forbidden conflict api_lost killed;
+    switchover_cancel: happy refused forbidden api_lost killed;
+    cancel: happy refused forbidden api_lost killed;
+    terminate: happy refused forbidden api_lost killed;
+    psql: happy refused forbidden;
+    exec: refused forbidden;
+    forward: happy refused forbidden;
+}
+
+#[test]
+fn every_case_is_tested_or_has_its_reason() {
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_pgdeck")).args(["do", "--list", "-o", "json"]).output().unwrap();
+    let listed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(listed.len(), TESTED.len());
+    for row in &listed {
+        let id = row["id"].as_str().unwrap().replace('-', "_");
+        let (_, tested) =
+            TESTED.iter().find(|(tested, _)| *tested == id).unwrap_or_else(|| panic!("{id} has no tests"));
+        for case in cases::CASES {
+            let reason = row["n/a"][case].as_str().is_some_and(|reason| reason.len() > 10);
+            assert!(
+                tested.contains(&case) != reason,
+                "{id}::{case}: tested {}, reason {reason}",
+                tested.contains(&case)
+            );
+        }
+        for key in ["risk", "args", "proof", "undo"] {
+            assert!(!row[key].is_null(), "{id} has no {key}");
+        }
+        assert!(row["real"] == true || row["why_not_real"].as_str().is_some_and(|why| why.len() > 10), "{id}");
+    }
 }

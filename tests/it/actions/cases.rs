@@ -1,0 +1,376 @@
+//! The cases, each for any action: on one fleet, one after the other.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use pgdeck::fleet::Entry;
+use pgdeck::id::ClusterId;
+use pgdeck::journal::Journal;
+use pgdeck::operation::operation;
+use pgdeck::plane::Plane;
+use pgdeck::plane::kubernetes::Options;
+use pgdeck::run::{Aim, Event, Out, Outcome, Phase, Run};
+use pgdeck::runtime::Planes;
+use pgdeck::runtime::perform::{self, Gate};
+use pgdeck::state::ledger::scope;
+use pgdeck::work::probe::{Answer, Probe};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use super::recipe::{Recipe, World, recipe};
+use super::relay::Relay;
+use super::stage::{PATIENCE, Scene, is_of_shop};
+use crate::tty::Tty;
+
+/// What every action is tried with, where it can arise.
+pub const CASES: [&str; 7] = ["happy", "refused", "forbidden", "conflict", "leader_changed", "api_lost", "killed"];
+
+/// An effect that was on its way is seen within this.
+const LOOKED_FOR: Duration = Duration::from_secs(15);
+
+/// The fleet that all cases share while any of them runs or waits for its turn.
+struct Stage {
+    scene: Scene,
+    runtime: Runtime,
+    turn: Mutex<()>,
+}
+
+static STAGE: Mutex<Weak<Stage>> = Mutex::new(Weak::new());
+
+fn stage() -> Arc<Stage> {
+    let mut shared = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let stage = Arc::new(Stage { scene: Scene::up("act-cases"), runtime, turn: Mutex::new(()) });
+        *shared = Arc::downgrade(&stage);
+        stage
+    })
+}
+
+impl Stage {
+    /// Waits until nobody else acts, and the fleet is whole.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.whole();
+        turn
+    }
+
+    fn world(&self) -> World<'_> {
+        World { scene: &self.scene, runtime: &self.runtime }
+    }
+
+    fn whole(&self) {
+        self.scene.sandbox.wait_until("whole", |status| {
+            let members: Vec<&Value> =
+                status["members"].as_array().unwrap().iter().filter(|member| is_of_shop(member)).collect();
+            let of = |role: &str| members.iter().filter(|member| member["role"] == role).count();
+            status["is_ready"] == true && members.len() == 2 && of("primary") == 1 && of("standby") == 1
+        });
+    }
+
+    /// pgdeck as a child; what it prints is read when it has ended.
+    fn start(&self, kubeconfig: &str, words: &[String]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &self.scene.home);
+        command.env("KUBECONFIG", kubeconfig).arg("do").args(words).arg("--write");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits until the journal has more lines of that kind than `before`.
+    fn journaled(&self, kind: &str, before: usize) {
+        let begun = Instant::now();
+        while self.count(kind) <= before {
+            assert!(begun.elapsed() < PATIENCE, "no {kind} in the journal");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let path = self.scene.home.join(".local/state/pgdeck/journal.jsonl");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.lines().iter().filter(|line| line["entry"] == kind).count()
+    }
+
+    /// Whatever a case has left behind is undone.
+    fn tidy(&self) {
+        let world = self.world();
+        world.restore();
+        if world.config()["pause"] == true {
+            self.scene.proved(&["patroni-resume", "acid-shop", "--yes"]);
+        }
+        self.whole();
+    }
+
+    fn lead_back(&self, back: &[Vec<String>]) {
+        for call in back {
+            self.scene.proved(&call.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Runs one case of one action.
+pub fn run(id: &str, case: &str) {
+    let stage = stage();
+    let _turn = stage.turn();
+    stage.tidy();
+    match case {
+        "happy" => happy(id, &stage),
+        "refused" => refused(id, &stage),
+        "forbidden" => forbidden(id, &stage),
+        "conflict" => conflict(id, &stage),
+        "leader_changed" => leader_changed(id, &stage),
+        "api_lost" => api_lost(id, &stage),
+        "killed" => killed(id, &stage),
+        other => panic!("there is no case {other} here"),
+    }
+}
+
+fn happy(id: &str, stage: &Stage) {
+    let world = stage.world();
+    let recipe = recipe(id, &world, false);
+    match id {
+        "psql" => return psql(stage, &recipe.words),
+        "forward" => return forward(stage, &recipe.words),
+        _ => {}
+    }
+    stage.scene.proved(&recipe.words.iter().map(String::as_str).collect::<Vec<_>>());
+    (recipe.effect)(&world);
+    if let Some(session) = recipe.session {
+        stage.runtime.block_on(session).unwrap();
+    }
+    stage.lead_back(&recipe.back);
+}
+
+fn psql(stage: &Stage, words: &[String]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &stage.scene.home);
+    command.env("KUBECONFIG", &stage.scene.kubeconfig).arg("do").args(words);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let asked = b"select 6 * 7 as answer, current_user, pg_is_in_recovery();\ncreate table t ();\n";
+    child.stdin.take().unwrap().write_all(asked).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("42 | pg_monitor   | f"), "{out}{err}");
+    assert!(err.contains("read-only transaction") && !out.contains("CANARY-"), "{out}{err}");
+    let left = std::fs::read_dir(stage.scene.home.join(".local/state/pgdeck")).unwrap();
+    assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with("pass-")));
+}
+
+fn forward(stage: &Stage, words: &[String]) {
+    let mut child = stage.start(&stage.scene.kubeconfig, words);
+    let mut said = String::new();
+    let mut err = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("leads to") {
+        said.clear();
+        assert_ne!(err.read_line(&mut said).unwrap(), 0, "it ended");
+    }
+    let port = said.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse::<u16>().unwrap();
+    // A server that takes TLS answers this request with one letter.
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
+    let mut letter = [0];
+    socket.read_exact(&mut letter).unwrap();
+    assert_eq!(&letter, b"S");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+fn refused(id: &str, stage: &Stage) {
+    let name = id.replace('_', "-");
+    match id {
+        "psql" => stage.scene.refused(&[&name, "acid-shop", "mode=both"], 3, "neither read nor write"),
+        "forward" => stage.scene.refused(&[&name, "acid-shop", "port=x"], 3, "is no port"),
+        _ => {
+            let recipe = recipe(id, &stage.world(), true);
+            let words: Vec<&str> = recipe.words.iter().map(String::as_str).collect();
+            stage.scene.refused(&words, 3, "add --write");
+            let unconfirmed: Vec<&str> =
+                words.iter().copied().take_while(|word| !matches!(*word, "--yes" | "--confirm")).collect();
+            stage.scene.refused(&[&unconfirmed[..], &["--write"]].concat(), 3, "must be confirmed");
+            stage.scene.refused(&[&words[..], &["--write", "--readonly"]].concat(), 3, "allows no change");
+            end(recipe);
+        }
+    }
+}
+
+fn end(recipe: Recipe) {
+    if let Some(session) = recipe.session {
+        session.abort();
+    }
+}
+
+/// Whoever may only look is told which right is missing, and nothing is sent.
+fn forbidden(id: &str, stage: &Stage) {
+    let view = stage.scene.kubeconfig.replace("/kubeconfig", "/kubeconfig-view");
+    let recipe = recipe(id, &stage.world(), true);
+    let before = stage.count("asked");
+    let words: Vec<&str> = recipe.words.iter().map(String::as_str).collect();
+    let (code, out, err) = stage.scene.pgdeck_as(&view, &[&["do"], &words[..], &["--write"]].concat());
+    assert_eq!(code, 4, "{out}{err}");
+    assert!(err.contains("right to") || err.contains("is forbidden"), "{err}");
+    assert_eq!(stage.count("asked"), before);
+    end(recipe);
+}
+
+/// Somebody else moves the primary's part after the offer: what was offered is not sent.
+fn leader_changed(id: &str, stage: &Stage) {
+    let recipe = recipe(id, &stage.world(), true);
+    let words: Vec<&str> = recipe.words.iter().map(String::as_str).collect();
+    let asked: Vec<&str> = words.iter().copied().take_while(|word| !matches!(*word, "--yes" | "--confirm")).collect();
+    let all = [&["do"], &asked[..], &["--write"]].concat();
+    let mut tty = Tty::start(&all, &[("KUBECONFIG", &stage.scene.kubeconfig)], (160, 50));
+    tty.wait_within(PATIENCE, "the question", |tty| {
+        tty.text().contains("y or n") || tty.text().contains("type the cluster")
+    });
+    let before = stage.scene.name("primary");
+    stage.scene.proved(&["switchover", "acid-shop", "--yes"]);
+    let after = stage.scene.name("primary");
+    assert_ne!(before, after);
+    let answer = if tty.text().contains("y or n") { "y\r" } else { "acid-shop\r" };
+    tty.keys(answer);
+    tty.wait_within(PATIENCE, "the refusal", |tty| tty.text().contains("REFUSED"));
+    assert_eq!(tty.wait_exit(PATIENCE).exit_code(), 3, "{}", tty.text());
+    assert_eq!(stage.scene.name("primary"), after);
+}
+
+/// The way to the API breaks as soon as the order is on its way, and is mended: the effect alone tells.
+fn api_lost(id: &str, stage: &Stage) {
+    let world = stage.world();
+    let recipe = recipe(id, &world, true);
+    let config = std::fs::read_to_string(&stage.scene.kubeconfig).unwrap();
+    let server = config.split("https://").nth(1).and_then(|rest| rest.split(['"', '\n', ' ', ',']).next()).unwrap();
+    let relay = Relay::to(server.parse().unwrap());
+    let kubeconfig = stage.scene.home.join("relayed");
+    std::fs::write(&kubeconfig, config.replace(server, &relay.address.to_string())).unwrap();
+    let before = stage.count("sending");
+    let bounded = [&recipe.words[..], &["--timeout".to_owned(), "30".to_owned()]].concat();
+    let child = stage.start(kubeconfig.to_str().unwrap(), &bounded);
+    stage.journaled("sending", before);
+    // Long enough to be on its way, not to be answered where that takes a moment.
+    std::thread::sleep(Duration::from_millis(20));
+    relay.cut();
+    std::thread::sleep(Duration::from_millis(500));
+    relay.mend();
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // It did not arrive, or its effect was seen; what is never said is that it was refused.
+    let code = output.status.code().unwrap();
+    assert!(code == 0 || code == 6, "{code}: {out}{err}");
+    if code == 0 {
+        (recipe.effect)(&world);
+    }
+    end(recipe);
+}
+
+/// pgdeck dies with the order on its way: the journal has it, and the next one looks what came of it.
+fn killed(id: &str, stage: &Stage) {
+    let recipe = recipe(id, &stage.world(), true);
+    let before = stage.count("sending");
+    let mut child = stage.start(&stage.scene.kubeconfig, &recipe.words);
+    stage.journaled("sending", before);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lines = stage.lines();
+    let run = lines.iter().rev().find(|line| line["entry"] == "sending").unwrap()["run"].clone();
+    assert!(lines.iter().any(|line| line["entry"] == "asked" && line["run"] == run));
+    assert!(!lines.iter().any(|line| line["entry"] == "ended" && line["run"] == run), "it was over before");
+
+    let home = stage.scene.home.to_str().unwrap();
+    let mut tty = Tty::start(&["-A"], &[("KUBECONFIG", &stage.scene.kubeconfig), ("HOME", home)], (120, 40));
+    tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("acid-shop"));
+    let ended = |stage: &Stage| {
+        stage
+            .lines()
+            .iter()
+            .find(|line| line["entry"] == "ended" && line["run"] == run)
+            .map(|line| line["outcome"].clone())
+    };
+    // What did not arrive is looked for in vain, for longer than a test should wait: that it is looked for is enough then.
+    let begun = Instant::now();
+    while ended(stage).is_none() && begun.elapsed() < LOOKED_FOR {
+        tty.watch(Duration::from_millis(100));
+    }
+    let is_over = ended(stage).is_some();
+    assert!(is_over || tty.text().contains("1 under way"), "nobody looks for it: {}", tty.text());
+    if id == "replay_pause" {
+        // What it held is taken back when the user says so.
+        tty.wait_within(PATIENCE, "the question", |tty| {
+            tty.text().contains("y do it") || tty.text().contains("REFUSED")
+        });
+        tty.keys("y");
+        tty.wait_within(PATIENCE, "the end", |tty| tty.text().contains("PROVED") || tty.text().contains("REFUSED"));
+    }
+    tty.keys("\u{3}");
+    if !is_over {
+        tty.keys("\u{3}");
+    }
+    tty.wait_exit(Duration::from_secs(5));
+    if ended(stage).is_some_and(|outcome| outcome == "PROVED") {
+        (recipe.effect)(&stage.world());
+    }
+    end(recipe);
+}
+
+/// Somebody writes to the object between the last look and the order: the order is refused, and nothing is overwritten.
+fn conflict(id: &str, stage: &Stage) {
+    let recipe = recipe(id, &stage.world(), true);
+    let world = stage.world();
+    let name = if id == "delete" { "acid-gone" } else { "acid-shop" };
+    let operation = operation(&recipe.words[0]).unwrap();
+    let words: Vec<String> =
+        recipe.words[2..].iter().filter(|word| !word.starts_with("--") && *word != name).cloned().collect();
+    let kubeconfig = PathBuf::from(&stage.scene.kubeconfig);
+    let (run, touched) = stage.runtime.block_on(async {
+        let options = Options {
+            context: "one".into(),
+            kubeconfig: Some(kubeconfig),
+            namespaces: Vec::new(),
+            direct: false,
+            role: None,
+        };
+        let plane: Arc<dyn Plane> = Arc::new(crate::kube::stage::plane(options));
+        let cluster = ClusterId { plane: plane.id(), namespace: "production".into(), name: name.into() };
+        let planes = Planes::from([(plane.id(), plane)]);
+        let (gate, journal) = (Gate::default(), Journal::in_folder(&stage.scene.home.join("conflict")));
+        gate.open(scope(&cluster), Timestamp::now() + jiff::SignedDuration::from_mins(5));
+        let looked = perform::ask_all(&planes, vec![Probe::Objects(cluster.clone())]).await;
+        let Some((_, Ok(Answer::Objects(objects)))) = looked.into_iter().next() else { panic!("no objects") };
+        let entry = Entry::new(objects.cluster, Timestamp::now());
+        let args = operation.read(&words).unwrap();
+        let aim = Aim { cluster, uid: None, member: None, args, at: Timestamp::now(), who: "test".into() };
+        let probes = (operation.aim)(&entry, &aim).unwrap();
+        let (mut run, mut todo) = Run::new("c".into(), operation.id, aim, probes, operation.consider, Timestamp::now());
+        let mut touched = Value::Null;
+        while !todo.is_empty() {
+            let mut next = Vec::new();
+            for out in todo {
+                if matches!(&out, Out::Send(order, _) if order.is_of_objects()) && touched.is_null() {
+                    touched = world.touch(name).await;
+                }
+                let event = perform::step(&planes, &gate, &journal, out).await;
+                next.extend(event.map(|event| run.advance(Timestamp::now(), event)).unwrap_or_default());
+            }
+            if run.phase == Phase::Offered {
+                let confirmed = Event::Confirmed { how: "y".into(), who: "test".into(), reason: None };
+                next = run.advance(Timestamp::now(), confirmed);
+            }
+            todo = next;
+        }
+        (run, touched)
+    });
+    let said = run.lines.last().map(|line| line.text.clone()).unwrap_or_default();
+    assert_eq!(run.outcome(), Some(Outcome::Refused), "{:?}", run.lines);
+    assert!(said.contains("changed meanwhile"), "{said}");
+    assert_eq!(stage.world().resource(name)["metadata"]["resourceVersion"], touched["metadata"]["resourceVersion"]);
+    end(recipe);
+}
