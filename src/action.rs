@@ -73,6 +73,10 @@ pub enum Deed {
     SortReverse,
     /// Shows only what needs somebody.
     ProblemsOnly,
+    /// Marks the cursor's row, or no more: an order is then for all marked rows.
+    Mark,
+    /// Marks no row any more.
+    Unmark,
     /// Copies the cursor's row as a kubectl or psql command.
     Copy,
     /// Scrolls columns sideways.
@@ -178,6 +182,15 @@ pub static ACTIONS: &[Action] = &[
     row("sort", "sort", "Sorts by the next column.", &["s"], FLEET, Deed::SortNext),
     row("sort-reverse", "reverse order", "Turns the sort order around.", &["S"], FLEET, Deed::SortReverse),
     row("problems", "problems only", "Shows only rows that need somebody.", &["!"], FLEET, Deed::ProblemsOnly),
+    row(
+        "mark",
+        "mark",
+        "Marks the row, or no more: an order is then for all marked clusters, one after the other.",
+        &["space"],
+        FLEET,
+        Deed::Mark,
+    ),
+    row("unmark", "unmark all", "Takes every mark away.", &["u"], FLEET, Deed::Unmark),
     row("copy", "copy", "Copies the row as a kubectl or psql command.", &["c"], OF_CLUSTER, Deed::Copy),
     row(
         "cluster",

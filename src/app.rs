@@ -1,5 +1,6 @@
 //! The brain: messages in, effects out. No I/O, no clock, no terminal.
 
+mod bulk;
 mod dialog;
 mod draw;
 mod operate;

@@ -43,6 +43,8 @@ pub struct Config {
     pub keys: BTreeMap<String, Vec<String>>,
     /// At most this many instances are sampled at once.
     pub tunnels: usize,
+    /// How long arming lasts, in minutes.
+    pub armed_min: u32,
 }
 
 /// One thing that is wrong: what, where, why, and what to do.
@@ -198,6 +200,7 @@ fn merged(globals: &Globals, around: &Surroundings, written: &file::Written) -> 
         columns: written.columns.clone(),
         keys: written.keys.clone(),
         tunnels: written.tunnels.unwrap_or(32),
+        armed_min: written.armed_minutes.unwrap_or(15),
     }
 }
 

@@ -138,6 +138,7 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         protected: [&config.protected[..], &runtime.protected()].concat(),
         columns: config.columns.clone(),
         read_only: config.readonly,
+        armed_min: config.armed_min,
         who: act::who(),
         process: std::process::id(),
     };

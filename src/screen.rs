@@ -1,5 +1,6 @@
 //! The stack of views, the dialog on top, keys typed so far, and what frames them all.
 
+pub mod bulk;
 pub mod chrome;
 pub mod confirm;
 pub mod palette;
@@ -10,6 +11,7 @@ use crate::keymap::chord::Chord;
 use crate::state::ledger::Scope;
 use crate::view::{Subject, View};
 use crate::widget::input::Field;
+use bulk::Bulk;
 use confirm::Confirm;
 use palette::Palette;
 
@@ -58,6 +60,7 @@ pub enum Dialog {
         then: Then,
     },
     Order(Confirm),
+    Bulk(Bulk),
 }
 
 /// What an answer is for.
@@ -65,8 +68,8 @@ pub enum Dialog {
 pub enum Then {
     /// Arms a protected scope, whose name it must be.
     Arm(Scope),
-    /// Is the first argument of an operation on that subject.
-    Operate(&'static str, Subject),
+    /// Is the first argument of an operation on those subjects.
+    Operate(&'static str, Vec<Subject>),
 }
 
 /// What was typed and chosen, oldest first.

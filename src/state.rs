@@ -28,6 +28,8 @@ pub struct Settings {
     pub columns: Vec<String>,
     /// Nothing may be changed.
     pub read_only: bool,
+    /// How long arming lasts, in minutes.
+    pub armed_min: u32,
     /// The user of the operating system, for the journal.
     pub who: Text,
     /// This pgdeck's process id: whose orders they are, where several run.
@@ -37,6 +39,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let (protected, columns) = (Vec::new(), Vec::new());
-        Settings { ascii: false, protected, columns, read_only: false, who: "".into(), process: 0 }
+        Settings { ascii: false, protected, columns, read_only: false, armed_min: 15, who: "".into(), process: 0 }
     }
 }

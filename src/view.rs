@@ -103,6 +103,11 @@ pub trait View: fmt::Debug + Send {
     /// What the cursor is on.
     fn subject(&self) -> Subject;
 
+    /// The clusters that are marked, where rows can be.
+    fn marked(&self) -> Vec<ClusterId> {
+        Vec::new()
+    }
+
     /// Carries out a deed on its rows.
     fn perform(&mut self, look: &Look<'_>, deed: Deed) -> Reply;
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::update::{open, perform, show_bottom};
-use super::{Effect, Model, operate};
+use super::{Effect, Model, bulk, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::chord::{Chord, Code};
 use crate::screen::palette::{Choice, Item, Palette, Taken};
@@ -50,6 +50,7 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut
             ask_key(model, now, chord, (prompt, field, error, then), effects);
         }
         Some(Dialog::Order(confirm)) => operate::key(model, now, chord, confirm, effects),
+        Some(Dialog::Bulk(bulk)) => bulk::key(model, now, chord, bulk, effects),
     }
 }
 
@@ -90,7 +91,7 @@ pub(super) fn paste(model: &mut Model, now: Timestamp, text: &str) {
             model.screen.dialog = Some(Dialog::Ask { prompt, field, error: None, then });
         }
         // A name that confirms is typed, not pasted.
-        Some(Dialog::Order(confirm)) => model.screen.dialog = Some(Dialog::Order(confirm)),
+        Some(dialog @ (Dialog::Order(_) | Dialog::Bulk(_))) => model.screen.dialog = Some(dialog),
     }
 }
 

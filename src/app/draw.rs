@@ -29,6 +29,9 @@ pub fn draw(model: &mut Model, now: Timestamp, area: Rect, buffer: &mut Buffer) 
     if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
         confirm.draw(look.state, now, look.theme, area, buffer);
     }
+    if let Some(Dialog::Bulk(bulk)) = &mut model.screen.dialog {
+        bulk.draw(look.state, now, look.theme, area, buffer);
+    }
     if look.theme.ascii {
         crate::theme::ascii::spell(buffer, area);
     }

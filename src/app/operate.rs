@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Effect, Model, Outcome};
-use crate::id::{InstanceId, Text};
+use super::{Effect, Model, Outcome, bulk};
+use crate::id::{ClusterId, InstanceId, Text};
 use crate::keymap::chord::{Chord, Code};
 use crate::operation::{OPERATIONS, On, Operation, operation};
 use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
@@ -16,9 +16,6 @@ use crate::state::ledger::{LeftOver, Scope, is_protected, scope};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
-
-/// How long a scope stays armed.
-const ARMED: SignedDuration = SignedDuration::from_mins(15);
 
 /// Something that a run asked for has happened.
 pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Event, effects: &mut Vec<Effect>) {
@@ -35,8 +32,12 @@ pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Even
         let text = format!("{} {}: {}: {why}", run.action, run.aim.cluster.name, outcome.word());
         model.state.notices.say(now, weight, text);
     }
+    let ended = run.outcome().filter(|_| !was_over);
     if !outs.is_empty() {
         effects.push(Effect::Run(id.clone(), outs));
+    }
+    if let Some(outcome) = ended {
+        bulk::go_on(model, now, id, outcome, effects);
     }
     // Somebody waits for this to be taken back.
     if let Some(leaving) = model.screen.leaving
@@ -128,8 +129,8 @@ fn only_scope(model: &Model) -> Option<Scope> {
 }
 
 fn arm_scope(model: &mut Model, now: Timestamp, scope: Scope, effects: &mut Vec<Effect>) {
-    let until = now + ARMED;
-    let minutes = ARMED.as_mins();
+    let minutes = model.state.settings.armed_min;
+    let until = now + SignedDuration::from_mins(minutes.into());
     model.state.notices.say(now, Weight::Warning, format!("{scope} is ARMED for {minutes} minutes: W ends it"));
     model.state.ledger.arm(scope.clone(), until);
     effects.push(Effect::Arm(scope, until));
@@ -152,11 +153,17 @@ pub(super) fn answered(
             arm_scope(model, now, scope.clone(), effects);
             Ok(())
         }
-        Then::Operate(id, subject) => {
+        Then::Operate(id, subjects) => {
             let operation = operation(id).ok_or("there is no such operation")?;
             let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
             let args = operation.read(&words)?;
-            start(model, now, operation, subject, args, effects)
+            match &subjects[..] {
+                [subject] => start(model, now, operation, subject, args, effects),
+                subjects => {
+                    bulk::offer(model, now, operation, subjects, &args, effects);
+                    Ok(())
+                }
+            }
         }
     }
 }
@@ -170,7 +177,10 @@ pub(super) fn begin(
     effects: &mut Vec<Effect>,
 ) {
     let Some(operation) = operation(id) else { return };
+    let marked = model.screen.views.last().map(|view| view.marked()).unwrap_or_default();
+    let is_bulk = of.is_none() && !marked.is_empty() && matches!(operation.on, On::Cluster | On::Any);
     let subject = of.unwrap_or_else(|| subject(model));
+    let subjects = if is_bulk { marked.into_iter().map(Subject::Cluster).collect() } else { vec![subject.clone()] };
     let mut args = BTreeMap::new();
     if let (On::Backend, Subject::Backend(_, pid)) = (operation.on, &subject) {
         args.insert(Text::from("pid"), Text::from(pid.to_string()));
@@ -180,9 +190,12 @@ pub(super) fn begin(
             return model.state.notices.say(now, Weight::Warning, "put the cursor on a cluster first");
         }
         let prompt = format!("{} ({}): ", operation.usage(), missing.doc);
-        let then = Then::Operate(operation.id, subject);
+        let then = Then::Operate(operation.id, subjects);
         model.screen.dialog = Some(Dialog::Ask { prompt, field: Field::default(), error: None, then });
         return;
+    }
+    if is_bulk {
+        return bulk::offer(model, now, operation, &subjects, &args, effects);
     }
     if let Err(why) = start(model, now, operation, &subject, args, effects) {
         model.state.notices.say(now, Weight::Warning, format!("{}: {why}", operation.id));
@@ -237,6 +250,19 @@ fn start(
         model.screen.dialog = Some(Dialog::Order(Confirm { run: id, field: Field::default(), scroll: 0 }));
         return Ok(());
     }
+    let id = look(model, now, operation, (cluster, member, args), effects)?;
+    model.screen.dialog = Some(Dialog::Order(Confirm { run: id, field: Field::default(), scroll: 0 }));
+    Ok(())
+}
+
+/// Begins a run: it looks, and offers what it would do. Gives its name.
+pub(super) fn look(
+    model: &mut Model,
+    now: Timestamp,
+    operation: &'static Operation,
+    (cluster, member, args): (ClusterId, Option<Text>, BTreeMap<Text, Text>),
+    effects: &mut Vec<Effect>,
+) -> Result<Text, String> {
     let entry = model.state.fleet.get(&cluster).ok_or("the cluster is gone")?;
     if entry.stale {
         return Err("what is known of it is stale: its plane does not answer now".into());
@@ -244,16 +270,18 @@ fn start(
     let aim =
         Aim { cluster, uid: entry.cluster.uid.clone(), member, args, at: now, who: model.state.settings.who.clone() };
     let probes = (operation.aim)(entry, &aim)?;
-    let id: Text = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S.%3f"), model.state.settings.process).into();
+    let moment = now.strftime("%Y%m%dT%H%M%S.%3f");
+    // Several may begin in one moment.
+    let mut names = (0..).map(|n| Text::from(format!("{moment}.{n}-{}", model.state.settings.process)));
+    let id = names.find(|name| model.state.ledger.get(name).is_none()).ok_or("there are too many orders")?;
     let (mut run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
     run.leaves = operation.leaves();
     run.takes_back = operation
         .undoes
         .and_then(|undone| model.state.ledger.left_by(undone, operation.id, &run.aim.cluster, run.aim.member.as_ref()));
     model.state.ledger.put(run);
-    model.screen.dialog = Some(Dialog::Order(Confirm { run: id.clone(), field: Field::default(), scroll: 0 }));
-    effects.push(Effect::Run(id, outs));
-    Ok(())
+    effects.push(Effect::Run(id.clone(), outs));
+    Ok(id)
 }
 
 /// Takes a key while an order's dialog is open.
@@ -305,7 +333,14 @@ fn overridden(text: &str, name: &str) -> Option<String> {
     (!reason.is_empty()).then(|| reason.to_owned())
 }
 
-fn send(model: &mut Model, now: Timestamp, id: &Text, how: &str, reason: Option<String>, effects: &mut Vec<Effect>) {
+pub(super) fn send(
+    model: &mut Model,
+    now: Timestamp,
+    id: &Text,
+    how: &str,
+    reason: Option<String>,
+    effects: &mut Vec<Effect>,
+) {
     let who = model.state.settings.who.clone();
     let Some(run) = model.state.ledger.get_mut(id) else { return };
     let outs = run.advance(now, Event::Confirmed { how: how.into(), who, reason });

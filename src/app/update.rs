@@ -133,6 +133,8 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
         | Deed::SortNext
         | Deed::SortReverse
         | Deed::ProblemsOnly
+        | Deed::Mark
+        | Deed::Unmark
         | Deed::Copy
         | Deed::ColumnsLeft
         | Deed::ColumnsRight

@@ -23,6 +23,7 @@ pub struct Written {
     pub roles: BTreeMap<String, String>,
     pub columns: Vec<String>,
     pub tunnels: Option<usize>,
+    pub armed_minutes: Option<u32>,
     pub keys: BTreeMap<String, Vec<String>>,
     /// By action: the line of its keys.
     pub key_lines: BTreeMap<String, usize>,
@@ -106,6 +107,12 @@ pub static KEYS: &[Key] = &[
         form: "a number from 1 to 500",
         doc: "How many instances are sampled at once at most; more take turns.",
         take: |written, value| store(&mut written.tunnels, tunnels(value).map(Some)),
+    },
+    Key {
+        name: "armed_minutes",
+        form: "a number from 1 to 720",
+        doc: "How many minutes a context stays armed.",
+        take: |written, value| store(&mut written.armed_minutes, minutes(value).map(Some)),
     },
     Key {
         name: "keys",
@@ -206,6 +213,10 @@ fn reach(value: &DeValue<'_>) -> Option<Reach> {
 
 fn tunnels(value: &DeValue<'_>) -> Option<usize> {
     value.as_integer()?.as_str().parse().ok().filter(|n| (1..=500).contains(n))
+}
+
+fn minutes(value: &DeValue<'_>) -> Option<u32> {
+    value.as_integer()?.as_str().parse().ok().filter(|n| (1..=720).contains(n))
 }
 
 fn roles(value: &DeValue<'_>) -> Option<BTreeMap<String, String>> {

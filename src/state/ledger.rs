@@ -1,6 +1,6 @@
 //! Orders of this session: those that are offered, under way, and over; and what may be changed at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use globset::Glob;
 use jiff::Timestamp;
@@ -40,6 +40,8 @@ pub struct Ledger {
     armed: BTreeMap<Scope, Timestamp>,
     /// What a pgdeck that was cut off has left.
     left_over: Vec<LeftOver>,
+    /// Runs of one answer: each is confirmed when the one before it is proved. The first is under way.
+    queue: VecDeque<Text>,
 }
 
 /// Something that a pgdeck holds no more, and did not take back.
@@ -71,6 +73,13 @@ impl Ledger {
         }
     }
 
+    /// The same, unless its turn is still to come.
+    pub fn withdraw_unless_queued(&mut self, id: &str) {
+        if !self.queue.iter().any(|queued| **queued == *id) {
+            self.withdraw(id);
+        }
+    }
+
     /// The one of that id.
     pub fn get(&self, id: &str) -> Option<&Run> {
         self.runs.get(id)
@@ -89,6 +98,27 @@ impl Ledger {
     /// Those that are sent and not proved yet.
     pub fn under_way(&self) -> impl Iterator<Item = &Run> {
         self.runs.values().filter(|run| run.is_under_way())
+    }
+
+    /// These are confirmed one after the other, the first at once.
+    pub fn line_up(&mut self, runs: impl IntoIterator<Item = Text>) {
+        self.queue.extend(runs);
+    }
+
+    /// The next of them, if this one was the first and is proved. If it is not, the others are withdrawn, and counted.
+    pub fn next_in_line(&mut self, id: &str, proved: bool) -> Result<Option<Text>, usize> {
+        if self.queue.front().is_none_or(|first| **first != *id) {
+            return Ok(None);
+        }
+        self.queue.pop_front();
+        if proved {
+            return Ok(self.queue.front().cloned());
+        }
+        let rest: Vec<Text> = self.queue.drain(..).collect();
+        for run in &rest {
+            self.withdraw(run);
+        }
+        Err(rest.len())
     }
 
     /// What is held now, or about to be.

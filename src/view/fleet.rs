@@ -9,13 +9,15 @@
 
 mod roster;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::filter::Filter;
 use super::{Look, Reply, Subject, View, psql, survey_wants};
-use crate::action::{Deed, ViewId};
+use crate::action::{Deed, Motion, ViewId};
 use crate::fleet::cluster::Role;
 use crate::fleet::seen::{Source, SourceState};
 use crate::fleet::{Entry, Fleet, health, topology};
@@ -37,6 +39,8 @@ const SAMPLED: usize = 150;
 pub struct FleetView {
     roster: Roster,
     cursor: Cursor<ClusterId>,
+    /// Rows that an order is for, all of them.
+    marked: BTreeSet<ClusterId>,
     /// Columns scrolled to the right.
     shift: usize,
     /// The columns that are chosen, as numbers of the registry and as the table wants them.
@@ -145,7 +149,10 @@ impl View for FleetView {
     }
 
     fn note(&self) -> String {
-        self.cursor.position()
+        match self.marked.len() {
+            0 => self.cursor.position(),
+            n => format!("{n} marked  {}", self.cursor.position()),
+        }
     }
 
     fn remark(&self, look: &Look<'_>) -> Option<Cell> {
@@ -160,9 +167,22 @@ impl View for FleetView {
         self.cursor.selected().map_or(Subject::Nothing, |id| Subject::Cluster(id.clone()))
     }
 
+    fn marked(&self) -> Vec<ClusterId> {
+        self.marked.iter().cloned().collect()
+    }
+
     fn perform(&mut self, look: &Look<'_>, deed: Deed) -> Reply {
         match deed {
             Deed::Move(motion) => self.cursor.motion(&self.roster, motion),
+            Deed::Mark => {
+                if let Some(id) = self.cursor.selected().cloned()
+                    && !self.marked.remove(&id)
+                {
+                    self.marked.insert(id);
+                }
+                self.cursor.motion(&self.roster, Motion::Down);
+            }
+            Deed::Unmark => self.marked.clear(),
             Deed::ColumnsLeft => self.shift = self.shift.saturating_sub(1),
             Deed::ColumnsRight => self.shift = (self.shift + 1).min(table::most_shift(self.chosen.len(), FROZEN)),
             Deed::SortNext => self.next_column(),
@@ -208,6 +228,8 @@ impl View for FleetView {
 
     fn refresh(&mut self, look: &Look<'_>, area: Rect) {
         self.roster.catch_up(&look.state.fleet, look.now);
+        // What is gone is nobody's subject.
+        self.marked.retain(|id| look.state.fleet.get(id).is_some());
         self.cursor.settle(&self.roster, area.height.saturating_sub(1));
         // An unknown name was refused at the start.
         self.chosen = columns::chosen(&look.state.settings.columns).unwrap_or_default();
@@ -218,11 +240,14 @@ impl View for FleetView {
         let layout = table::layout(&self.columns, FROZEN, self.shift, area.width);
         let window = self.cursor.window();
         let rule = self.roster.rule();
+        let is_marked = |(n, id): (usize, &ClusterId)| self.marked.contains(id).then_some(n);
+        let marked: Vec<usize> = self.roster.slice(window.clone()).enumerate().filter_map(is_marked).collect();
         let frame = Frame {
             columns: &self.columns,
             layout: &layout,
             sort: self.chosen.iter().position(|column| *column == rule.column).map(|at| (at, rule.order)),
             selected: self.cursor.selected().map(|_| self.cursor.at() - window.start),
+            marked: &marked,
         };
         let rows = self.roster.slice(window).filter_map(|id| look.state.fleet.get(id));
         let cell = |entry: &&Entry, column: usize| cell(entry, self.chosen[column], look.now);

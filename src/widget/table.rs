@@ -124,6 +124,8 @@ pub struct Frame<'a> {
     pub sort: Option<(usize, Order)>,
     /// The selected row, counted from the first in sight.
     pub selected: Option<usize>,
+    /// Marked rows, counted in the same way.
+    pub marked: &'a [usize],
 }
 
 /// Which way rows are sorted.
@@ -163,8 +165,12 @@ pub fn draw<R>(
             let column = &frame.columns[placed.column];
             put(column, *placed, &cell, theme, (Rect { y, height: 1, ..area }, buffer));
         }
+        if frame.marked.contains(&n) {
+            buffer.set_stringn(area.x, y, "*", 1, theme.style(Tone::Warn));
+        }
         if frame.selected == Some(n) {
-            buffer.set_stringn(area.x, y, ">", 1, theme.style(Tone::Accent));
+            let mark = if frame.marked.contains(&n) { "*" } else { ">" };
+            buffer.set_stringn(area.x, y, mark, 1, theme.style(Tone::Accent));
             buffer.set_style(Rect { y, height: 1, ..area }, Style::new().patch(theme.selected));
         }
     }

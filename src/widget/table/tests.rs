@@ -68,7 +68,13 @@ fn the_selected_row_is_marked_and_numbers_hold_to_the_right() {
     let area = Rect::new(0, 0, 16, 3);
     let layout = layout(&columns, 1, 0, area.width);
     let mut buffer = Buffer::empty(area);
-    let frame = Frame { columns: &columns, layout: &layout, sort: Some((1, Order::Descending)), selected: Some(1) };
+    let frame = Frame {
+        columns: &columns,
+        layout: &layout,
+        sort: Some((1, Order::Descending)),
+        selected: Some(1),
+        marked: &[],
+    };
     let rows = [["a", "1 B"], ["b", "2 B"], ["c", "3 B"]];
     let cell = |row: &[&'static str; 2], idx: usize| Cell::new(row[idx], Tone::Normal);
     draw(&frame, rows.into_iter(), cell, &Theme::default(), (area, &mut buffer));
@@ -81,7 +87,7 @@ fn the_selected_row_is_marked_and_numbers_hold_to_the_right() {
 fn cells_are_made_for_what_is_in_sight_alone() {
     let area = Rect::new(0, 0, 30, 10);
     let layout = layout(&COLUMNS, 1, 0, area.width);
-    let frame = Frame { columns: &COLUMNS, layout: &layout, sort: None, selected: None };
+    let frame = Frame { columns: &COLUMNS, layout: &layout, sort: None, selected: None, marked: &[] };
     let (pulled, made) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let rows = (0..2000).inspect(|_| pulled.set(pulled.get() + 1));
     let cell = |_: &i32, _| {

@@ -53,7 +53,13 @@ impl World<'_> {
     /// Writes to a CR what changes nothing, and gives it as it is then.
     pub async fn touch(&self, name: &str) -> Value {
         let (store, spot) = (store(&self.scene.sandbox.status()).await, POSTGRESQL.at("production", name));
-        store.patch(&spot, &json!({"metadata": {"labels": {"touched": "yes"}}})).await.unwrap();
+        store
+            .patch(
+                &spot,
+                &json!({"metadata": {"labels": {"touched": jiff::Timestamp::now().as_millisecond().to_string()}}}),
+            )
+            .await
+            .unwrap();
         store.get(&spot).await.unwrap().unwrap()
     }
 
