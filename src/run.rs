@@ -97,6 +97,7 @@ pub enum Phase {
     /// The order of a later step is aimed anew.
     Refreshing {
         step: usize,
+        since: Timestamp,
     },
     Sending {
         step: usize,
@@ -185,6 +186,8 @@ pub struct Run {
     pub takes_back: Option<Text>,
     /// Something stays as it is made until an order of its own takes it back.
     pub leaves: bool,
+    /// It was taken up after a step that was not its last: more was never sent.
+    is_part: bool,
     /// What was held is being taken back.
     back: Option<hold::Back>,
     preflight: Vec<Probe>,
@@ -230,6 +233,7 @@ impl Run {
             patience_s: None,
             takes_back: None,
             leaves: false,
+            is_part: false,
             back: None,
             preflight,
             consider,
@@ -282,7 +286,7 @@ impl Run {
                 Ok(()) => self.record(now, 0),
                 Err(why) => self.recorded(now, 0, Err(why)),
             },
-            (Phase::Refreshing { step }, Event::Looked(looked)) => self.refreshed(now, step, &looked),
+            (Phase::Refreshing { step, since }, Event::Looked(looked)) => self.refreshed(now, step, since, &looked),
             (Phase::Recording { step }, Event::Recorded(recorded)) => self.recorded(now, step, recorded),
             (Phase::Sending { step }, Event::Sent(sent)) => self.sent(now, step, sent),
             (Phase::Sending { step }, Event::Barred(why)) => {

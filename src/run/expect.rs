@@ -258,6 +258,11 @@ fn when(holds: bool, said: impl Into<String>) -> Judged {
     if holds { Judged::Proved(said.into()) } else { Judged::NotYet(said.into()) }
 }
 
+/// Whether a member takes part, by Patroni's word for its state.
+fn is_running(state: &str) -> bool {
+    matches!(state, "running" | "streaming" | "in archive recovery")
+}
+
 fn members(objects: &Objects, count: u32) -> Judged {
     let Cluster { workload, members, spec, .. } = &objects.cluster;
     if spec.instances != Some(count) {
@@ -265,10 +270,9 @@ fn members(objects: &Objects, count: u32) -> Judged {
         return Judged::Failed(format!("the CR asks for {said} members now: somebody else changed it"));
     }
     let wanted = workload.as_ref().map(|workload| workload.replicas);
-    let runs = |state: &str| matches!(state, "running" | "streaming" | "in archive recovery");
     let is_well = |member: &&std::sync::Arc<crate::fleet::cluster::Member>| {
         member.pod.as_ref().is_some_and(|pod| pod.ready && !pod.deleting)
-            && member.patroni.as_ref().is_some_and(|patroni| runs(&patroni.state))
+            && member.patroni.as_ref().is_some_and(|patroni| is_running(&patroni.state))
     };
     let well = members.iter().filter(is_well).count();
     let set = wanted.map_or("no StatefulSet".into(), |n| format!("the StatefulSet asks for {n}"));
@@ -342,7 +346,12 @@ fn recreated(objects: &Objects, before: &BTreeMap<Text, Text>, flagged: bool, pr
             before.iter().all(|(name, uid)| is_other(name, uid) || pod(name).is_some_and(|pod| pod.rolling_update));
         return when(so, if so { "the pod is flagged" } else { "the pod is not flagged" });
     }
-    let runs = |name: &Text| pod(name).is_some_and(|pod| pod.ready && !pod.deleting);
+    // Patroni's own word: a pod may be called ready before anything in it runs.
+    let patroni = |name: &Text| objects.cluster.member(name).and_then(|member| member.patroni.as_ref());
+    let runs = |name: &Text| {
+        pod(name).is_some_and(|pod| pod.ready && !pod.deleting)
+            && patroni(name).is_some_and(|patroni| is_running(&patroni.state))
+    };
     let done = before.iter().filter(|(name, uid)| is_other(name, uid) && runs(name)).count();
     let said = format!("{done} of {} pods were made anew and run", before.len());
     if done < before.len() {

@@ -24,6 +24,10 @@ impl Run {
     /// All steps are done: it is held, or over.
     pub(super) fn done(&mut self, now: Timestamp) -> Vec<Out> {
         let Some(hold) = self.deal.as_ref().and_then(|deal| deal.hold.as_ref()).filter(|_| self.back.is_none()) else {
+            if self.is_part {
+                let why = "the steps after it were not sent: look at it, and order the rest";
+                return self.end(now, Outcome::Unproven, why);
+            }
             let outcome = self.back.as_ref().map_or(Outcome::Proved, |back| back.outcome);
             return self.end(now, outcome, "");
         };
@@ -96,7 +100,7 @@ impl Run {
             return None;
         }
         let (Phase::Recording { step }
-        | Phase::Refreshing { step }
+        | Phase::Refreshing { step, .. }
         | Phase::Sending { step }
         | Phase::Proving { step, .. }) = self.phase
         else {

@@ -44,6 +44,7 @@ impl Run {
         run.deal = Some(Deal { steps: vec![Step { order, expect, within_s: WITHIN_S }], undo, ..Deal::default() });
         run.confirmed = Some((String::new(), run.aim.who.clone(), None));
         run.sent_any = true;
+        run.is_part = sending["step"].as_u64().unwrap_or(0) + 1 < sending["of"].as_u64().unwrap_or(1);
         run.say(now, "pgdeck was cut off after this step was sent: its effect is looked for; what would have come next was not sent".into());
         run.phase = Phase::Proving { step: 0, since: now };
         Some((run, vec![Out::Look { probes, after_ms: 0 }]))

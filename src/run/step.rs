@@ -12,16 +12,20 @@ use crate::work::probe::{Answer, Probe};
 /// Whether an effect has been seen is asked again this often, in milliseconds.
 pub(super) const EVERY_MS: u32 = 1_000;
 
+/// An object is read again for so long before the next step is given up.
+const REFRESHED: SignedDuration = SignedDuration::from_secs(60);
+
 impl Run {
     pub(super) fn record(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
         let Some(next) = self.deal.as_ref().and_then(|deal| deal.steps.get(step)) else {
             return self.done(now);
         };
         let order = next.order.clone();
+        let of = self.deal.as_ref().map_or(1, |deal| deal.steps.len());
         // It has nothing that JSON cannot hold.
         let expect = serde_json::to_value(&next.expect).unwrap_or_default();
         self.phase = Phase::Recording { step };
-        vec![Out::Record(self.entry(now, What::Sending { step, order, expect }))]
+        vec![Out::Record(self.entry(now, What::Sending { step, of, order, expect }))]
     }
 
     /// Goes on to the next step. A patch was aimed at the object as it was before the step before: it is aimed anew.
@@ -29,14 +33,14 @@ impl Run {
         match self.step(step).map(|next| &next.order) {
             Some(Order::Patch { cluster, .. }) => {
                 let probes = vec![Probe::Objects(cluster.clone())];
-                self.phase = Phase::Refreshing { step };
+                self.phase = Phase::Refreshing { step, since: now };
                 vec![Out::Look { probes, after_ms: 0 }]
             }
             _ => self.record(now, step),
         }
     }
 
-    pub(super) fn refreshed(&mut self, now: Timestamp, step: usize, looked: &[Looked]) -> Vec<Out> {
+    pub(super) fn refreshed(&mut self, now: Timestamp, step: usize, since: Timestamp, looked: &[Looked]) -> Vec<Out> {
         let now_version = match (self.same_cluster(looked), looked.first()) {
             (Err(why), _) => return self.end(now, Outcome::Failed, &why),
             (Ok(()), Some((_, Ok(Answer::Objects(objects))))) => {
@@ -45,6 +49,13 @@ impl Run {
                     return self.end(now, Outcome::Failed, why);
                 }
                 objects.version.clone()
+            }
+            // What answers nobody now may answer in a moment: half-way is the worst place to give up.
+            (
+                Ok(()),
+                Some((probe, Err(Fault::Unreachable { .. } | Fault::TimedOut { .. } | Fault::Throttled { .. }))),
+            ) if now < since + REFRESHED => {
+                return vec![Out::Look { probes: vec![probe.clone()], after_ms: EVERY_MS }];
             }
             (Ok(()), Some((_, Err(fault)))) => {
                 let why = format!("what comes next cannot be aimed: {fault}");

@@ -29,8 +29,8 @@ pub struct Entry {
 pub enum What {
     /// It was confirmed; on disk before anything is sent.
     Asked(Box<Asked>),
-    /// A step's order is about to be sent; `expect` is what proves it.
-    Sending { step: usize, order: Order, expect: Value },
+    /// The order of a step, of so many, is about to be sent; `expect` is what proves it.
+    Sending { step: usize, of: usize, order: Order, expect: Value },
     /// It was answered, or not.
     Answered { step: usize, answer: Option<String>, fault: Option<String> },
     /// The end.

@@ -109,6 +109,24 @@ pub fn operated(real: &Real) {
     assert_eq!(show("archive_mode"), "on");
     well();
 
+    proved(&["base-backup", "acid-operated", "--yes"]);
+    proved(&["restart", "acid-operated", "--yes"]);
+    let pods =
+        || place.kubectl(&["get", "pods", "-l", "application=spilo", "-o", "jsonpath={.items[*].metadata.uid}"]).0;
+    let before = pods();
+    proved(&["restart", "acid-operated", "what=pods", "--yes", "--reason", "a drill"]);
+    assert!(pods().split(' ').all(|uid| !before.contains(uid)), "{before} {}", pods());
+    let events = place.kubectl(&["get", "events", "-o", "jsonpath={.items[?(@.reason=='pgdeck')].message}"]).0;
+    assert!(events.contains("reason: a drill"), "{events}");
+    well();
+
+    // Patroni would resume replay within a loop of 2 s, were it not paused.
+    let standby =
+        if primary() == "acid-operated-0" { "acid-operated/acid-operated-1" } else { "acid-operated/acid-operated-0" };
+    proved(&["replay-pause", standby, "--for", "6s", "--yes"]);
+    refused(&["replay-resume", standby, "--yes"], "is not paused");
+    well();
+
     proved(&["detach", "acid-operated", "--yes"]);
     refused(&["reconcile", "acid-operated", "--yes"], "attach it first");
     refused(&["delete", "acid-operated", "--confirm", "acid-operated"], "it is detached");

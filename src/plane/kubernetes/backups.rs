@@ -123,7 +123,8 @@ pub async fn remains(
     settings: &Settings,
     id: &ClusterId,
 ) -> Result<Vec<(&'static str, Vec<Text>)>, Fault> {
-    let labels = encode(&format!("{}={}", settings.cluster_name_label, id.name));
+    // Not the pods of a backup's Jobs, which are of another application, and poolers.
+    let labels = encode(&format!("{},{}={}", settings.selector(), settings.cluster_name_label, id.name));
     let list = |root: &'static str, kind: &'static str| {
         let path = format!("{root}/namespaces/{}/{kind}?labelSelector={labels}", encode(&id.namespace));
         async move { server.items(&path).await }

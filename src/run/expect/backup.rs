@@ -1,8 +1,8 @@
 //! What proves orders about backups.
 
-use super::{Judged, Logical, when};
+use super::{Judged, Logical, is_running, when};
 use crate::fault::Fault;
-use crate::fleet::cluster::Cluster;
+use crate::fleet::cluster::{Cluster, Member};
 use crate::id::Text;
 use crate::metric::archiver::{Archiver, Archiving};
 use crate::metric::vitals::Vitals;
@@ -50,7 +50,9 @@ fn pods(cluster: &Cluster, on: bool, said: &str) -> Judged {
             && !pod.rolling_update
     };
     let members = &cluster.members;
-    let so = members.iter().filter(|member| member.pod.as_ref().is_some_and(is_so)).count();
+    // A pod may be called ready before its Postgres runs: Patroni's word counts too.
+    let runs = |member: &Member| member.patroni.as_ref().is_some_and(|patroni| is_running(&patroni.state));
+    let so = members.iter().filter(|member| member.pod.as_ref().is_some_and(is_so) && runs(member)).count();
     let wanted = cluster.spec.instances.unwrap_or(0) as usize;
     when(so == members.len() && so >= wanted, format!("{said}; {so} of {wanted} pods are made so and run"))
 }

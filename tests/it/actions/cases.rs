@@ -54,11 +54,9 @@ fn stage() -> Arc<Stage> {
 }
 
 impl Stage {
-    /// Waits until nobody else acts, and the fleet is whole.
+    /// Waits until nobody else acts.
     fn turn(&self) -> MutexGuard<'_, ()> {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.whole();
-        turn
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn world(&self) -> World<'_> {
@@ -104,6 +102,9 @@ impl Stage {
     /// Whatever a case has left behind is undone.
     fn tidy(&self) {
         let world = self.world();
+        if world.is_as_made() {
+            return self.whole();
+        }
         world.restore();
         if world.config()["pause"] == true {
             self.scene.proved(&["patroni-resume", "acid-shop", "--yes"]);
@@ -310,10 +311,9 @@ fn killed(id: &str, stage: &Stage) {
         tty.keys("y");
         tty.wait_within(PATIENCE, "the end", |tty| tty.text().contains("PROVED") || tty.text().contains("REFUSED"));
     }
+    // Asked twice: what other cases have left may still be looked for.
     tty.keys("\u{3}");
-    if !is_over {
-        tty.keys("\u{3}");
-    }
+    tty.keys("\u{3}");
     tty.wait_exit(Duration::from_secs(5));
     if ended(stage).is_some_and(|outcome| outcome == "PROVED") {
         (recipe.effect)(&stage.world());

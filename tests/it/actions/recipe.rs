@@ -1,6 +1,6 @@
 //! For each action: what brings about the state that it is for, how it is called, what it leads to, and the way back.
 
-use pgdeck::sandbox::objects::{CONFIG_MAP, CRON_JOB, POSTGRESQL, Store};
+use pgdeck::sandbox::objects::{CONFIG_MAP, CRON_JOB, POD, POSTGRESQL, SECRET, STATEFUL_SET, Store, VOLUME_CLAIM};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -63,6 +63,29 @@ impl World<'_> {
         store.get(&spot).await.unwrap().unwrap()
     }
 
+    /// Whether the cluster is as it was made, and no other beside it.
+    pub fn is_as_made(&self) -> bool {
+        let (store, now) = (self.store(), self.resource("acid-shop"));
+        let failover = CONFIG_MAP.at("production", "acid-shop-failover");
+        let spec = &now["spec"];
+        spec["numberOfInstances"] == 2
+            && spec["enableLogicalBackup"] != true
+            && spec["env"].is_null()
+            && spec["postgresql"]["parameters"]["archive_mode"] != "off"
+            && now["metadata"]["annotations"]["acid.zalan.do/controller"].is_null()
+            && now["status"]["PostgresClusterStatus"] == "Running"
+            && self.resource("acid-gone").is_null()
+            && !self.has_remains(&store)
+            && self.config()["pause"].is_null()
+            && !self.runtime.block_on(store.get(&failover)).unwrap().is_some_and(|map| map.to_string().contains("2099"))
+    }
+
+    /// Something of the second cluster is still there.
+    fn has_remains(&self, store: &Store) -> bool {
+        let left = |kind| self.runtime.block_on(store.list(kind, "production", "cluster-name=acid-gone")).unwrap();
+        [STATEFUL_SET, POD, SECRET, VOLUME_CLAIM, CONFIG_MAP].into_iter().any(|kind| !left(kind).is_empty())
+    }
+
     /// The cluster as it was made, and no other beside it.
     pub fn restore(&self) {
         let (store, shop) = (self.store(), POSTGRESQL.at("production", "acid-shop"));
@@ -88,6 +111,7 @@ impl World<'_> {
         self.scene.sandbox.wait_until("as it was made", |_| {
             let now = self.resource("acid-shop");
             now["status"]["PostgresClusterStatus"] == "Running"
+                && !self.has_remains(&store)
                 && self.sql("primary", "current_setting('archive_mode')") == "on"
                 && self.sql("primary", "current_setting('archive_command')") != "/bin/true"
         });
