@@ -188,6 +188,8 @@ pub struct Run {
     pub leaves: bool,
     /// It was taken up after a step that was not its last: more was never sent.
     is_part: bool,
+    /// It shall be taken back as soon as what is on its way is answered, and why.
+    ending: Option<String>,
     /// What was held is being taken back.
     back: Option<hold::Back>,
     preflight: Vec<Probe>,
@@ -234,6 +236,7 @@ impl Run {
             takes_back: None,
             leaves: false,
             is_part: false,
+            ending: None,
             back: None,
             preflight,
             consider,
@@ -273,7 +276,8 @@ impl Run {
 
     /// Whether something is held, or about to be, or not yet taken back.
     pub fn is_holding(&self) -> bool {
-        self.is_under_way() && self.sent_any && self.deal.as_ref().is_some_and(|deal| deal.hold.is_some())
+        let is_out = self.sent_any || matches!(self.phase, Phase::Sending { .. });
+        self.is_under_way() && is_out && self.deal.as_ref().is_some_and(|deal| deal.hold.is_some())
     }
 
     /// What happened leads to what is to be done. Events that do not belong to the phase are late, and mean nothing.

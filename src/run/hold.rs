@@ -71,7 +71,18 @@ impl Run {
         if !self.is_holding() || self.back.is_some() {
             return Vec::new();
         }
+        // What is on its way could arrive after what takes it back.
+        if matches!(self.phase, Phase::Recording { .. } | Phase::Refreshing { .. } | Phase::Sending { .. }) {
+            self.ending = Some(why.to_owned());
+            return Vec::new();
+        }
         self.take_back(now, Outcome::Proved, why)
+    }
+
+    /// Begins with the first step back, if somebody asked for it while an order was on its way.
+    pub(super) fn asked_to_end(&mut self, now: Timestamp) -> Option<Vec<Out>> {
+        let why = self.ending.take().filter(|_| self.back.is_none())?;
+        Some(self.take_back(now, Outcome::Proved, &why))
     }
 
     /// Begins with the first step back.
@@ -237,6 +248,15 @@ mod tests {
         run.advance(at(30), seen(Replay::PauseRequested, 0));
         let_go(&mut run);
         assert_eq!(run.outcome(), Some(Outcome::Unproven));
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_answered_before_it_is_taken_back() {
+        let mut run = sending();
+        assert!(run.advance(at(1), Event::TakeBack("asked".into())).is_empty());
+        run.advance(at(2), Event::Sent(Ok(String::new())));
+        let_go(&mut run);
+        assert_eq!(run.outcome(), Some(Outcome::Proved));
     }
 
     #[test]

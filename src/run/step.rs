@@ -136,6 +136,9 @@ impl Run {
     }
 
     pub(super) fn prove(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
+        if let Some(outs) = self.asked_to_end(now) {
+            return outs;
+        }
         let Some(next) = self.step(step) else { return Vec::new() };
         let probes = next.expect.probes();
         self.phase = Phase::Proving { step, since: now };
