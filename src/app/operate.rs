@@ -8,7 +8,7 @@ use super::{Effect, Model, Outcome, bulk};
 use crate::id::{ClusterId, InstanceId, Text};
 use crate::keymap::chord::{Chord, Code};
 use crate::operation::{OPERATIONS, On, Operation, operation};
-use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
+use crate::run::{Aim, Cause, Event, Outcome as RunOutcome, Run};
 use crate::screen::confirm::{Answerable, Confirm, answerable};
 use crate::screen::{Dialog, Leaving, Then};
 use crate::state::State;
@@ -214,6 +214,12 @@ pub(super) fn why_not(model: &Model, now: Timestamp, id: &str) -> Option<String>
     let entry = model.state.fleet.get(cluster)?;
     if entry.stale {
         return Some("what is known of it is stale: its plane does not answer now".into());
+    }
+    // A right that was missing when it was asked for last.
+    let same = |run: &&Run| run.action == operation.id && scope(&run.aim.cluster) == scope(cluster);
+    let last = model.state.ledger.all().filter(same).find(|run| run.outcome().is_some());
+    if let Some(run) = last.filter(|run| run.cause == Cause::Forbidden) {
+        return run.lines.last().map(|line| line.text.clone());
     }
     if operation.args.iter().any(|arg| arg.required) {
         return None;

@@ -12,7 +12,7 @@ use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Method, Order};
 use crate::work::patroni::PatroniView;
-use crate::work::probe::Probe;
+use crate::work::probe::{Answer, Probe};
 
 pub(super) const SCALE: Operation = Operation {
     id: "scale",
@@ -40,8 +40,11 @@ fn wanted(aim: &Aim) -> Result<u32, String> {
 fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     of_operator(entry)?;
     wanted(aim)?;
-    let mut probes =
-        vec![Probe::Objects(aim.cluster.clone()), may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls")];
+    let mut probes = vec![
+        Probe::Objects(aim.cluster.clone()),
+        Probe::Remains(aim.cluster.clone()),
+        may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls"),
+    ];
     if let Ok(member) = spokesman(entry) {
         probes.push(Probe::Patroni(instance(aim, &member)));
         probes.extend(may_forward(&aim.cluster));
@@ -72,6 +75,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     lights.extend(view.and_then(|view| synchronous(view, count)));
     lights.extend(rolling(cluster));
     let mut steps = Vec::new();
+    lights.extend(old_volumes(aim, looked, now, count));
     if count < now {
         lights.extend(leaving(cluster, count));
         if let Some(step) = view.map(|view| hand_over(aim, view, count)).transpose()?.flatten() {
@@ -99,6 +103,23 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         by_name: count == 0,
         ..Deal::default()
     })
+}
+
+/// Volumes that an earlier scale-down left: the members that come begin with what is on them.
+fn old_volumes(aim: &Aim, looked: &[Looked], now: u32, count: u32) -> Option<Light> {
+    let remains = looked.iter().find_map(|(_, answer)| match answer {
+        Ok(Answer::Remains(remains)) => Some(remains),
+        _ => None,
+    })?;
+    let stem = format!("pgdata-{}-", aim.cluster.name);
+    let comes = |name: &&Text| {
+        let ordinal = name.strip_prefix(&*stem).and_then(|ordinal| ordinal.parse::<u32>().ok());
+        ordinal.is_some_and(|ordinal| (now..count).contains(&ordinal))
+    };
+    let volumes = remains.iter().filter(|(kind, _)| *kind == "persistentvolumeclaims").flat_map(|(_, names)| names);
+    let old: Vec<&str> = volumes.filter(comes).map(|name| &**name).collect();
+    let text = format!("{} hold old data: catching up may take long, or need reinitialize", old.join(", "));
+    (!old.is_empty()).then(|| Light::amber(text))
 }
 
 /// Patroni does not answer: who leads, and whether anybody could take over, is not known.

@@ -121,6 +121,15 @@ fn what_would_hang_commits_or_be_lost_is_red() {
 }
 
 #[test]
+fn volumes_that_a_scale_down_left_are_named() {
+    let mut looked = looked(0, json!({}), |_| ());
+    let names = ["pgdata-shop-2", "pgdata-shop-3", "pgdata-shop-5"].map(Text::from).to_vec();
+    looked.push((Probe::Remains(id()), Ok(Answer::Remains(vec![("persistentvolumeclaims", names)]))));
+    let deal = scale("5", &looked).unwrap();
+    assert!(deal.lights.iter().any(|light| light.text.starts_with("pgdata-shop-3 hold old data")), "{:?}", deal.lights);
+}
+
+#[test]
 fn scaling_to_nothing_must_be_typed() {
     let deal = scale("0", &looked(0, json!({}), |_| ())).unwrap();
     assert!(deal.by_name && deal.downtime.contains("whole"));
