@@ -32,7 +32,7 @@ use crate::tty::Tty;
 pub const CASES: [&str; 7] = ["happy", "refused", "forbidden", "conflict", "leader_changed", "api_lost", "killed"];
 
 /// An effect that was on its way is seen within this.
-const LOOKED_FOR: Duration = Duration::from_secs(15);
+const LOOKED_FOR: Duration = Duration::from_secs(4);
 
 /// The fleet that all cases share while any of them runs or waits for its turn.
 struct Stage {
@@ -254,7 +254,7 @@ fn api_lost(id: &str, stage: &Stage) {
     let kubeconfig = stage.scene.home.join("relayed");
     std::fs::write(&kubeconfig, config.replace(server, &relay.address.to_string())).unwrap();
     let before = stage.count("sending");
-    let bounded = [&recipe.words[..], &["--timeout".to_owned(), "30".to_owned()]].concat();
+    let bounded = [&recipe.words[..], &["--timeout".to_owned(), "15".to_owned()]].concat();
     let child = stage.start(kubeconfig.to_str().unwrap(), &bounded);
     stage.journaled("sending", before);
     // Long enough to be on its way, not to be answered where that takes a moment.
