@@ -255,12 +255,13 @@ fn api_lost(id: &str, stage: &Stage) {
     std::fs::write(&kubeconfig, config.replace(server, &relay.address.to_string())).unwrap();
     let before = stage.count("sending");
     let bounded = [&recipe.words[..], &["--timeout".to_owned(), "15".to_owned()]].concat();
-    let child = stage.start(kubeconfig.to_str().unwrap(), &bounded);
+    let mut child = stage.start(kubeconfig.to_str().unwrap(), &bounded);
     stage.journaled("sending", before);
-    // Long enough to be on its way, not to be answered where that takes a moment.
-    std::thread::sleep(Duration::from_millis(20));
+    // The order is on its way, or was answered already; then pgdeck has found the way broken, or is done.
+    let sent = relay.sent();
+    until(&mut child, || relay.sent() > sent);
     relay.cut();
-    std::thread::sleep(Duration::from_millis(500));
+    until(&mut child, || relay.turned_away() > 0);
     relay.mend();
     let output = child.wait_with_output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -271,6 +272,15 @@ fn api_lost(id: &str, stage: &Stage) {
         (recipe.effect)(&world);
     }
     end(recipe);
+}
+
+/// Waits until it holds, or the child has ended.
+fn until(child: &mut Child, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() && child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < PATIENCE, "it neither came nor ended");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// pgdeck dies with the order on its way: the journal has it, and the next one looks what came of it.
