@@ -274,6 +274,12 @@ impl Run {
         matches!(self.phase, Phase::Holding { .. })
     }
 
+    /// The steps that will take back what is held; none once they are among the steps.
+    pub fn to_come_back(&self) -> &[Step] {
+        let hold = self.deal.as_ref().and_then(|deal| deal.hold.as_ref()).filter(|_| self.back.is_none());
+        hold.map(|hold| &hold.back[..]).unwrap_or_default()
+    }
+
     /// Whether something is held, or about to be, or not yet taken back.
     pub fn is_holding(&self) -> bool {
         let is_out = self.sent_any || matches!(self.phase, Phase::Sending { .. });

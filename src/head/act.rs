@@ -206,9 +206,7 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
         lines.push(format!("         by hand: {}", step.order.command()));
         lines.push(format!("  await  {}", step.awaited()));
     }
-    if let Some(hold) = &deal.hold {
-        lines.extend(hold.back.iter().map(|step| format!("  back   {}", step.order.title())));
-    }
+    lines.extend(run.to_come_back().iter().map(|step| format!("  back   {}", step.order.title())));
     lines.push(format!("  cost   {}", deal.downtime));
     lines.push(format!("  undo   {}", deal.undo));
     for line in lines {

@@ -119,7 +119,7 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
             let awaited = step.awaited();
             lines.push(Line::blank().with("await  ", Tone::Dim).outside(&awaited, Tone::Normal));
         }
-        for step in deal.hold.iter().flat_map(|hold| &hold.back) {
+        for step in run.to_come_back() {
             lines.push(Line::blank().with("back   ", Tone::Dim).outside(&step.order.title(), Tone::Accent));
         }
         lines.push(Line::blank().with("cost   ", Tone::Dim).outside(&deal.downtime, Tone::Normal));
