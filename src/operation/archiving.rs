@@ -63,8 +63,9 @@ pub(super) const BASE_BACKUP: Operation = Operation {
 /// A base backup of a large cluster takes hours.
 const COPIED_S: u32 = 12 * 3_600;
 /// Spilo's own, as its schedule calls it. It goes on when the connection that began it is gone.
-const MAKE: &str = "su postgres -c 'nohup envdir /run/etc/wal-e.d/env /scripts/postgres_backup.sh \
-                    /home/postgres/pgdata/pgroot/data' >/tmp/pgdeck-base-backup.log 2>&1 & echo begun";
+const MAKE: &str = "rm -f /tmp/pgdeck-base-backup.status; (su postgres -c 'nohup envdir /run/etc/wal-e.d/env \
+                    /scripts/postgres_backup.sh /home/postgres/pgdata/pgroot/data' >/tmp/pgdeck-base-backup.log 2>&1; \
+                    echo $? >/tmp/pgdeck-base-backup.status) >/dev/null 2>&1 & echo begun";
 
 /// A rolling update of a large cluster takes its time.
 const ROLLED_S: u32 = 1_800;
@@ -328,7 +329,7 @@ fn base_backup(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     }
     let listed = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::BaseBackups(_)).then_some(answer));
     let listed = match listed {
-        Some(Ok(Answer::BaseBackups(listed))) => listed,
+        Some(Ok(Answer::BaseBackups(backups))) => &backups.listed,
         Some(Err(fault)) => return Err(format!("what there is cannot be listed: {fault}; {}", fault.remedy())),
         _ => return Err("what there is was not listed".into()),
     };

@@ -98,8 +98,7 @@ pub enum Answer {
     },
     Objects(Box<Objects>),
     Backups(Box<Backups>),
-    /// Their names with the times when they were made, oldest first.
-    BaseBackups(Vec<(Text, Text)>),
+    BaseBackups(BaseBackups),
     /// Kinds with the names of what is left.
     Remains(Vec<(&'static str, Vec<Text>)>),
     Patroni(Box<PatroniView>),
@@ -181,6 +180,15 @@ pub struct CronJob {
     pub last_successful: Option<Text>,
     /// `spec.jobTemplate`.
     pub template: Value,
+}
+
+/// What a member's own tool lists, and what became of the backup that pgdeck began there last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BaseBackups {
+    /// Names with the times when they were made, oldest first.
+    pub listed: Vec<(Text, Text)>,
+    /// The exit status and the last words of one that has ended; none while it runs.
+    pub ended: Option<(i32, Text)>,
 }
 
 /// One `Job`.

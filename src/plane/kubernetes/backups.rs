@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::watch::encode;
 use crate::fault::Fault;
 use crate::id::{ClusterId, Text};
-use crate::work::probe::{Backups, CronJob, JobRun};
+use crate::work::probe::{Backups, BaseBackups, CronJob, JobRun};
 
 /// The operator cuts the name of a CronJob to so many characters.
 const NAME: usize = 52;
@@ -45,16 +45,21 @@ pub async fn backups(server: &Server, settings: &Settings, id: &ClusterId) -> Re
     })
 }
 
-/// How a member's own tool lists its base backups (Spilo's `wal-g`).
+/// How a member's own tool lists its base backups (Spilo's `wal-g`), and how the one ended that pgdeck began.
 pub fn list_command() -> Vec<Text> {
-    let list = "su postgres -c 'envdir /run/etc/wal-e.d/env wal-g backup-list --detail --json'";
+    let list = "su postgres -c 'envdir /run/etc/wal-e.d/env wal-g backup-list --detail --json' || exit $?; \
+                cd /tmp; test -s pgdeck-base-backup.status || exit 0; \
+                echo; echo \"ended $(cat pgdeck-base-backup.status)\"; tail -n 1 pgdeck-base-backup.log";
     ["sh", "-c", list].into_iter().map(Text::from).collect()
 }
 
-/// Reads the list, oldest first. Before there is any, `wal-g` says so instead of printing a list.
-pub fn listed(said: &str) -> Result<Vec<(Text, Text)>, Fault> {
-    let Some(begins) = said.find('[') else { return Ok(Vec::new()) };
-    let list: Value = serde_json::from_str(said[begins..].trim()).map_err(|error| Fault::Malformed {
+/// Reads both. Before there is any backup, `wal-g` says so instead of printing a list.
+pub fn listed(said: &str) -> Result<BaseBackups, Fault> {
+    let (list, ended) = said.split_once("\nended ").unwrap_or((said, ""));
+    let ended =
+        ended.split_once('\n').and_then(|(status, words)| Some((status.trim().parse().ok()?, words.trim().into())));
+    let Some(begins) = list.find('[') else { return Ok(BaseBackups { listed: Vec::new(), ended }) };
+    let list: Value = serde_json::from_str(list[begins..].trim()).map_err(|error| Fault::Malformed {
         what: "the list of base backups".into(),
         place: "the output of wal-g".into(),
         why: error.to_string(),
@@ -63,9 +68,9 @@ pub fn listed(said: &str) -> Result<Vec<(Text, Text)>, Fault> {
         let time = ["finish_time", "time", "modified"].into_iter().find_map(|key| item[key].as_str());
         (text(&item["backup_name"]), Text::from(time.unwrap_or("an unknown time")))
     };
-    let mut backups: Vec<_> = list.as_array().into_iter().flatten().map(made).collect();
-    backups.sort_by(|one, other| one.1.cmp(&other.1));
-    Ok(backups)
+    let mut listed: Vec<_> = list.as_array().into_iter().flatten().map(made).collect();
+    listed.sort_by(|one, other| one.1.cmp(&other.1));
+    Ok(BaseBackups { listed, ended })
 }
 
 fn cron_job(object: &Value) -> CronJob {
@@ -183,9 +188,11 @@ mod tests {
     #[test]
     fn base_backups_are_read_as_wal_g_lists_them() {
         let list = r#"[{"backup_name": "base_2", "time": "2026-01-02T00:00:00Z"}, {"backup_name": "base_1", "modified": "2026-01-01T00:00:00Z"}]"#;
-        let names: Vec<_> = listed(list).unwrap().into_iter().map(|(name, _)| name.to_string()).collect();
+        let names: Vec<_> = listed(list).unwrap().listed.into_iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(names, ["base_1", "base_2"]);
-        assert!(listed("INFO: No backups found").unwrap().is_empty() && listed("[{").is_err());
+        assert!(listed("INFO: No backups found").unwrap().listed.is_empty() && listed("[{").is_err());
+        let failed = listed("[]\n\nended 1\npg_basebackup: error: disk full\n").unwrap();
+        assert_eq!(failed.ended, Some((1, "pg_basebackup: error: disk full".into())));
     }
 
     #[test]

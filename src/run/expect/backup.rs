@@ -8,7 +8,7 @@ use crate::metric::archiver::{Archiver, Archiving};
 use crate::metric::vitals::Vitals;
 use crate::metric::{Rows, SurveyId};
 use crate::run::Looked;
-use crate::work::probe::{Answer, Backups};
+use crate::work::probe::{Answer, Backups, BaseBackups};
 
 type Sample = [(SurveyId, Result<Rows, Fault>)];
 
@@ -76,11 +76,15 @@ pub(super) fn archived(sample: &Sample) -> Judged {
     }
 }
 
-/// Whether one is listed that was not known.
-pub(super) fn base(listed: &[(Text, Text)], known: &[Text]) -> Judged {
-    match listed.iter().find(|(name, _)| !known.contains(name)) {
-        Some((name, at)) => Judged::Proved(format!("{name} was made at {at}")),
-        None => Judged::NotYet(format!("{} base backup(s) are listed, none is new", listed.len())),
+/// Whether one is listed that was not known; if it ended otherwise, it will not be.
+pub(super) fn base(backups: &BaseBackups, known: &[Text]) -> Judged {
+    let listed = &backups.listed;
+    match (listed.iter().find(|(name, _)| !known.contains(name)), &backups.ended) {
+        (Some((name, at)), _) => Judged::Proved(format!("{name} was made at {at}")),
+        (None, Some((status, words))) if *status != 0 => Judged::Failed(format!(
+            "the script ended with status {status}: {words} (/tmp/pgdeck-base-backup.log there)"
+        )),
+        (None, _) => Judged::NotYet(format!("{} base backup(s) are listed, none is new", listed.len())),
     }
 }
 
