@@ -45,10 +45,28 @@ pub struct Operation {
     pub undo: &'static str,
     /// The operation whose effect it takes back: then it needs no arming, if this pgdeck was the one that did it.
     pub undoes: Option<&'static str>,
+    /// Cases that its orders can never meet, each with the reason: the tests are measured by it.
+    pub never: &'static [Never],
+    /// What stands in for the real thing where it is tested; none where nothing does.
+    pub stands_in: Option<&'static str>,
+    /// What it leads to is held under watch, and taken back.
+    pub holds: bool,
     /// Whether it applies, and what is looked at first.
     pub aim: fn(&Entry, &Aim) -> Result<Vec<Probe>, String>,
     pub consider: Consider,
 }
+
+/// A case of the tests that cannot arise, and why.
+pub type Never = (&'static str, &'static str);
+
+const NO_CONFLICT: Never = ("conflict", "nothing that it changes carries a version: the second look stands for it");
+const NO_LEADER: Never = ("leader_changed", "it is aimed at no leader, or at whichever member leads when it is sent");
+/// Of a CR, or of nothing that depends on who leads.
+const ON_RESOURCE: &[Never] = &[NO_LEADER];
+/// Of a member, where who leads matters.
+const ON_LEADER: &[Never] = &[NO_CONFLICT];
+/// Of whatever answers.
+const ON_ANYBODY: &[Never] = &[NO_CONFLICT, NO_LEADER];
 
 /// What it is aimed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,37 +155,6 @@ impl Operation {
             Some(missing) => Err(format!("{} needs {}: {}", self.usage(), missing.name, missing.doc)),
             None => Ok(args),
         }
-    }
-
-    /// What an order of it can never meet, with the reason: `pgdeck do --list` tells it, and the tests are measured by it.
-    pub fn not_applicable(&self) -> Vec<(&'static str, &'static str)> {
-        let versioned = matches!(
-            self.id,
-            "scale" | "wal-archiving" | "logical-backup" | "reconcile" | "detach" | "attach" | "delete"
-        );
-        let led = matches!(self.id, "switchover" | "failover" | "restart" | "reinitialize" | "replay-pause");
-        let terminal = matches!(self.id, "psql" | "exec" | "forward");
-        let mut cases = Vec::new();
-        if self.id == "exec" {
-            cases.push(("happy", "kubectl takes the terminal: tried by hand on the real control plane"));
-        }
-        if !versioned {
-            cases.push(("conflict", "nothing that it changes carries a version: the second look stands for it"));
-        }
-        if !led {
-            cases.push(("leader_changed", "it is aimed at no leader, or at whichever member leads when it is sent"));
-        }
-        if terminal {
-            cases.push(("api_lost", "the program that has the terminal sees its connection break, and says so"));
-            cases.push(("killed", "nothing is left to be looked for: what was typed is not recorded"));
-        }
-        cases
-    }
-
-    /// What stands in for the real thing where it is tested; none where nothing does.
-    pub fn stands_in(&self) -> Option<&'static str> {
-        (self.id == "base-backup")
-            .then_some("Spilo's script and wal-g are stand-ins in the tests; what they make is a real pg_basebackup")
     }
 
     /// Whether its effect stays until another operation takes it back.

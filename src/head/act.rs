@@ -36,9 +36,9 @@ pub fn list(asked: &Do) -> Exit {
                 .map(|arg| json!({"name": arg.name, "required": arg.required, "doc": arg.doc}))
                 .collect();
             json!({"id": operation.id, "doc": operation.doc, "risk": operation.confirm.word(), "args": args,
-                   "proof": operation.proof, "undo": operation.undo, "real": operation.stands_in().is_none(),
-                   "why_not_real": operation.stands_in(),
-                   "n/a": operation.not_applicable().into_iter().collect::<std::collections::BTreeMap<_, _>>()})
+                   "proof": operation.proof, "undo": operation.undo, "real": operation.stands_in.is_none(),
+                   "why_not_real": operation.stands_in,
+                   "n/a": operation.never.iter().copied().collect::<std::collections::BTreeMap<_, _>>()})
         };
         let rows: Vec<Value> = OPERATIONS.iter().map(row).collect();
         return say(&present::escaped(&format!("{:#}", Value::Array(rows))));

@@ -70,7 +70,7 @@ fn close(journal: &Journal, asked: &Value, now: Timestamp, words: &str) -> Strin
 /// What was held when pgdeck was cut off.
 fn left_over(asked: &Value) -> Option<LeftOver> {
     let text = |value: &Value| value.as_str().map(Text::from);
-    let action = text(&asked["action"]).filter(|action| **action == *"replay-pause")?;
+    let action = text(&asked["action"]).filter(|action| operation(action).is_some_and(|row| row.holds))?;
     let cluster: ClusterId = serde_json::from_value(asked["cluster"].clone()).ok()?;
     Some(LeftOver { run: text(&asked["run"])?, action, cluster, member: text(&asked["member"]), asked: false })
 }

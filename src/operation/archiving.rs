@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::backup::backups;
 use super::operator::patch;
-use super::{Arg, Confirm, On, Operation, allowed, may, may_forward, objects, of_operator, operator};
+use super::{
+    Arg, Confirm, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, may, may_forward, objects, of_operator, operator,
+};
 use crate::fleet::Entry;
 use crate::fleet::cluster::{ARCHIVE_VARIABLES, Cluster};
 use crate::id::{InstanceId, Text};
@@ -34,6 +36,9 @@ pub(super) const WAL_ARCHIVING: Operation = Operation {
     proof: "archive_command in force on the primary, the environment of every pod; on: a segment archived since",
     undo: "the opposite",
     undoes: None,
+    never: ON_RESOURCE,
+    stands_in: None,
+    holds: false,
     aim,
     consider,
 };
@@ -49,6 +54,9 @@ pub(super) const BASE_BACKUP: Operation = Operation {
     proof: "wal-g lists a base backup that it did not list before",
     undo: "nothing: it is kept as long as the image's settings say",
     undoes: None,
+    never: ON_ANYBODY,
+    stands_in: Some("Spilo's script and wal-g are stand-ins in the tests; what they make is a real pg_basebackup"),
+    holds: false,
     aim: |entry, aim| {
         of_operator(entry)?;
         let primary = InstanceId::whoever_leads(&aim.cluster);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::operator::patch;
-use super::{Arg, Confirm, On, Operation, allowed, may, objects, of_operator, operator};
+use super::{Arg, Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, operator};
 use crate::fleet::Entry;
 use crate::run::expect::{Expect, Logical};
 use crate::run::{Aim, Deal, Looked, Step};
@@ -22,6 +22,9 @@ pub(super) const LOGICAL_BACKUP: Operation = Operation {
     proof: "the CronJob is there, gone, suspended or not; now: the Job says that it is complete",
     undo: "the opposite; nothing for a dump that was made",
     undoes: None,
+    never: ON_RESOURCE,
+    stands_in: None,
+    holds: false,
     aim,
     consider,
 };

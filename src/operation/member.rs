@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::patroni::{ask_patroni, call, leader};
-use super::{Confirm, On, Operation, allowed, instance, operator, view};
+use super::{Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, operator, view};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -28,6 +28,9 @@ pub(super) const REINITIALIZE: Operation = Operation {
     proof: "the new server's own start time",
     undo: "nothing: the old copy is gone",
     undoes: None,
+    never: ON_LEADER,
+    stands_in: None,
+    holds: false,
     aim: ask_member,
     consider: reinitialize,
 };
@@ -43,6 +46,9 @@ pub(super) const RELOAD: Operation = Operation {
     proof: "the server's own word when it read its configuration",
     undo: "nothing: it has been read",
     undoes: None,
+    never: ON_ANYBODY,
+    stands_in: None,
+    holds: false,
     aim: ask_member,
     consider: reload,
 };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Confirm, On, Operation, allowed, may, objects, of_operator, operator};
+use super::{Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, operator};
 use crate::fleet::Entry;
 use crate::id::Text;
 use crate::run::expect::Expect;
@@ -29,6 +29,9 @@ pub(super) const RECONCILE: Operation = Operation {
     proof: "the operator has written the CR's status after it was poked",
     undo: "nothing: it has looked",
     undoes: None,
+    never: ON_RESOURCE,
+    stands_in: None,
+    holds: false,
     aim: ask,
     consider: reconcile,
 };
@@ -44,6 +47,9 @@ pub(super) const DETACH: Operation = Operation {
     proof: "the CR names no operator that exists; the operator itself says nothing of what it leaves alone",
     undo: "`attach`",
     undoes: None,
+    never: ON_RESOURCE,
+    stands_in: None,
+    holds: false,
     aim: ask,
     consider: detach,
 };
@@ -59,6 +65,9 @@ pub(super) const ATTACH: Operation = Operation {
     proof: "the operator has written the CR's status",
     undo: "`detach`",
     undoes: None,
+    never: ON_RESOURCE,
+    stands_in: None,
+    holds: false,
     aim: ask,
     consider: attach,
 };
@@ -74,6 +83,9 @@ pub(super) const DELETE: Operation = Operation {
     proof: "the CR, its StatefulSet and its pods are gone",
     undo: "nothing: a restore from backups needs the CR's uid",
     undoes: None,
+    never: ON_RESOURCE,
+    stands_in: None,
+    holds: false,
     aim: ask_for_the_end,
     consider: delete,
 };

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Arg, Confirm, On, Operation, allowed, hand_over, instance, may_forward, of_operator, operator, spokesman, view,
+    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, hand_over, instance, may_forward, of_operator,
+    operator, spokesman, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -36,6 +37,9 @@ pub(super) const SWITCHOVER: Operation = Operation {
     proof: "the member leads on a new timeline and all others follow, by Patroni's word; scheduled: Patroni lists it",
     undo: "switching back; scheduled: `switchover-cancel`",
     undoes: None,
+    never: ON_LEADER,
+    stands_in: None,
+    holds: false,
     aim: ask_everyone,
     consider: switch_over,
 };
@@ -51,6 +55,9 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     proof: "Patroni lists no switchover any more",
     undo: "scheduling it again",
     undoes: Some("switchover"),
+    never: ON_ANYBODY,
+    stands_in: None,
+    holds: false,
     aim: ask_patroni,
     consider: cancel_switchover,
 };
@@ -66,6 +73,9 @@ pub(super) const FAILOVER: Operation = Operation {
     proof: "the member leads on a new timeline and all others follow, by Patroni's word",
     undo: "nothing for what was lost; `switchover` back",
     undoes: None,
+    never: ON_LEADER,
+    stands_in: None,
+    holds: false,
     aim: ask_everyone,
     consider: fail_over,
 };
@@ -81,6 +91,9 @@ pub(super) const PAUSE: Operation = Operation {
     proof: "Patroni's own word",
     undo: "`patroni-resume`",
     undoes: None,
+    never: ON_ANYBODY,
+    stands_in: None,
+    holds: false,
     aim: ask_patroni,
     consider: pause,
 };
@@ -96,6 +109,9 @@ pub(super) const RESUME: Operation = Operation {
     proof: "Patroni's own word",
     undo: "`patroni-pause`",
     undoes: Some("patroni-pause"),
+    never: ON_ANYBODY,
+    stands_in: None,
+    holds: false,
     aim: ask_patroni,
     consider: resume,
 };

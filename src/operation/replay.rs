@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::patroni::call;
-use super::{Arg, Confirm, On, Operation, allowed, instance, may_forward, spokesman, view};
+use super::{Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, may_forward, spokesman, view};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Origin;
@@ -36,6 +36,9 @@ pub(super) const REPLAY_PAUSE: Operation = Operation {
     proof: "the standby says paused, not only pause requested; afterwards, that it replays",
     undo: "by itself: time, lag, `replay-resume`, or the end of pgdeck",
     undoes: None,
+    never: ON_LEADER,
+    stands_in: None,
+    holds: true,
     aim,
     consider: pause,
 };
@@ -51,6 +54,9 @@ pub(super) const REPLAY_RESUME: Operation = Operation {
     proof: "the standby replays; Patroni is as it was before",
     undo: "`replay-pause`",
     undoes: Some("replay-pause"),
+    never: ON_ANYBODY,
+    stands_in: None,
+    holds: false,
     aim,
     consider: resume,
 };

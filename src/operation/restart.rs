@@ -5,7 +5,7 @@ use serde_json::json;
 use super::member::{began, vitals};
 use super::operator::poke;
 use super::patroni::{ask_patroni, call};
-use super::{Arg, Confirm, On, Operation, allowed, instance, may, objects, operator, view};
+use super::{Arg, Confirm, ON_LEADER, On, Operation, allowed, instance, may, objects, operator, view};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -33,6 +33,9 @@ pub(super) const RESTART: Operation = Operation {
     proof: "the server's own start time, and that standbys stream; pods: each is another one, and streams",
     undo: "nothing: a restart is over when it is done",
     undoes: None,
+    never: ON_LEADER,
+    stands_in: None,
+    holds: false,
     aim,
     consider,
 };

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{Arg, Confirm, On, Operation, allowed, instance, may, may_forward, objects, of_operator, spokesman, view};
+use super::{
+    Arg, Confirm, ON_RESOURCE, On, Operation, allowed, instance, may, may_forward, objects, of_operator, spokesman,
+    view,
+};
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
 use crate::id::{InstanceId, Text};
@@ -25,6 +28,9 @@ pub(super) const SCALE: Operation = Operation {
     proof: "every member runs and streams, by Patroni's word",
     undo: "scaling back",
     undoes: None,
+    never: ON_RESOURCE,
+    stands_in: None,
+    holds: false,
     aim,
     consider,
 };

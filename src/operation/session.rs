@@ -1,6 +1,6 @@
 //! What is done to the session of a backend.
 
-use super::{Arg, Confirm, On, Operation, instance};
+use super::{Arg, Confirm, ON_ANYBODY, On, Operation, instance};
 use crate::fleet::Entry;
 use crate::id::Text;
 use crate::metric::activity::Backend;
@@ -24,6 +24,9 @@ pub(super) const CANCEL: Operation = Operation {
     proof: "the backend runs that query no more, by pg_stat_activity",
     undo: "nothing: whoever asked may ask again",
     undoes: None,
+    never: ON_ANYBODY,
+    stands_in: None,
+    holds: false,
     aim: ask,
     consider: |aim, looked| consider(aim, looked, false),
 };
@@ -39,6 +42,9 @@ pub(super) const TERMINATE: Operation = Operation {
     proof: "the backend is gone, by pg_stat_activity",
     undo: "nothing: the client reconnects by itself, or not",
     undoes: None,
+    never: ON_ANYBODY,
+    stands_in: None,
+    holds: false,
     aim: ask,
     consider: |aim, looked| consider(aim, looked, true),
 };

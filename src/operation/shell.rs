@@ -1,6 +1,6 @@
 //! Shells and ways in: psql to a member, a shell in its pod, its Postgres on a port of this machine.
 
-use super::{Arg, Confirm, On, Operation, allowed, instance, may, may_forward};
+use super::{Arg, Confirm, NO_CONFLICT, NO_LEADER, Never, On, Operation, allowed, instance, may, may_forward};
 use crate::fleet::cluster::Origin;
 use crate::id::InstanceId;
 use crate::run::expect::Expect;
@@ -8,6 +8,17 @@ use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Order, Shell};
 use crate::work::probe::{Answer, Probe};
+
+const NO_API: Never = ("api_lost", "the program that has the terminal sees its connection break, and says so");
+const NO_DEATH: Never = ("killed", "nothing is left to be looked for: what was typed is not recorded");
+const NEVER: &[Never] = &[NO_CONFLICT, NO_LEADER, NO_API, NO_DEATH];
+const NEVER_EXEC: &[Never] = &[
+    ("happy", "kubectl takes the terminal: tried by hand on the real control plane"),
+    NO_CONFLICT,
+    NO_LEADER,
+    NO_API,
+    NO_DEATH,
+];
 
 pub(super) const PSQL: Operation = Operation {
     id: "psql",
@@ -24,6 +35,9 @@ pub(super) const PSQL: Operation = Operation {
     proof: "psql has ended",
     undo: "nothing that pgdeck knows of: what was typed is not recorded",
     undoes: None,
+    never: NEVER,
+    stands_in: None,
+    holds: false,
     aim: |_, aim| {
         mode(aim)?;
         Ok(std::iter::once(Probe::Reach(target(aim))).chain(may_forward(&aim.cluster)).collect())
@@ -42,6 +56,9 @@ pub(super) const EXEC: Operation = Operation {
     proof: "the shell has ended",
     undo: "nothing that pgdeck knows of: what was typed is not recorded",
     undoes: None,
+    never: NEVER_EXEC,
+    stands_in: None,
+    holds: false,
     aim: |entry, aim| match entry.cluster.origin {
         Origin::Hosts => Err("plain hosts have no pods: log in there by ssh".into()),
         Origin::Resource | Origin::Orphan => Ok(vec![may(&aim.cluster, "create", "", "pods/exec")]),
@@ -60,6 +77,9 @@ pub(super) const FORWARD: Operation = Operation {
     proof: "the port is open",
     undo: "the end of pgdeck",
     undoes: None,
+    never: NEVER,
+    stands_in: None,
+    holds: false,
     aim: |_, aim| {
         port(aim)?;
         Ok(std::iter::once(Probe::Reach(target(aim))).chain(may_forward(&aim.cluster)).collect())
