@@ -2,6 +2,7 @@
 //!
 //! A row says what it may be aimed at, what is looked at first, and makes of the answers what would be sent: see [`crate::run`].
 
+mod answers;
 mod archiving;
 mod backup;
 mod hand_over;
@@ -17,6 +18,8 @@ mod shell;
 mod tests;
 
 use std::collections::BTreeMap;
+
+use answers::{objects, view};
 
 use crate::fleet::cluster::Origin;
 use crate::fleet::{Entry, topology};
@@ -241,15 +244,6 @@ fn allowed(looked: &[Looked]) -> Result<Light, String> {
     }))
 }
 
-fn objects(looked: &[Looked]) -> Result<&Objects, String> {
-    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Objects(_)).then_some(answer));
-    match found {
-        Some(Ok(Answer::Objects(objects))) => Ok(objects),
-        Some(Err(fault)) => Err(format!("{fault}; {}", fault.remedy())),
-        _ => Err("the cluster's objects were not read".into()),
-    }
-}
-
 /// What the operator is at: it restarts and switches over by itself while it rolls.
 fn operator(looked: &[Looked]) -> Vec<Light> {
     let Ok(objects) = objects(looked) else { return Vec::new() };
@@ -267,13 +261,4 @@ fn operator(looked: &[Looked]) -> Vec<Light> {
         lights.push(Light::amber(format!("the operator recreates {}", rolling.join(", "))));
     }
     lights
-}
-
-fn view(looked: &[Looked]) -> Result<&PatroniView, String> {
-    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Patroni(_)).then_some(answer));
-    match found {
-        Some(Ok(Answer::Patroni(view))) => Ok(view),
-        Some(Err(fault)) => Err(format!("Patroni does not answer: {fault}; {}", fault.remedy())),
-        _ => Err("Patroni was not asked".into()),
-    }
 }

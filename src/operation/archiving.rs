@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::backup::backups;
+use super::answers::{archiver, backups, base_backups};
 use super::operator::patch;
 use super::{
     Arg, Confirm, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, may, may_forward, objects, of_operator, operator,
@@ -10,13 +10,13 @@ use super::{
 use crate::fleet::Entry;
 use crate::fleet::cluster::{ARCHIVE_VARIABLES, Cluster};
 use crate::id::{InstanceId, Text};
+use crate::metric::SurveyId;
 use crate::metric::archiver::{Archiver, Archiving};
-use crate::metric::{Rows, SurveyId};
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Order, Statement};
-use crate::work::probe::{Answer, Backups, Objects, Probe};
+use crate::work::probe::{Backups, Objects, Probe};
 
 pub(super) const WAL_ARCHIVING: Operation = Operation {
     id: "wal-archiving",
@@ -97,19 +97,6 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
         may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls"),
     ];
     Ok(looks.into_iter().chain(may_forward(&aim.cluster)).collect())
-}
-
-fn archiver(looked: &[Looked]) -> Result<&Archiver, String> {
-    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Sample { .. }).then_some(answer));
-    match found {
-        Some(Ok(Answer::Sample(rows))) => match rows.first() {
-            Some((_, Ok(Rows::Archiver(archiver)))) => Ok(archiver),
-            Some((_, Err(fault))) => Err(format!("{fault}; {}", fault.remedy())),
-            _ => Err("the primary answered nothing".into()),
-        },
-        Some(Err(fault)) => Err(format!("{fault}; {}", fault.remedy())),
-        _ => Err("the primary was not asked".into()),
-    }
 }
 
 /// Whether the next pod would archive, by the StatefulSet.
@@ -335,12 +322,8 @@ fn base_backup(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         Ok(_) => lights.push(Light::green("the primary archives its WAL")),
         Err(why) => lights.push(Light::amber(format!("whether the primary archives is not known: {why}"))),
     }
-    let listed = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::BaseBackups(_)).then_some(answer));
-    let listed = match listed {
-        Some(Ok(Answer::BaseBackups(backups))) => &backups.listed,
-        Some(Err(fault)) => return Err(format!("what there is cannot be listed: {fault}; {}", fault.remedy())),
-        _ => return Err("what there is was not listed".into()),
-    };
+    let listed = base_backups(looked).map_err(|why| format!("what there is cannot be listed: {why}"))?;
+    let listed = &listed.listed;
     lights.push(match listed.last() {
         Some((name, at)) => Light::green(format!("{} base backup(s), the last {name} of {at}", listed.len())),
         None => Light::amber("there is no base backup yet"),

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::answers::backups;
 use super::operator::patch;
 use super::{Arg, Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, operator};
 use crate::fleet::Entry;
@@ -9,7 +10,7 @@ use crate::run::expect::{Expect, Logical};
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Kind, Object, Order};
-use crate::work::probe::{Answer, Backups, CronJob, Probe};
+use crate::work::probe::{Backups, CronJob, Probe};
 
 pub(super) const LOGICAL_BACKUP: Operation = Operation {
     id: "logical-backup",
@@ -61,16 +62,6 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
         Deed::Now => may(&aim.cluster, "create", "batch", "jobs"),
     };
     Ok(vec![Probe::Objects(aim.cluster.clone()), Probe::Backups(aim.cluster.clone()), right])
-}
-
-/// What was read of the backups.
-pub(super) fn backups(looked: &[Looked]) -> Result<&Backups, String> {
-    let found = looked.iter().find_map(|(probe, answer)| matches!(probe, Probe::Backups(_)).then_some(answer));
-    match found {
-        Some(Ok(Answer::Backups(backups))) => Ok(backups),
-        Some(Err(fault)) => Err(format!("{fault}; {}", fault.remedy())),
-        _ => Err("its backups were not read".into()),
-    }
 }
 
 /// The layers side by side: what the CR asks for, and what is there.

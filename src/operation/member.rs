@@ -3,19 +3,20 @@
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::answers::vitals;
 use super::patroni::{ask_patroni, call, leader};
 use super::{Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, operator, view};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
 use crate::id::Text;
+use crate::metric::SurveyId;
 use crate::metric::vitals::Vitals;
-use crate::metric::{Rows, SurveyId};
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::Method;
-use crate::work::probe::{Answer, Probe};
+use crate::work::probe::Probe;
 
 pub(super) const REINITIALIZE: Operation = Operation {
     id: "reinitialize",
@@ -62,20 +63,6 @@ fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
 
 fn member_of(aim: &Aim) -> Result<&Text, String> {
     aim.member.as_ref().ok_or_else(|| "it is done to one member: name it, or put the cursor on it".into())
-}
-
-pub(super) fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String> {
-    let of = |probe: &Probe| matches!(probe, Probe::Sample { instance, .. } if instance.member == *member);
-    let found = looked.iter().find_map(|(probe, answer)| of(probe).then_some(answer));
-    match found {
-        Some(Ok(Answer::Sample(rows))) => match rows.first() {
-            Some((_, Ok(Rows::Vitals(vitals)))) => Ok(vitals),
-            Some((_, Err(fault))) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
-            _ => Err(format!("{member} answered nothing")),
-        },
-        Some(Err(fault)) => Err(format!("{member} cannot be asked: {fault}; {}", fault.remedy())),
-        _ => Err(format!("{member} was not asked")),
-    }
 }
 
 /// Since when the member's Postgres runs; one that does not answer is told, and may need this most. Without the right to ask

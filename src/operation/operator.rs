@@ -232,7 +232,7 @@ fn delete(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
 }
 
 fn backed_up(looked: &[Looked]) -> Option<Light> {
-    let backups = super::backup::backups(looked).ok()?;
+    let backups = super::answers::backups(looked).ok()?;
     let archives = super::archiving::is_wanted(looked);
     Some(match (archives, backups.job.as_ref().and_then(|job| job.last_successful.clone())) {
         (true, _) => Light::green("its pods archive WAL: whether a restore works, only a restore proves"),

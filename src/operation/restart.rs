@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::member::{began, vitals};
+use super::answers::vitals;
+use super::member::began;
 use super::operator::poke;
 use super::patroni::{ask_patroni, call};
 use super::{Arg, Confirm, ON_LEADER, On, Operation, allowed, instance, may, objects, operator, view};

@@ -3,13 +3,13 @@
 use super::{Arg, Confirm, ON_ANYBODY, On, Operation, instance};
 use crate::fleet::Entry;
 use crate::id::Text;
+use crate::metric::SurveyId;
 use crate::metric::activity::Backend;
-use crate::metric::{Rows, SurveyId};
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Order, Statement};
-use crate::work::probe::{Answer, Probe};
+use crate::work::probe::Probe;
 
 const PID: &[Arg] = &[Arg { name: "pid", doc: "the backend's process id", required: true }];
 
@@ -66,15 +66,7 @@ fn ask(_: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
 fn consider(aim: &Aim, looked: &[Looked], ends: bool) -> Result<Deal, String> {
     let pid = pid(aim)?;
     let instance = instance(aim, member(aim)?);
-    let backends = match looked.first() {
-        Some((_, Ok(Answer::Sample(rows)))) => match rows.first() {
-            Some((_, Ok(Rows::Activity(backends)))) => backends,
-            Some((_, Err(fault))) => return Err(format!("{fault}; {}", fault.remedy())),
-            _ => return Err("nothing was answered".into()),
-        },
-        Some((_, Err(fault))) => return Err(format!("{fault}; {}", fault.remedy())),
-        _ => return Err("nothing was answered".into()),
-    };
+    let backends = super::answers::activity(looked)?;
     let backend = backends.iter().find(|backend| backend.pid == pid).ok_or(format!("backend {pid} is gone"))?;
     let started =
         backend.started.ok_or("the server does not tell when that backend began: pg_monitor may not see it")?;

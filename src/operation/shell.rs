@@ -7,7 +7,7 @@ use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Order, Shell};
-use crate::work::probe::{Answer, Probe};
+use crate::work::probe::Probe;
 
 const NO_API: Never = ("api_lost", "the program that has the terminal sees its connection break, and says so");
 const NO_DEATH: Never = ("killed", "nothing is left to be looked for: what was typed is not recorded");
@@ -107,15 +107,9 @@ fn port(aim: &Aim) -> Result<u16, String> {
 
 /// That it can be reached at all, by the way that the shell will take.
 fn reached(looked: &[Looked]) -> Result<Light, String> {
-    match looked.first() {
-        Some((_, Ok(Answer::Reached { version, primary, tls }))) => {
-            let (role, how) =
-                (if *primary { "a primary" } else { "a standby" }, if *tls { "by TLS" } else { "PLAINLY" });
-            Ok(Light::green(format!("Postgres {}.{} answers {how}: {role}", version / 10_000, version % 10_000)))
-        }
-        Some((_, Err(fault))) => Err(format!("{fault}; {}", fault.remedy())),
-        _ => Err("it was not asked".into()),
-    }
+    let (version, primary, tls) = super::answers::reached(looked)?;
+    let (role, how) = (if primary { "a primary" } else { "a standby" }, if tls { "by TLS" } else { "PLAINLY" });
+    Ok(Light::green(format!("Postgres {}.{} answers {how}: {role}", version / 10_000, version % 10_000)))
 }
 
 fn opens(instance: InstanceId, shell: Shell, lights: Vec<Light>) -> Deal {
