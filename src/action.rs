@@ -1,6 +1,6 @@
 //! Everything a key, the palette or a command line can do. One row per action; help, hints and the palette derive from it.
 
-use crate::operation::{OPERATIONS, On};
+use crate::operation::{OPERATIONS, On, Operation};
 
 /// The views, by name. `view::VIEWS` has a row for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +19,7 @@ pub enum ViewId {
 }
 
 /// What can be done.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Action {
     pub id: &'static str,
     /// As the palette and the hints show it.
@@ -121,8 +121,7 @@ const fn row(
 }
 
 /// The row of an operation.
-const fn order(number: usize) -> Action {
-    let operation = &OPERATIONS[number];
+const fn order(operation: &Operation) -> Action {
     let on = match operation.on {
         On::Cluster | On::Any => OF_CLUSTER,
         On::Member => OF_MEMBER,
@@ -151,8 +150,25 @@ const FILTERED: Scope =
     In(&[ViewId::Fleet, ViewId::Activity, ViewId::Logs, ViewId::Events, ViewId::Manifest, ViewId::Notices]);
 const OPENING: Scope = In(&[ViewId::Fleet, ViewId::Cluster]);
 
-/// All actions, in the order the help lists them.
-pub static ACTIONS: &[Action] = &[
+/// All actions, in the order the help lists them: every operation has its row between the two tables.
+pub static ACTIONS: &[Action] = &{
+    let mut all = [BEFORE[0]; BEFORE.len() + OPERATIONS.len() + AFTER.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < BEFORE.len() {
+            BEFORE[at]
+        } else if at < BEFORE.len() + OPERATIONS.len() {
+            order(&OPERATIONS[at - BEFORE.len()])
+        } else {
+            AFTER[at - BEFORE.len() - OPERATIONS.len()]
+        };
+        at += 1;
+    }
+    all
+};
+
+/// What looks, moves and arms.
+const BEFORE: &[Action] = &[
     row("up", "up", "Moves the cursor up.", &["up", "k"], Rows, Move(Motion::Up)),
     row("down", "down", "Moves the cursor down.", &["down", "j"], Rows, Move(Motion::Down)),
     row("page-up", "page up", "Moves a page up.", &["pageup", "ctrl-b"], Rows, Move(Motion::PageUp)),
@@ -250,29 +266,10 @@ pub static ACTIONS: &[Action] = &[
         Everywhere,
         Deed::Arm,
     ),
-    order(0),
-    order(1),
-    order(2),
-    order(3),
-    order(4),
-    order(5),
-    order(6),
-    order(7),
-    order(8),
-    order(9),
-    order(10),
-    order(11),
-    order(12),
-    order(13),
-    order(14),
-    order(15),
-    order(16),
-    order(17),
-    order(18),
-    order(19),
-    order(20),
-    order(21),
-    order(22),
+];
+
+/// What is about the view, and leaving it.
+const AFTER: &[Action] = &[
     row(
         "follow",
         "follow",
