@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -34,29 +34,43 @@ pub const CASES: [&str; 7] = ["happy", "refused", "forbidden", "conflict", "lead
 /// An effect that was on its way is seen within this.
 const LOOKED_FOR: Duration = Duration::from_secs(4);
 
-/// The fleet that all cases share while any of them runs or waits for its turn.
+/// A fleet to act on, one case after the other.
 struct Stage {
     scene: Scene,
     runtime: Runtime,
-    turn: Mutex<()>,
 }
 
-static STAGE: Mutex<Weak<Stage>> = Mutex::new(Weak::new());
+/// Fleets side by side: a case waits mostly. They stand while any case runs or waits for its turn.
+struct Stages([(&'static str, Mutex<Option<Stage>>); 2]);
 
-fn stage() -> Arc<Stage> {
-    let mut shared = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+static STAGES: Mutex<Weak<Stages>> = Mutex::new(Weak::new());
+
+fn stages() -> Arc<Stages> {
+    let mut shared = STAGES.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let stage = Arc::new(Stage { scene: Scene::up("act-cases"), runtime, turn: Mutex::new(()) });
-        *shared = Arc::downgrade(&stage);
-        stage
+        let stages = Arc::new(Stages([("act-cases-a", Mutex::default()), ("act-cases-b", Mutex::default())]));
+        *shared = Arc::downgrade(&stages);
+        stages
     })
 }
 
+impl Stages {
+    /// A free one, if there is one; else the first that is.
+    fn turn(&self) -> (&'static str, MutexGuard<'_, Option<Stage>>) {
+        let free = self.0.iter().find_map(|(name, stage)| match stage.try_lock() {
+            Ok(stage) => Some((*name, stage)),
+            // A case failed there; the next puts it right.
+            Err(TryLockError::Poisoned(stage)) => Some((*name, stage.into_inner())),
+            Err(TryLockError::WouldBlock) => None,
+        });
+        free.unwrap_or_else(|| (self.0[0].0, self.0[0].1.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
 impl Stage {
-    /// Waits until nobody else acts.
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    fn up(name: &'static str) -> Stage {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Stage { scene: Scene::up(name), runtime }
     }
 
     fn world(&self) -> World<'_> {
@@ -121,17 +135,18 @@ impl Stage {
 
 /// Runs one case of one action.
 pub fn run(id: &str, case: &str) {
-    let stage = stage();
-    let _turn = stage.turn();
+    let stages = stages();
+    let (name, mut turn) = stages.turn();
+    let stage = &*turn.get_or_insert_with(|| Stage::up(name));
     stage.tidy();
     match case {
-        "happy" => happy(id, &stage),
-        "refused" => refused(id, &stage),
-        "forbidden" => forbidden(id, &stage),
-        "conflict" => conflict(id, &stage),
-        "leader_changed" => leader_changed(id, &stage),
-        "api_lost" => api_lost(id, &stage),
-        "killed" => killed(id, &stage),
+        "happy" => happy(id, stage),
+        "refused" => refused(id, stage),
+        "forbidden" => forbidden(id, stage),
+        "conflict" => conflict(id, stage),
+        "leader_changed" => leader_changed(id, stage),
+        "api_lost" => api_lost(id, stage),
+        "killed" => killed(id, stage),
         other => panic!("there is no case {other} here"),
     }
 }
