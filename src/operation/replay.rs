@@ -64,6 +64,9 @@ pub(super) const REPLAY_RESUME: Operation = Operation {
 /// Until this the startup process has stopped, or started, to replay, in seconds.
 const WITHIN_S: u32 = 60;
 
+/// Replay goes on at once where it can.
+const RESUMED_S: u32 = 15;
+
 fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     budget(aim)?;
     let member = aim.member.as_ref().ok_or("it is done to one member: name it, or put the cursor on it")?;
@@ -195,7 +198,8 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         within_s: WITHIN_S,
     };
     let mut steps = Vec::new();
-    let mut back = vec![sql(Statement::ResumeReplay, false)];
+    // Patroni is freed soon after, whatever the standby says.
+    let mut back = vec![Step { within_s: RESUMED_S, ..sql(Statement::ResumeReplay, false) }];
     if let Some(view) = patroni {
         lights.extend(with_patroni(view, vitals));
         lights.extend(unknown_slots(&all, view));

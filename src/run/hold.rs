@@ -96,6 +96,11 @@ impl Run {
         self.record(now, first)
     }
 
+    /// Steps back follow this one. A standby that is gone must not keep automatic failover off.
+    pub(super) fn has_more_to_take_back(&self, step: usize) -> bool {
+        self.back.as_ref().is_some_and(|back| step < back.last)
+    }
+
     /// What takes back goes on though the journal cannot be written: it is said, loudly.
     pub(super) fn goes_on_without(&mut self, now: Timestamp, why: String) -> Result<(), String> {
         if self.back.is_none() && self.takes_back.is_none() {
@@ -122,7 +127,7 @@ impl Run {
             None => Some(self.take_back(now, outcome, "it did not come to be held")),
             Some(back) => {
                 back.outcome = Outcome::Failed;
-                (step < back.last).then(|| self.record(now, step + 1))
+                self.has_more_to_take_back(step).then(|| self.record(now, step + 1))
             }
         }
     }
@@ -156,6 +161,9 @@ mod tests {
     use crate::run::{Aim, Deal, Event, Hold, Pass, Step};
     use crate::work::order::{Order, Statement};
 
+    /// So many steps lead back.
+    const N_BACK: usize = 2;
+
     fn at(second: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
     }
@@ -172,7 +180,7 @@ mod tests {
 
     #[expect(clippy::unnecessary_wraps, reason = "it stands for one that may refuse")]
     fn consider(_: &Aim, _: &[Looked]) -> Result<Deal, String> {
-        let back = vec![step(Statement::ResumeReplay, false)];
+        let back = vec![step(Statement::ResumeReplay, false); N_BACK];
         let hold = Some(Hold { instance: instance(), for_s: 60, max_lag: Bytes(100), back });
         Ok(Deal { steps: vec![step(Statement::PauseReplay, true)], hold, ..Deal::default() })
     }
@@ -207,12 +215,28 @@ mod tests {
         run
     }
 
-    /// Goes through the step back, which is proved.
+    /// Goes through the steps back, which are proved.
     fn let_go(run: &mut Run) {
-        let outs = run.advance(at(90), Event::Recorded(Ok(())));
-        assert!(matches!(&outs[..], [Out::Send(Order::Sql { .. }, Pass::TakesBack(_))]), "{outs:?}");
-        run.advance(at(90), Event::Sent(Ok(String::new())));
-        run.advance(at(91), seen(Replay::Running, 0));
+        for _ in 0..N_BACK {
+            let outs = run.advance(at(90), Event::Recorded(Ok(())));
+            assert!(matches!(&outs[..], [Out::Send(Order::Sql { .. }, Pass::TakesBack(_))]), "{outs:?}");
+            run.advance(at(90), Event::Sent(Ok(String::new())));
+            run.advance(at(91), seen(Replay::Running, 0));
+        }
+    }
+
+    #[test]
+    fn a_step_back_that_nobody_answers_keeps_the_next_from_nothing() {
+        let mut run = holding();
+        run.advance(at(2), Event::TakeBack("asked".into()));
+        run.advance(at(2), Event::Recorded(Ok(())));
+        let lost = crate::fault::Fault::Unreachable { what: "h".into(), why: "refused".into() };
+        run.advance(at(2), Event::Sent(Err(lost)));
+        let outs = run.advance(at(2), Event::Recorded(Ok(())));
+        assert!(matches!(&outs[..], [Out::Send(_, Pass::TakesBack(_))]), "{outs:?}");
+        run.advance(at(3), Event::Sent(Ok(String::new())));
+        run.advance(at(3), seen(Replay::Running, 0));
+        assert_eq!(run.outcome(), Some(Outcome::Failed));
     }
 
     #[test]

@@ -113,7 +113,11 @@ impl Run {
             // It may have arrived all the same: only its effect tells.
             Err(fault @ (Fault::TimedOut { .. } | Fault::Unreachable { .. } | Fault::Cancelled)) => {
                 self.say(now, format!("the answer was lost: {fault}"));
-                self.prove(now, step)
+                if self.has_more_to_take_back(step) {
+                    self.end(now, Outcome::Failed, "it is not waited for: the rest is taken back first")
+                } else {
+                    self.prove(now, step)
+                }
             }
             Err(fault) => {
                 let why = format!("{fault}; {}", fault.remedy());
