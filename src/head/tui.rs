@@ -125,10 +125,8 @@ impl Console {
                     }
                 }
                 Effect::Repaint => {
-                    self.term.retake()?;
-                    self.hidden = false;
-                    self.glass.resize(input::size()?);
-                    self.painted = None;
+                    let retaken = self.retake();
+                    self.bear(retaken)?;
                 }
                 Effect::Suspend => {
                     self.hidden = true;
@@ -168,10 +166,8 @@ impl Console {
             let folder = journal.path().parent().unwrap_or(std::path::Path::new("."));
             let event = runtime.handed_over(&out, |order| Some(shell::hand_over(runtime, folder, order)));
             if takes_terminal {
-                self.term.retake()?;
+                self.retake()?;
                 self.keys.take();
-                self.glass.resize(input::size()?);
-                self.painted = None;
             }
             if let Some(event) = event {
                 runtime.mailbox().urge(Msg::Run(run.clone(), Box::new(event)));
@@ -180,12 +176,34 @@ impl Console {
         Ok(())
     }
 
+    /// Takes the terminal again after somebody else had it.
+    fn retake(&mut self) -> io::Result<()> {
+        self.term.retake()?;
+        self.hidden = false;
+        self.glass.resize(input::size()?);
+        self.painted = None;
+        Ok(())
+    }
+
+    /// A terminal that fails ends the console, but not before what is held is taken back: its hang-up is told as well, and
+    /// no picture is needed for that.
+    fn bear(&mut self, done: io::Result<()>) -> io::Result<()> {
+        let Err(error) = done else { return Ok(()) };
+        if self.model.state.ledger.holding().next().is_none() {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the terminal is gone; what is held is taken back");
+        self.hidden = true;
+        Ok(())
+    }
+
     fn paint(&mut self) -> io::Result<()> {
         if self.hidden {
             return Ok(());
         }
         let now = clock::now();
-        self.glass.paint(|area, buffer| app::draw(&mut self.model, now, area, buffer))?;
+        let painted = self.glass.paint(|area, buffer| app::draw(&mut self.model, now, area, buffer));
+        self.bear(painted.map(drop))?;
         self.painted = Some(self.model.stamp());
         self.painted_at = Some(clock::instant());
         Ok(())

@@ -316,6 +316,9 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if !view.pause {
         return Err("Patroni is not paused".into());
     }
+    if !view.config[super::replay::KEY].is_null() {
+        lights.push(Light::amber("a pgdeck holds a paused replay there, which goes on then: replay-resume ends both"));
+    }
     lights.push(match view.leader() {
         Some(leader) => Light::green(format!("{} leads", leader.name)),
         None => Light::amber("no member leads: Patroni will choose one at once"),

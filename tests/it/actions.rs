@@ -149,10 +149,31 @@ async fn in_the_console_an_order_is_armed_confirmed_and_proved_before_your_eyes(
     assert_eq!(scene.name("primary"), new);
     tty.keys("\u{1b}");
     tty.wait_for("the fleet", |tty| !tty.text().contains("PROVED  ") && tty.text().contains("2/2"));
-    tty.keys("q");
-    assert_eq!(tty.wait_exit(Duration::from_secs(2)).exit_code(), 0);
-    let journal = std::fs::read_to_string(tty.home().join(".local/state/pgdeck/journal.jsonl")).unwrap();
+    let path = tty.home().join(".local/state/pgdeck/journal.jsonl");
+    let journal = std::fs::read_to_string(&path).unwrap();
     assert!(journal.contains("\"PROVED\"") && !journal.contains("CANARY-"), "{journal}");
+
+    // What is held when the terminal goes is taken back before the end.
+    tty.keys("\r");
+    tty.wait_within(PATIENCE, "the standby", |tty| tty.text().contains("TOPOLOGY") && tty.text().contains("standby"));
+    tty.keys("j");
+    tty.keys("xh");
+    tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
+    tty.keys("y");
+    tty.wait_within(PATIENCE, "what is held", |tty| tty.text().contains("HELD BY YOU: replay-pause of"));
+    tty.wait_within(PATIENCE, "that it is held", |tty| tty.text().contains("held: "));
+    let config = async || {
+        let spot = CONFIG_MAP.at("production", "acid-shop-config");
+        let map = store(&scene.sandbox.status()).await.get(&spot).await.unwrap().unwrap();
+        serde_json::from_str::<Value>(map["metadata"]["annotations"]["config"].as_str().unwrap()).unwrap()
+    };
+    assert!(config().await["pause"] == true && config().await["pgdeck"].is_object());
+    tty.hang_up();
+    assert_eq!(tty.wait_exit(Duration::from_secs(6)).exit_code(), 130);
+    assert!(config().await["pause"].is_null() && config().await["pgdeck"].is_null(), "Patroni is still paused");
+    let replay = "select pg_get_wal_replay_pause_state()";
+    let state: String = scene.session("standby").await.client.query_one(replay, &[]).await.unwrap().get(0);
+    assert_eq!(state, "not paused");
 }
 
 macro_rules! actions {
