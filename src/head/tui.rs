@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use super::shell;
 use crate::app::{self, Effect, Model, Msg, Outcome};
 use crate::id::Text;
-use crate::run::Out;
+use crate::run::{Event, Out};
 use crate::runtime::mailbox::Patience;
 use crate::runtime::{Journal, Runtime, clock};
 use crate::state::notice::Weight;
@@ -116,14 +116,7 @@ impl Console {
         }
         for effect in app::update(&mut self.model, clock::now(), batch) {
             match effect {
-                Effect::Yank(text) => {
-                    let in_tmux = std::env::var_os("TMUX").is_some();
-                    if let Err(long) = self.glass.yank(&text, in_tmux)? {
-                        let text =
-                            format!("{} bytes are too long for a terminal's clipboard: nothing was copied", long.bytes);
-                        runtime.mailbox().urge(Msg::Say(Weight::Warning, text));
-                    }
-                }
+                Effect::Yank(text) => self.yank(&text, runtime)?,
                 Effect::Repaint => {
                     let retaken = self.retake();
                     self.bear(retaken)?;
@@ -139,6 +132,16 @@ impl Console {
             }
         }
         Ok(None)
+    }
+
+    /// Puts a text on the terminal's clipboard, or says why not.
+    fn yank(&mut self, text: &str, runtime: &Runtime) -> io::Result<()> {
+        let in_tmux = std::env::var_os("TMUX").is_some();
+        if let Err(long) = self.glass.yank(text, in_tmux)? {
+            let text = format!("{} bytes are too long for a terminal's clipboard: nothing was copied", long.bytes);
+            runtime.mailbox().urge(Msg::Say(Weight::Warning, text));
+        }
+        Ok(())
     }
 
     /// Does what a run asks for. What wants the terminal gets it here, and everything else waits.
@@ -168,6 +171,11 @@ impl Console {
             if takes_terminal {
                 self.retake()?;
                 self.keys.take();
+            }
+            if let (false, Some(Event::Sent(Ok(said)))) = (takes_terminal, &event) {
+                // A port was opened: the way there is what somebody wants to paste.
+                let dsn = said.rsplit_once(": ").map_or(said.as_str(), |(_, dsn)| dsn).to_owned();
+                self.yank(&dsn, runtime)?;
             }
             if let Some(event) = event {
                 runtime.mailbox().urge(Msg::Run(run.clone(), Box::new(event)));

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
@@ -88,9 +88,8 @@ impl Stage {
 
     /// pgdeck as a child; what it prints is read when it has ended.
     fn start(&self, kubeconfig: &str, words: &[String]) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &self.scene.home);
-        command.env("KUBECONFIG", kubeconfig).arg("do").args(words).arg("--write");
+        let mut command = self.scene.command(kubeconfig);
+        command.arg("do").args(words).arg("--write");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -168,9 +167,8 @@ fn happy(id: &str, stage: &Stage) {
 }
 
 fn psql(stage: &Stage, words: &[String]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &stage.scene.home);
-    command.env("KUBECONFIG", &stage.scene.kubeconfig).arg("do").args(words);
+    let mut command = stage.scene.command(&stage.scene.kubeconfig);
+    command.arg("do").args(words);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let asked = b"select 6 * 7 as answer, current_user, pg_is_in_recovery();\ncreate table t ();\n";
     child.stdin.take().unwrap().write_all(asked).unwrap();

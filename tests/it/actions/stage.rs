@@ -38,10 +38,16 @@ impl Scene {
         self.pgdeck_as(&self.kubeconfig, arguments)
     }
 
-    pub fn pgdeck_as(&self, kubeconfig: &str, arguments: &[&str]) -> (i32, String, String) {
+    /// `pgdeck`, as whoever that kubeconfig logs in.
+    pub fn command(&self, kubeconfig: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &self.home);
-        let output = command.env("KUBECONFIG", kubeconfig).args(arguments).output().unwrap();
+        command.env("KUBECONFIG", kubeconfig);
+        command
+    }
+
+    pub fn pgdeck_as(&self, kubeconfig: &str, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.command(kubeconfig).args(arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }

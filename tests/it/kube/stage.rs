@@ -206,12 +206,17 @@ pub fn pod(cluster: &str, name: &str, annotations: &Value) -> Value {
 
 /// Waits until it holds, looking again and again.
 pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    eventually_within(PATIENCE, what, holds).await;
+}
+
+/// The same, for what takes its time.
+pub async fn eventually_within(patience: Duration, what: &str, holds: impl AsyncFn() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{what} did not come");
+    assert!(tokio::time::timeout(patience, wait).await.is_ok(), "{what} did not come");
 }
 
 /// What one stream of a plane has told so far.

@@ -1,12 +1,12 @@
 //! What the operator's part does about a running cluster: pokes, a foreign controller, restarts, a CronJob that was stopped.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use pgdeck::sandbox::objects::{CRON_JOB, EVENT, Kind, POD, POSTGRESQL, STATEFUL_SET, Spot, Store};
 use serde_json::{Value, json};
 
 use super::{Fixture, PATIENCE, store};
+use crate::kube::stage::eventually_within;
 
 const FLAG: &str = "zalando-postgres-operator-rolling-update-required";
 const CONTROLLER: &str = "acid.zalan.do/controller";
@@ -15,13 +15,9 @@ fn of(kind: Kind) -> Spot {
     kind.at("production", "acid-shop")
 }
 
+/// Waits until it holds; pods are made and ended meanwhile.
 pub async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
-    let wait = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{what} did not come");
+    eventually_within(PATIENCE, what, holds).await;
 }
 
 /// The uids of the cluster's pods by their names.
