@@ -5,6 +5,7 @@
 mod answers;
 mod archiving;
 mod backup;
+mod guards;
 mod hand_over;
 mod member;
 mod operator;
@@ -14,6 +15,7 @@ mod restart;
 mod scale;
 mod session;
 mod shell;
+mod slots;
 #[cfg(test)]
 mod tests;
 

@@ -86,6 +86,8 @@ pub struct Spec {
     /// Environment variables that decide WAL archiving, by name (zalando.md §2.2), as `spec.env` writes them.
     pub archive_env: BTreeMap<Text, Text>,
     pub standby: bool,
+    /// `spec.maintenanceWindows`, as written.
+    pub windows: Vec<Text>,
     pub docker_image: Option<Text>,
     /// When the spec last changed, from managedFields; none where they do not tell.
     pub changed: Option<Timestamp>,

@@ -45,7 +45,10 @@ pub struct Volume {
 pub struct Budget {
     pub name: Text,
     pub rule: Text,
+    /// So many more pods may be evicted now.
     pub allowed: Option<i32>,
+    /// So many pods it is for.
+    pub covered: Option<i32>,
 }
 
 /// A connection pooler's Deployment, by its pods.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::lsn::{Bytes, Lsn};
 use super::{Asked, Metric, Reading, Survey, SurveyId, Unit};
 use crate::id::Text;
 
@@ -23,6 +24,8 @@ pub struct Archiver {
     pub failed: i64,
     pub last_failed_wal: Option<Text>,
     pub last_failed: Option<Timestamp>,
+    /// `wal_segment_size`, in bytes.
+    pub segment_size: u64,
 }
 
 /// What archiving really does. `archive_mode=on` proves nothing: Spilo always sets it, with `/bin/true` when off.
@@ -47,6 +50,23 @@ impl Archiver {
             Archiving::On
         }
     }
+
+    /// WAL that was written until `written` and is not archived yet: what lies behind the end of the segment that was archived
+    /// last, the one being written included. None where no segment was archived since the counters were reset.
+    pub fn behind(&self, written: Lsn) -> Option<Bytes> {
+        let archived = end(self.last_archived_wal.as_deref()?, self.segment_size)?;
+        Some(archived.behind(written))
+    }
+}
+
+/// Where a segment ends, by its name: timeline, and position in two parts, eight hexadecimal digits each
+/// (<https://www.postgresql.org/docs/current/wal-internals.html>). None for histories of timelines; a backup's label counts as
+/// the segment it began in.
+fn end(name: &str, size: u64) -> Option<Lsn> {
+    let part = |at: usize| u64::from_str_radix(name.get(at..at + 8)?, 16).ok();
+    let (_, high, low) = (part(0)?, part(8)?, part(16)?);
+    let per_high = (1_u64 << 32).checked_div(size)?;
+    Some(Lsn((high * per_high + low + 1) * size))
 }
 
 pub(super) const SURVEY: Survey = Survey {
@@ -66,7 +86,8 @@ const SQL: &str = "select current_setting('archive_mode') as mode,
     a.last_archived_time as last_archived,
     a.failed_count as failed,
     a.last_failed_wal,
-    a.last_failed_time as last_failed
+    a.last_failed_time as last_failed,
+    pg_size_bytes(current_setting('wal_segment_size')) as segment_size
 from pg_stat_archiver a";
 
 pub(super) const METRICS: &[Metric] = &[Metric {
@@ -81,23 +102,47 @@ pub(super) fn read(archiver: &Archiver) -> Vec<Reading> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// One that archives, and has archived that segment last; or fails since.
+    pub(crate) fn archiver(failed: bool, last: &str) -> Archiver {
+        let at = |second: i64| Some(Timestamp::from_second(second).unwrap());
+        Archiver {
+            mode: "on".into(),
+            command: "cp %p /archive/%f".into(),
+            library: None,
+            archived: 1,
+            last_archived_wal: Some(last.into()),
+            last_archived: at(1),
+            failed: i64::from(failed),
+            last_failed_wal: None,
+            last_failed: if failed { at(2) } else { None },
+            segment_size: 16 << 20,
+        }
+    }
 
     fn check(mode: &str, command: &str, failed: Option<i64>, archived: Option<i64>, expected: Archiving) {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
         let archiver = Archiver {
             mode: mode.into(),
             command: command.into(),
-            library: None,
-            archived: 1,
-            last_archived_wal: None,
             last_archived: archived.map(at),
-            failed: 0,
-            last_failed_wal: None,
             last_failed: failed.map(at),
+            ..archiver(false, "")
         };
         assert_eq!(archiver.archiving(), expected, "{mode} {command}");
+    }
+
+    #[test]
+    fn a_segment_ends_where_its_name_says() {
+        let at = |name: &str| end(name, 16 << 20).map(|end| end.to_string());
+        assert_eq!(at("000000020000000000000003").as_deref(), Some("0/4000000"));
+        assert_eq!(at("0000000200000001000000FF").as_deref(), Some("2/0"));
+        assert_eq!(at("000000020000000000000003.00000028.backup").as_deref(), Some("0/4000000"));
+        assert_eq!(at("00000002.history"), None);
+        assert_eq!(end("000000010000000000000001", 64 << 20), Some(Lsn(128 << 20)));
+        assert_eq!(end("000000010000000000000001", 0), None);
     }
 
     #[test]

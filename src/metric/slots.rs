@@ -112,3 +112,29 @@ pub(super) fn read(slots: &[Slot]) -> Vec<Reading> {
         })
         .collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// One that is whole, and read by nobody.
+    pub fn logical(name: &str) -> Slot {
+        Slot {
+            name: name.into(),
+            logical: true,
+            plugin: None,
+            database: None,
+            active: false,
+            temporary: false,
+            restart: None,
+            confirmed_flush: None,
+            wal_status: Some("reserved".into()),
+            safe_wal: None,
+            retained: None,
+            inactive_since: None,
+            invalidation: None,
+            failover: None,
+            synced: None,
+        }
+    }
+}

@@ -5,6 +5,8 @@ use crate::fault::Fault;
 use crate::id::Text;
 use crate::metric::activity::Backend;
 use crate::metric::archiver::Archiver;
+use crate::metric::replication::WalSender;
+use crate::metric::slots::Slot;
 use crate::metric::vitals::Vitals;
 use crate::metric::{Rows, SurveyId};
 use crate::work::probe::{Backups, BaseBackups};
@@ -66,6 +68,48 @@ pub(super) fn base_backups(looked: &[Looked]) -> Result<&BaseBackups, String> {
     match answer(looked, what, |probe| matches!(probe, Probe::BaseBackups(_)))? {
         Answer::BaseBackups(backups) => Ok(backups),
         _ => Err(otherwise(what)),
+    }
+}
+
+/// What one member answered, survey by survey.
+pub(super) struct Sampled<'a> {
+    pub member: &'a Text,
+    pub vitals: Result<&'a Vitals, String>,
+    pub slots: Result<&'a [Slot], String>,
+    pub senders: Result<&'a [WalSender], String>,
+    pub archiver: Result<&'a Archiver, String>,
+}
+
+/// Every member that was sampled, in that order.
+pub(super) fn sampled(looked: &[Looked]) -> Vec<Sampled<'_>> {
+    let each = looked.iter().filter_map(|(probe, answer)| match probe {
+        Probe::Sample { instance, .. } => Some(of_member(&instance.member, answer)),
+        _ => None,
+    });
+    each.collect()
+}
+
+fn of_member<'a>(member: &'a Text, answer: &'a Result<Answer, Fault>) -> Sampled<'a> {
+    let rows = |survey| answer.as_ref().map_err(told).and_then(|sample| rows(sample, member, survey));
+    let other = || otherwise(member);
+    Sampled {
+        member,
+        vitals: match rows(SurveyId::Vitals) {
+            Ok(Rows::Vitals(vitals)) => Ok(vitals),
+            rows => Err(rows.err().unwrap_or_else(other)),
+        },
+        slots: match rows(SurveyId::Slots) {
+            Ok(Rows::Slots(slots)) => Ok(slots),
+            rows => Err(rows.err().unwrap_or_else(other)),
+        },
+        senders: match rows(SurveyId::Replication) {
+            Ok(Rows::Replication(senders)) => Ok(senders),
+            rows => Err(rows.err().unwrap_or_else(other)),
+        },
+        archiver: match rows(SurveyId::Archiver) {
+            Ok(Rows::Archiver(archiver)) => Ok(archiver),
+            rows => Err(rows.err().unwrap_or_else(other)),
+        },
     }
 }
 

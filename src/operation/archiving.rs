@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::answers::{archiver, backups, base_backups};
 use super::operator::patch;
 use super::{
-    Arg, Confirm, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, may, may_forward, objects, of_operator, operator,
+    Arg, Confirm, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, guards, may, may_forward, objects, of_operator,
+    operator,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::{ARCHIVE_VARIABLES, Cluster};
@@ -94,6 +95,7 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
         Probe::Objects(aim.cluster.clone()),
         Probe::Backups(aim.cluster.clone()),
         sample,
+        guards::probe(&aim.cluster),
         may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls"),
     ];
     Ok(looks.into_iter().chain(may_forward(&aim.cluster)).collect())
@@ -187,6 +189,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         Way::Field => field(on, backups)?,
     };
     lights.extend(costs(way, on, objects, archiver.as_ref().ok().copied()));
+    lights.extend(guards::lights(looked, aim.at));
     let cluster = aim.cluster.clone();
     let turned = Expect::Archiving { cluster: cluster.clone(), on, env: way != Way::Parameter };
     let mut steps = vec![Step { order: patch(aim, objects, change), expect: turned, within_s: ROLLED_S }];

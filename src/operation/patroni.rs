@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::answers::sampled;
 use super::{
-    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, hand_over, instance, may_forward, of_operator,
-    operator, spokesman, view,
+    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, guards, hand_over, instance, may_forward, of_operator,
+    operator, slots, spokesman, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
 use crate::id::Text;
+use crate::metric::SurveyId;
 use crate::metric::lsn::Bytes;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
@@ -94,7 +96,7 @@ pub(super) const PAUSE: Operation = Operation {
     never: ON_ANYBODY,
     stands_in: None,
     holds: false,
-    aim: ask_patroni,
+    aim: ask_slots,
     consider: pause,
 };
 
@@ -112,7 +114,7 @@ pub(super) const RESUME: Operation = Operation {
     never: ON_ANYBODY,
     stands_in: None,
     holds: false,
-    aim: ask_patroni,
+    aim: ask_slots,
     consider: resume,
 };
 
@@ -123,9 +125,19 @@ pub(super) fn ask_patroni(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String
     Ok(looks.into_iter().chain(may_forward(&aim.cluster)).collect())
 }
 
+/// Its configuration is changed: the slots of every member may suffer.
+fn ask_slots(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    let mut probes = ask_patroni(entry, aim)?;
+    let surveys = vec![SurveyId::Slots];
+    let sample = |name: &Text| Probe::Sample { instance: instance(aim, name), surveys: surveys.clone() };
+    probes.extend(entry.cluster.members.iter().map(|member| sample(&member.name)));
+    Ok(probes)
+}
+
 fn ask_everyone(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     let mut probes = ask_patroni(entry, aim)?;
     probes.extend(hand_over::probes(entry, aim));
+    probes.push(guards::probe(&aim.cluster));
     Ok(probes)
 }
 
@@ -203,15 +215,18 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         lights.push(Light::amber("Patroni is paused: it does what is asked, and nothing by itself"));
     }
     lights.extend(too_far(view, to));
-    lights.extend(hand_over::lights(looked, &leader.name, &to.name));
+    let (handed, slots) = hand_over::lights(looked, view, &leader.name, &to.name);
+    lights.extend(handed);
     let others = view.members.iter().filter(|peer| peer.role != Role::Primary && !peer.is_running());
     lights.extend(others.map(|peer| Light::amber(format!("{} is {}", peer.name, peer.state))));
     let mut body = json!({"leader": &*leader.name, "candidate": &*to.name});
     let at = aim.args.get("at");
+    let moment = at.map_or(Ok(aim.at), |at| at.parse::<Timestamp>());
+    let moment = moment.map_err(|_unreadable| {
+        format!("{at:?} is no moment with its offset; write it like 2026-11-25T03:00:00+00:00")
+    })?;
+    lights.extend(guards::lights(looked, moment));
     let expect = if let Some(at) = at {
-        at.parse::<Timestamp>().map_err(|_unreadable| {
-            format!("{at:?} is no moment with its offset; write it like 2026-11-25T03:00:00+00:00")
-        })?;
         if view.pause {
             return Err("Patroni is paused: it schedules nothing; resume it first".into());
         }
@@ -219,7 +234,7 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         Expect::Scheduled { instance: instance(aim, &leader.name), waits: true }
     } else {
         let (timeline, followers) = (leader.timeline, running(view));
-        Expect::Leader { instance: instance(aim, &to.name), timeline, followers }
+        Expect::Leader { instance: instance(aim, &to.name), timeline, followers, slots }
     };
     let undo = match at {
         Some(_) => format!("pgdeck do switchover-cancel {}", aim.cluster),
@@ -265,16 +280,20 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         }
         None => Light::amber(format!("how far {name} is behind is not known: nor is what is lost")),
     });
+    let mut slots = Vec::new();
     if let Some(leader) = view.leader() {
-        lights.extend(hand_over::lights(looked, &leader.name, name));
+        let (handed, kept) = hand_over::lights(looked, view, &leader.name, name);
+        lights.extend(handed);
+        slots = kept;
     }
     if view.is_synchronous() && !to.synchronous {
         lights.push(Light::amber(format!("{name} is not synchronous: commits that were confirmed may be lost")));
     }
+    lights.extend(guards::lights(looked, aim.at));
     let timeline = view.members.iter().filter_map(|peer| peer.timeline).max();
     let step = Step {
         order: call(aim, &to.name, Method::Post, "/failover", json!({"candidate": &*to.name})),
-        expect: Expect::Leader { instance: instance(aim, &to.name), timeline, followers: running(view) },
+        expect: Expect::Leader { instance: instance(aim, &to.name), timeline, followers: running(view), slots },
         within_s: HANDED_OVER_S,
     };
     let downtime = "writes stop until it leads, and every client reconnects".into();
@@ -304,8 +323,9 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if view.pause {
         return Err("Patroni is paused already".into());
     }
-    let lights =
+    let mut lights =
         vec![right, Light::amber("automatic failover is off until it is resumed: a primary that dies stays dead")];
+    lights.extend(slots_at_risk(looked, view));
     set_pause(aim, view, lights, true)
 }
 
@@ -323,7 +343,15 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         Some(leader) => Light::green(format!("{} leads", leader.name)),
         None => Light::amber("no member leads: Patroni will choose one at once"),
     });
+    lights.extend(slots_at_risk(looked, view));
     set_pause(aim, view, lights, false)
+}
+
+/// Slots that a change of Patroni's configuration may cost.
+fn slots_at_risk(looked: &[Looked], view: &PatroniView) -> Vec<Light> {
+    let all = sampled(looked);
+    let unknown = slots::unknown(&all, view, "its configuration changes").into_iter().map(Light::amber);
+    unknown.chain(slots::untold(&all)).collect()
 }
 
 /// Who is called: the leader, else any that runs.

@@ -2,22 +2,23 @@
 
 use serde_json::{Value, json};
 
+use super::answers::{Sampled, sampled};
 use super::patroni::call;
-use super::{Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, may_forward, spokesman, view};
-use crate::fault::Fault;
+use super::{
+    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, may_forward, slots, spokesman, view,
+};
 use crate::fleet::Entry;
 use crate::fleet::cluster::Origin;
 use crate::id::{InstanceId, Text};
+use crate::metric::SurveyId;
 use crate::metric::lsn::Bytes;
-use crate::metric::slots::Slot;
 use crate::metric::vitals::{Replay, Vitals};
-use crate::metric::{Rows, SurveyId};
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Hold, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Method, Order, Statement};
 use crate::work::patroni::PatroniView;
-use crate::work::probe::{Answer, Probe};
+use crate::work::probe::Probe;
 
 /// The key in Patroni's configuration under which pgdeck says what it holds; Patroni and the operator leave it alone.
 pub const KEY: &str = "pgdeck";
@@ -124,43 +125,6 @@ fn bytes(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// What a member answered.
-struct Sampled<'a> {
-    member: &'a Text,
-    vitals: Result<&'a Vitals, String>,
-    slots: Result<&'a [Slot], String>,
-}
-
-fn sampled(looked: &[Looked]) -> Vec<Sampled<'_>> {
-    let each = looked.iter().filter_map(|(probe, answer)| match probe {
-        Probe::Sample { instance, .. } => Some(of_member(&instance.member, answer)),
-        _ => None,
-    });
-    each.collect()
-}
-
-fn of_member<'a>(member: &'a Text, answer: &'a Result<Answer, Fault>) -> Sampled<'a> {
-    let rows = match answer {
-        Ok(Answer::Sample(rows)) => &rows[..],
-        Ok(_) => &[],
-        Err(fault) => {
-            let why = format!("{fault}; {}", fault.remedy());
-            return Sampled { member, vitals: Err(why.clone()), slots: Err(why) };
-        }
-    };
-    let vitals = match rows.first() {
-        Some((_, Ok(Rows::Vitals(vitals)))) => Ok(&**vitals),
-        Some((_, Err(fault))) => Err(format!("{fault}; {}", fault.remedy())),
-        _ => Err("nothing was answered".into()),
-    };
-    let slots = match rows.get(1) {
-        Some((_, Ok(Rows::Slots(slots)))) => Ok(&slots[..]),
-        Some((_, Err(fault))) => Err(fault.to_string()),
-        _ => Err("nothing was answered".into()),
-    };
-    Sampled { member, vitals, slots }
-}
-
 /// The standby that is meant.
 fn standby<'a>(all: &'a [Sampled<'_>]) -> Result<(&'a Text, &'a Vitals), String> {
     let first = all.first().ok_or("it was not asked")?;
@@ -202,7 +166,8 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut back = vec![Step { within_s: RESUMED_S, ..sql(Statement::ResumeReplay, false) }];
     if let Some(view) = patroni {
         lights.extend(with_patroni(view, vitals));
-        lights.extend(unknown_slots(&all, view));
+        lights.extend(slots::unknown(&all, view, "its configuration changes").into_iter().map(Light::red));
+        lights.extend(slots::untold(&all));
         let held = json!({"replay-pause": {
             "member": &**member, "since": aim.at.to_string(), "for_s": for_s, "max_lag": max_lag.0, "who": &*aim.who,
             "patroni_paused_before": view.pause,
@@ -236,50 +201,6 @@ fn with_patroni(view: &PatroniView, vitals: &Vitals) -> Vec<Light> {
         lights.push(Light::green(
             "before Postgres 14 Patroni would leave a paused replay alone: it is paused all the same",
         ));
-    }
-    lights
-}
-
-/// A change of its configuration, or the end of its pause, makes Patroni drop slots that it does not know.
-fn unknown_slots(all: &[Sampled<'_>], view: &PatroniView) -> Vec<Light> {
-    let permanent = |name: &str| view.config["slots"].get(name).is_some();
-    let ignored = |slot: &Slot| {
-        let rules = view.config["ignore_slots"].as_array().into_iter().flatten();
-        rules.into_iter().any(|rule| {
-            let holds = |key: &str, value: Option<&str>| rule[key].is_null() || rule[key].as_str() == value;
-            holds("name", Some(&slot.name))
-                && holds("type", Some(if slot.logical { "logical" } else { "physical" }))
-                && holds("database", slot.database.as_deref())
-                && holds("plugin", slot.plugin.as_deref())
-        })
-    };
-    // A member's own slot is named after it, with what a slot's name cannot hold replaced.
-    let plain = |name: &str| name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    let is_of_member = |name: &str| view.members.iter().any(|peer| plain(&peer.name) == name);
-    let mut lights = Vec::new();
-    for sampled in all {
-        match &sampled.slots {
-            Err(why) => lights.push(Light::amber(format!("slots of {} are not known: {why}", sampled.member))),
-            Ok(slots) => {
-                let unknown = slots.iter().filter(|slot| {
-                    !slot.temporary
-                        && !permanent(&slot.name)
-                        && !is_of_member(&slot.name)
-                        && !ignored(slot)
-                        && slot.failover != Some(true)
-                });
-                let names: Vec<&str> = unknown.map(|slot| &*slot.name).collect();
-                if !names.is_empty() {
-                    let text = format!(
-                        "Patroni does not know the slots {} of {}, and may drop them when its configuration changes: \
-                         declare them (spec.patroni.slots) first",
-                        names.join(", "),
-                        sampled.member
-                    );
-                    lights.push(Light::red(text));
-                }
-            }
-        }
     }
     lights
 }

@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
-use super::answers::vitals;
+use super::answers::{sampled, vitals};
 use super::member::began;
 use super::operator::poke;
 use super::patroni::{ask_patroni, call};
-use super::{Arg, Confirm, ON_LEADER, On, Operation, allowed, instance, may, objects, operator, view};
+use super::{
+    Arg, Confirm, ON_LEADER, On, Operation, allowed, guards, hand_over, instance, may, objects, operator, slots, view,
+};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -46,6 +48,9 @@ const WITHIN_S: u32 = 120;
 /// All pods are made anew within this.
 const RECREATED_S: u32 = 1_800;
 
+/// What is asked of each member that is meant.
+const SURVEYS: [SurveyId; 3] = [SurveyId::Vitals, SurveyId::Slots, SurveyId::Archiver];
+
 #[derive(Clone, Copy, PartialEq)]
 enum What {
     Postgres,
@@ -70,8 +75,9 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     }
     let meant =
         entry.cluster.members.iter().filter(|member| aim.member.as_ref().is_none_or(|name| *name == member.name));
-    let sample = |name: &Text| Probe::Sample { instance: instance(aim, name), surveys: vec![SurveyId::Vitals] };
+    let sample = |name: &Text| Probe::Sample { instance: instance(aim, name), surveys: SURVEYS.to_vec() };
     probes.extend(meant.map(|member| sample(&member.name)));
+    probes.push(guards::probe(&aim.cluster));
     Ok(probes)
 }
 
@@ -100,7 +106,13 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     for peer in &peers {
         lights.extend(about(peer, looked)?);
     }
-    let leads = peers.iter().any(|peer| peer.role == Role::Primary);
+    let all = sampled(looked);
+    lights.extend(slots::unknown(&all, view, "a member starts anew").into_iter().map(Light::amber));
+    let primary = peers.iter().find(|peer| peer.role == Role::Primary);
+    let of_primary = all.iter().find(|sampled| primary.is_some_and(|peer| peer.name == *sampled.member));
+    lights.extend(of_primary.and_then(hand_over::archive));
+    lights.extend(guards::lights(looked, aim.at));
+    let leads = primary.is_some();
     if what == What::Pods {
         return pods(aim, looked, &peers, lights);
     }

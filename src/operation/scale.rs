@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Arg, Confirm, ON_RESOURCE, On, Operation, allowed, instance, may, may_forward, objects, of_operator, spokesman,
-    view,
+    Arg, Confirm, ON_RESOURCE, On, Operation, allowed, guards, instance, may, may_forward, objects, of_operator,
+    spokesman, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
@@ -49,6 +49,7 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     let mut probes = vec![
         Probe::Objects(aim.cluster.clone()),
         Probe::Remains(aim.cluster.clone()),
+        guards::probe(&aim.cluster),
         may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls"),
     ];
     if let Ok(member) = spokesman(entry) {
@@ -84,6 +85,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     lights.extend(old_volumes(aim, looked, now, count));
     if count < now {
         lights.extend(leaving(cluster, count));
+        lights.extend(guards::lights(looked, aim.at));
         if let Some(step) = view.map(|view| hand_over(aim, view, count)).transpose()?.flatten() {
             lights.push(Light::amber("the primary is among them: it hands over first, and clients reconnect"));
             steps.push(step);
@@ -237,6 +239,7 @@ fn hand_over(aim: &Aim, view: &PatroniView, count: u32) -> Result<Option<Step>, 
             instance: instance(aim, &best.name),
             timeline: leader.timeline,
             followers: super::patroni::running(view),
+            slots: Vec::new(),
         },
         within_s: super::patroni::HANDED_OVER_S,
     }))

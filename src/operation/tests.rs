@@ -6,7 +6,9 @@ use serde_json::json;
 use super::*;
 use crate::fault::Fault;
 use crate::fleet::cluster::{Cluster, Workload};
+use crate::metric::lsn::Lsn;
 use crate::metric::slots::Slot;
+use crate::metric::slots::tests::logical;
 use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
 use crate::run::Deal;
@@ -197,41 +199,55 @@ fn sampled(member: &str, change: impl FnOnce(&mut Vitals), slots: Vec<Slot>) -> 
     (Probe::Sample { instance, surveys }, Ok(Answer::Sample(rows)))
 }
 
-fn slot_named(name: &str) -> Slot {
-    Slot {
-        name: name.into(),
-        logical: true,
-        plugin: None,
-        database: None,
-        active: false,
-        temporary: false,
-        restart: None,
-        confirmed_flush: None,
-        wal_status: Some("reserved".into()),
-        safe_wal: None,
-        retained: None,
-        inactive_since: None,
-        invalidation: None,
-        failover: None,
-        synced: None,
-    }
-}
-
 #[test]
 fn what_the_new_primary_would_lack_is_said_before() {
-    let slot = slot_named;
     let lights = |looked: &[Looked]| {
-        let said = hand_over::lights(looked, "shop-0", "shop-1");
+        let view = view(&[patroni(0, json!({}))]).unwrap().clone();
+        let (said, _) = hand_over::lights(looked, &view, "shop-0", "shop-1");
         said.into_iter().map(|light| (light.colour, light.text)).collect::<Vec<_>>()
     };
-    let old = sampled("shop-0", |vitals| vitals.oldest_transaction = Some(900.0), vec![slot("cdc"), slot("audit")]);
-    let said = lights(&[old.clone(), sampled("shop-1", |_| (), vec![slot("audit")])]);
+    let old =
+        sampled("shop-0", |vitals| vitals.oldest_transaction = Some(900.0), vec![logical("cdc"), logical("audit")]);
+    let said = lights(&[old.clone(), sampled("shop-1", |_| (), vec![logical("audit")])]);
     assert_eq!(said[0].1, "a transaction on shop-0 is open for 900 s: it is rolled back");
-    assert_eq!(said[1], (Colour::Amber, "shop-1 lacks the logical slots cdc: their consumers lose their place".into()));
+    assert!(said.contains(&(
+        Colour::Amber,
+        "shop-1 lacks the logical slot cdc, which nobody reads now: its consumer loses its place".into()
+    )));
+    assert!(said.contains(&(Colour::Green, "shop-1 has the logical slot audit, which nobody reads now".into())));
 
     let paused = sampled("shop-1", |vitals| vitals.replay = Replay::Paused, Vec::new());
     assert_eq!(lights(&[old, paused])[0].0, Colour::Red);
+
+    // What Patroni keeps comes along by itself; what it does not know goes when the old primary starts anew.
+    let view = |config| view(&[patroni(0, config)]).unwrap().clone();
+    let old = sampled("shop-0", |_| (), vec![Slot { active: true, ..logical("cdc") }]);
+    let both = [old, sampled("shop-1", |_| (), Vec::new())];
+    let (said, kept) = hand_over::lights(&both, &view(json!({"slots": {"cdc": {}}})), "shop-0", "shop-1");
+    assert!(said.iter().any(|light| light.text == "Patroni keeps the logical slot cdc, read now: shop-1 gets it"));
+    assert_eq!((kept.len(), kept[0].read), (1, true));
+    let (said, kept) = hand_over::lights(&both, &view(json!({})), "shop-0", "shop-1");
+    assert!(said.iter().any(|light| light.text.starts_with("Patroni does not know the slots cdc of shop-0")));
+    assert!(kept.is_empty());
     assert!(lights(&[])[0].1.contains("are not known"));
+}
+
+#[test]
+fn a_backlog_of_the_archiver_is_said_before_a_primary_stops() {
+    let said = |failed: bool, written: u64| {
+        let archiver = crate::metric::archiver::tests::archiver(failed, "000000010000000000000003");
+        let (probe, mut answer) = sampled("shop-0", |vitals| vitals.written = Some(Lsn(written)), Vec::new());
+        let Ok(Answer::Sample(rows)) = &mut answer else { unreachable!() };
+        rows.push((SurveyId::Archiver, Ok(Rows::Archiver(archiver))));
+        let looked = [(probe, answer)];
+        let light = hand_over::archive(&answers::sampled(&looked)[0]).unwrap();
+        (light.colour, light.text)
+    };
+    let end = 4 << 24;
+    let (colour, text) = said(false, end + (48 << 20));
+    assert_eq!((colour, &*text), (Colour::Green, "shop-0 archives, and 48 MiB of WAL are not archived yet"));
+    assert!(said(false, end + (2 << 30)).1.starts_with("2048 MiB of WAL of shop-0 are not archived yet"));
+    assert!(said(true, end).1.starts_with("archiving fails on shop-0, and 0 MiB of WAL wait"));
 }
 
 fn replay(args: &[(&str, &str)], config: serde_json::Value, looks: Vec<Looked>) -> Result<Deal, String> {
@@ -260,13 +276,12 @@ fn replay_is_paused_with_patroni_and_freed_in_reverse() {
 
 #[test]
 fn a_pause_of_replay_that_would_cost_slots_or_commits_is_red_and_nonsense_is_refused() {
-    let slot = |name: &str| slot_named(name);
-    let deal = replay(&[], json!({}), replaying(vec![slot("cdc"), slot("shop_2")])).unwrap();
+    let deal = replay(&[], json!({}), replaying(vec![logical("cdc"), logical("shop_2")])).unwrap();
     assert!(red(&deal)[0].contains("slots cdc of shop-0"), "{:?}", red(&deal));
     let declared = json!({"slots": {"cdc": {}}, "ignore_slots": []});
-    assert!(red(&replay(&[], declared, replaying(vec![slot("cdc")])).unwrap()).is_empty());
+    assert!(red(&replay(&[], declared, replaying(vec![logical("cdc")])).unwrap()).is_empty());
     let ignored = json!({"ignore_slots": [{"name": "cdc", "type": "logical"}]});
-    assert!(red(&replay(&[], ignored, replaying(vec![slot("cdc")])).unwrap()).is_empty());
+    assert!(red(&replay(&[], ignored, replaying(vec![logical("cdc")])).unwrap()).is_empty());
     for (args, why) in [([("for", "soon")], "write 90s"), ([("max-lag", "much")], "write 512MiB")] {
         assert!(replay(&args, json!({}), replaying(Vec::new())).unwrap_err().contains(why));
     }

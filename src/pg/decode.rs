@@ -169,6 +169,7 @@ fn archiver(row: &Row) -> Result<Archiver, Unreadable> {
         failed: row.try_get("failed")?,
         last_failed_wal: maybe_text(row, "last_failed_wal")?,
         last_failed: row.try_get("last_failed")?,
+        segment_size: u64::try_from(row.try_get::<_, i64>("segment_size")?).unwrap_or(0),
     })
 }
 

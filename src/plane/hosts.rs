@@ -131,6 +131,7 @@ impl Plane for Hosts {
                 Probe::Objects(_)
                 | Probe::Patroni(_)
                 | Probe::Backups(_)
+                | Probe::Budgets(_)
                 | Probe::Remains(_)
                 | Probe::BaseBackups(_) => Err(no_patroni(&what)),
             }

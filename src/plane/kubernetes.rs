@@ -229,6 +229,9 @@ impl Kubernetes {
                 let read = backups::backups(&server, &self.settings().await?, &cluster).await;
                 read.map(|backups| Answer::Backups(Box::new(backups)))
             }
+            Probe::Budgets(cluster) => {
+                around::budgets(&server, &self.settings().await?, &cluster).await.map(Answer::Budgets)
+            }
             Probe::BaseBackups(instance) => {
                 let said = changes::exec(&server, &self.named(instance).await?, &backups::list_command()).await?;
                 backups::listed(&said).map(Answer::BaseBackups)

@@ -83,8 +83,9 @@ pub(super) fn changed(offered: &Deal, deal: &Deal) -> Option<String> {
     if offered.hold != deal.hold {
         return Some("what would be taken back has changed since it was shown".into());
     }
-    let same =
-        |(one, other): (&Step, &Step)| one.order.is_same_but_for_version(&other.order) && one.expect == other.expect;
+    let same = |(one, other): (&Step, &Step)| {
+        one.order.is_same_but_for_version(&other.order) && one.expect.is_same(&other.expect)
+    };
     if offered.steps.len() != deal.steps.len() || !offered.steps.iter().zip(&deal.steps).all(same) {
         return Some("what would be sent has changed since it was shown".into());
     }

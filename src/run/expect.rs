@@ -1,6 +1,7 @@
 //! What proves an order: which question is asked, and what its answer means.
 
 mod backup;
+mod leader;
 
 use std::collections::BTreeMap;
 
@@ -9,13 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Looked;
 use crate::fault::Fault;
-use crate::fleet::cluster::{Cluster, Role};
+use crate::fleet::cluster::Cluster;
 use crate::id::{ClusterId, InstanceId, Text};
 use crate::metric::activity::Backend;
 use crate::metric::replication::WalSender;
 use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
-use crate::work::patroni::PatroniView;
 use crate::work::probe::{Answer, Objects, Probe};
 
 /// An effect to be seen. The journal keeps it, so that what was cut off can still be proved.
@@ -25,7 +25,14 @@ pub enum Expect {
     /// So many members, each of them running by Patroni's word, and all but the primary streaming by the primary's.
     Members { cluster: ClusterId, count: u32, primary: Option<InstanceId> },
     /// That member leads, on a timeline after `timeline`, and those that ran before follow.
-    Leader { instance: InstanceId, timeline: Option<u32>, followers: Vec<Text> },
+    /// Then it is looked for a while whether it has these slots, and whether they are read again.
+    Leader {
+        instance: InstanceId,
+        timeline: Option<u32>,
+        followers: Vec<Text>,
+        #[serde(default)]
+        slots: Vec<Kept>,
+    },
     /// Every member obeys the pause, or its end, by its own word.
     Pause { cluster: ClusterId, paused: bool },
     /// A switchover waits, or none.
@@ -61,6 +68,14 @@ pub enum Expect {
     Terminated { instance: InstanceId, pid: i32, started: Timestamp },
 }
 
+/// A logical slot that a new leader should have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub name: Text,
+    /// A consumer read it before.
+    pub read: bool,
+}
+
 /// How the objects of the logical backup should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +92,8 @@ pub enum Logical {
 pub enum Judged {
     /// The evidence.
     Proved(String),
+    /// What proves it is seen, with this evidence; what else should come is looked for a while longer.
+    Nearly(String),
     /// What is seen instead.
     NotYet(String),
     /// It will not come any more.
@@ -110,6 +127,9 @@ impl Expect {
             Expect::Over => return Vec::new(),
             Expect::Logical { cluster, .. } => Probe::Backups(cluster.clone()),
             Expect::Deleted { cluster } => Probe::Remains(cluster.clone()),
+            Expect::Leader { instance, slots, .. } if !slots.is_empty() => {
+                return vec![Probe::Patroni(instance.clone()), sample(instance, SurveyId::Slots)];
+            }
             Expect::Leader { instance, .. } | Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
             Expect::Restarted { instance, .. }
             | Expect::Reloaded { instance, .. }
@@ -169,6 +189,20 @@ impl Expect {
         }
     }
 
+    /// Whether the same is waited for; who reads a slot may change at any time.
+    pub fn is_same(&self, other: &Expect) -> bool {
+        let plain = |expect: &Expect| {
+            let mut expect = expect.clone();
+            if let Expect::Leader { slots, .. } = &mut expect {
+                for slot in slots {
+                    slot.read = false;
+                }
+            }
+            expect
+        };
+        plain(self) == plain(other)
+    }
+
     /// Takes in what was answered to the order, where the proof needs it.
     pub fn told(&mut self, answer: &str) {
         if let (Expect::Reconciled { version, .. }, Some(ours)) = (self, answer.strip_prefix("resourceVersion ")) {
@@ -191,8 +225,11 @@ impl Expect {
                 Judged::Proved(said) if primary.is_some() => streaming(&said, objects, *count, looked.get(1)),
                 judged => judged,
             },
-            (Expect::Leader { instance, timeline, followers }, Answer::Patroni(view)) => {
-                leader(view, &instance.member, *timeline, followers)
+            (Expect::Leader { instance, timeline, followers, slots }, Answer::Patroni(view)) => {
+                match leader::leads(view, &instance.member, *timeline, followers) {
+                    Judged::Proved(said) => leader::has_slots(said, slots, looked.get(1)),
+                    judged => judged,
+                }
             }
             (Expect::Pause { paused, .. }, Answer::Objects(objects)) => pause(objects, *paused),
             (Expect::Scheduled { waits, .. }, Answer::Patroni(view)) => match &view.switchover {
@@ -307,26 +344,6 @@ fn streaming(said: &str, objects: &Objects, count: u32, asked: Option<&Looked>) 
         Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
         _ => Judged::NotYet("the primary answered nothing".into()),
     }
-}
-
-fn leader(view: &PatroniView, expected: &str, before: Option<u32>, followers: &[Text]) -> Judged {
-    let Some(leader) = view.leader() else { return Judged::NotYet("no member leads".into()) };
-    let timeline = leader.timeline.map_or("an unknown timeline".into(), |timeline| format!("timeline {timeline}"));
-    let said = format!("{} leads on {timeline}", leader.name);
-    if *leader.name != *expected {
-        return Judged::NotYet(said);
-    }
-    if before.is_some() && leader.timeline <= before {
-        return Judged::NotYet(said);
-    }
-    let behind: Vec<String> = view
-        .members
-        .iter()
-        .filter(|peer| followers.contains(&peer.name) && peer.role != Role::Primary)
-        .filter(|peer| !peer.is_running() || peer.timeline != leader.timeline)
-        .map(|peer| format!("{} is {}", peer.name, peer.state))
-        .collect();
-    when(behind.is_empty(), if behind.is_empty() { said } else { format!("{said}; {}", behind.join(", ")) })
 }
 
 fn pause(objects: &Objects, paused: bool) -> Judged {

@@ -62,7 +62,8 @@ mod tests {
     fn what_was_cut_off_is_taken_up_from_the_journal() {
         let cluster = ClusterId { plane: PlaneId::Kubernetes("t".into()), namespace: "d".into(), name: "shop".into() };
         let instance = InstanceId { cluster: cluster.clone(), member: "shop-1".into() };
-        let expect = Expect::Leader { instance, timeline: Some(3), followers: vec!["shop-0".into()] };
+        let expect =
+            Expect::Leader { instance, timeline: Some(3), followers: vec!["shop-0".into()], slots: Vec::new() };
         let asked = json!({"run": "r", "at": "2026-11-24T03:00:00Z", "cluster": cluster, "args": {}, "who": "me", "undo": "back"});
         let sending = json!({"order": {"path": "/switchover"}, "expect": expect});
         let now = Timestamp::UNIX_EPOCH;

@@ -15,6 +15,9 @@ pub(super) const EVERY_MS: u32 = 1_000;
 /// An object is read again for so long before the next step is given up.
 const REFRESHED: SignedDuration = SignedDuration::from_secs(60);
 
+/// What follows from a proved effect is looked for so long.
+const LONGER: SignedDuration = SignedDuration::from_secs(30);
+
 impl Run {
     pub(super) fn record(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
         let Some(next) = self.deal.as_ref().and_then(|deal| deal.steps.get(step)) else {
@@ -158,8 +161,14 @@ impl Run {
         if !probes.iter().eq(looked.iter().map(|(probe, _)| probe)) {
             return Vec::new();
         }
-        match next.expect.judge(looked) {
-            Judged::Proved(evidence) => {
+        let judged = match next.expect.judge(looked) {
+            Judged::Nearly(seen) if now >= deadline.min(since + LONGER) => Judged::Proved(seen),
+            Judged::Nearly(seen) => Judged::NotYet(seen),
+            judged => judged,
+        };
+        match judged {
+            // Turned into one of the others above.
+            Judged::Proved(evidence) | Judged::Nearly(evidence) => {
                 if !evidence.is_empty() {
                     self.say(now, evidence);
                 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::patroni::PatroniView;
 use crate::fault::Fault;
 use crate::fleet::cluster::Cluster;
+use crate::fleet::surroundings::Budget;
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use crate::metric::{Rows, SurveyId};
 
@@ -27,6 +28,8 @@ pub enum Probe {
     Backups(ClusterId),
     /// The base backups that the member's own tool lists.
     BaseBackups(InstanceId),
+    /// Its disruption budgets.
+    Budgets(ClusterId),
     /// What there is still of a cluster that was deleted.
     Remains(ClusterId),
     /// What the Patroni of a member says.
@@ -67,6 +70,7 @@ impl Probe {
             | Probe::Sample { instance, .. } => &instance.cluster.plane,
             Probe::Objects(cluster)
             | Probe::Backups(cluster)
+            | Probe::Budgets(cluster)
             | Probe::Remains(cluster)
             | Probe::May { cluster, .. } => &cluster.plane,
         }
@@ -80,6 +84,7 @@ impl Probe {
             Probe::Patroni(instance) => format!("Patroni of {instance}"),
             Probe::Objects(cluster) | Probe::Remains(cluster) => cluster.to_string(),
             Probe::BaseBackups(instance) => format!("base backups of {}", instance.cluster),
+            Probe::Budgets(cluster) => format!("disruption budgets of {cluster}"),
             Probe::Backups(cluster) => format!("backups of {cluster}"),
             Probe::May { access, .. } => access.to_string(),
         }
@@ -99,6 +104,7 @@ pub enum Answer {
     Objects(Box<Objects>),
     Backups(Box<Backups>),
     BaseBackups(BaseBackups),
+    Budgets(Vec<Budget>),
     /// Kinds with the names of what is left.
     Remains(Vec<(&'static str, Vec<Text>)>),
     Patroni(Box<PatroniView>),

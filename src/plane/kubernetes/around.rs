@@ -59,6 +59,14 @@ pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &S
     around
 }
 
+/// A cluster's disruption budgets.
+pub async fn budgets(server: &Server, settings: &Settings, id: &ClusterId) -> Result<Vec<Budget>, Fault> {
+    let labels = encode(&format!("{}={}", settings.cluster_name_label, id.name));
+    let path =
+        format!("/apis/policy/v1/namespaces/{}/poddisruptionbudgets?labelSelector={labels}", encode(&id.namespace));
+    Ok(server.items(&path).await?.iter().map(budget).collect())
+}
+
 /// Events about the cluster's pods: by name, since events carry no labels.
 async fn pod_events(server: &Server, id: &ClusterId) -> (&'static str, Result<Vec<Value>, Fault>) {
     let selector = encode("involvedObject.kind=Pod");
@@ -107,8 +115,9 @@ fn budget(object: &Value) -> Budget {
         let value = spec.get(key)?;
         Some(format!("{key} {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
     });
-    let allowed = object["status"]["disruptionsAllowed"].as_i64().and_then(|allowed| i32::try_from(allowed).ok());
-    Budget { name: text(&object["metadata"]["name"]), rule: rule.unwrap_or_default().into(), allowed }
+    let status = |key: &str| object["status"][key].as_i64().and_then(|count| i32::try_from(count).ok());
+    let (allowed, covered) = (status("disruptionsAllowed"), status("expectedPods"));
+    Budget { name: text(&object["metadata"]["name"]), rule: rule.unwrap_or_default().into(), allowed, covered }
 }
 
 fn pooler(object: &Value) -> Pooler {

@@ -134,6 +134,13 @@ fn spec(spec: &Value, reader: &mut Reader, pool: &mut Pool) -> Spec {
         replica_pooler: spec["enableReplicaConnectionPooler"].as_bool().unwrap_or(false),
         archive_env: written_env(&spec["env"], pool),
         standby: spec["standby"].is_object(),
+        windows: spec["maintenanceWindows"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(|window| pool.text(window))
+            .collect(),
         docker_image: spec["dockerImage"].as_str().map(|image| pool.text(image)),
         changed: None,
     }

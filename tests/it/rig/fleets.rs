@@ -256,6 +256,7 @@ fn archiver(failed: bool) -> Rows {
         failed: i64::from(failed) * 9,
         last_failed_wal: failed.then(|| "000000030000000000000016".into()),
         last_failed: failed.then(|| ago(5)),
+        segment_size: 16 << 20,
     })
 }
 

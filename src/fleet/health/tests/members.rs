@@ -144,6 +144,7 @@ fn what_only_sql_tells() {
         failed: 3,
         last_failed_wal: Some("00000001".into()),
         last_failed: Some(ago(10)),
+        segment_size: 16 << 20,
     };
     check(
         |entry| primary(entry, &|instance| instance.archiver = Known::Seen { value: archiver.clone(), at: ago(1) }),
