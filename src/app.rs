@@ -16,12 +16,13 @@ use crate::fleet::seen::Seen;
 use crate::id::Text;
 use crate::keymap::chord::Chord;
 use crate::keymap::{Keymap, KeymapError};
-use crate::run::{Event, Out};
+use crate::run::{Event, Looked, Out};
 use crate::screen::{Screen, chrome};
 use crate::state::ledger::Scope;
 use crate::state::{Settings, State};
 use crate::theme::Theme;
 use crate::view::fleet::FleetView;
+use crate::work::probe::Probe;
 
 pub use draw::draw;
 pub use update::update;
@@ -62,6 +63,8 @@ pub enum Msg {
     Redraw,
     /// What became of something that a run asked for.
     Run(Text, Box<Event>),
+    /// What was answered to questions of the brain's own.
+    Answered(Vec<Looked>),
     /// Something to tell that is no fact about the fleet.
     Say(crate::state::notice::Weight, String),
 }
@@ -73,6 +76,8 @@ pub enum Effect {
     Yank(String),
     /// Do what a run asks for, in this order.
     Run(Text, Vec<Out>),
+    /// Ask these, and tell what was answered.
+    Ask(Vec<Probe>),
     /// Let orders for a scope through until then.
     Arm(Scope, Timestamp),
     /// Let no order through any more.

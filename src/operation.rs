@@ -107,6 +107,8 @@ impl Confirm {
 #[derive(Debug)]
 pub struct Arg {
     pub name: &'static str,
+    /// One that reads.
+    pub example: &'static str,
     pub doc: &'static str,
     pub required: bool,
 }

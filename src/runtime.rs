@@ -168,6 +168,12 @@ impl Runtime {
         });
     }
 
+    /// Asks questions of the brain's own, and tells it what was answered.
+    pub fn ask_for_brain(&self, probes: Vec<Probe>) {
+        let (planes, mailbox) = (self.planes.clone(), self.mailbox.clone());
+        self.tokio.spawn(async move { mailbox.urge(Msg::Answered(perform::ask_all(&planes, probes).await)) });
+    }
+
     /// Opens a port of this machine that leads to a member.
     pub fn forward(&self, instance: &InstanceId, port: u16) -> Result<forward::Forwarded, Fault> {
         let gone = || Fault::Gone { what: instance.to_string() };

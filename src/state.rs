@@ -2,11 +2,13 @@
 
 pub mod ledger;
 pub mod notice;
+pub mod rights;
 
 use crate::fleet::Fleet;
 use crate::id::Text;
 use ledger::Ledger;
 use notice::Notices;
+use rights::Rights;
 
 /// Everything views project.
 #[derive(Debug, Default)]
@@ -14,6 +16,7 @@ pub struct State {
     pub fleet: Fleet,
     pub notices: Notices,
     pub ledger: Ledger,
+    pub rights: Rights,
     pub settings: Settings,
 }
 

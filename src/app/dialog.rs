@@ -24,12 +24,23 @@ pub(super) fn open_filter(model: &mut Model, now: Timestamp) {
     }
 }
 
-/// Opens the palette.
-pub(super) fn open_palette(model: &mut Model, now: Timestamp) {
+/// Opens the palette; rights that are not known are asked for meanwhile.
+pub(super) fn open_palette(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    operate::ask_rights(model, now, effects);
     let why_not = |id: &'static str| operate::why_not(model, now, id);
     let recent = &model.screen.history.choices;
     let palette = Palette::new(model.top(), &model.state.fleet, &model.keymap, recent, why_not);
     model.screen.dialog = Some(Dialog::Palette(palette));
+}
+
+/// Greys what does not apply, by what is known now.
+pub(super) fn grey(model: &mut Model, now: Timestamp) {
+    if let Some(Dialog::Palette(mut palette)) =
+        model.screen.dialog.take_if(|dialog| matches!(dialog, Dialog::Palette(_)))
+    {
+        palette.grey(|id| operate::why_not(model, now, id));
+        model.screen.dialog = Some(Dialog::Palette(palette));
+    }
 }
 
 /// Takes a key while a dialog is open.

@@ -16,6 +16,7 @@ use crate::state::ledger::{LeftOver, Scope, is_protected, scope};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
+use crate::work::probe::Probe;
 
 /// Something that a run asked for has happened.
 pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Event, effects: &mut Vec<Effect>) {
@@ -221,12 +222,40 @@ pub(super) fn why_not(model: &Model, now: Timestamp, id: &str) -> Option<String>
     if let Some(run) = last.filter(|run| run.cause == Cause::Forbidden) {
         return run.lines.last().map(|line| line.text.clone());
     }
-    if operation.args.iter().any(|arg| arg.required) {
-        return None;
+    match would_ask(model, now, operation, &subject)? {
+        Err(why) => Some(why),
+        Ok(probes) => {
+            let access = model.state.rights.missing(&probes)?;
+            Some(format!("the right to {access} is missing"))
+        }
     }
-    let member = member.filter(|_| operation.on != On::Cluster);
-    let (cluster, uid, who) = (cluster.clone(), entry.cluster.uid.clone(), model.state.settings.who.clone());
-    (operation.aim)(entry, &Aim { cluster, uid, member, args: BTreeMap::new(), at: now, who }).err()
+}
+
+/// What an operation would look at first, with arguments as in its examples; none where the cursor is on no cluster.
+fn would_ask(
+    model: &Model,
+    now: Timestamp,
+    operation: &Operation,
+    subject: &Subject,
+) -> Option<Result<Vec<Probe>, String>> {
+    let cluster = subject.cluster()?.clone();
+    let entry = model.state.fleet.get(&cluster)?;
+    let member = subject.instance().map(|instance| instance.member.clone()).filter(|_| operation.on != On::Cluster);
+    let required = operation.args.iter().filter(|arg| arg.required);
+    let args = required.map(|arg| (Text::from(arg.name), Text::from(arg.example))).collect();
+    let (uid, who) = (entry.cluster.uid.clone(), model.state.settings.who.clone());
+    Some((operation.aim)(entry, &Aim { cluster, uid, member, args, at: now, who }))
+}
+
+/// Asks for the rights that what applies to the cursor's cluster takes, as far as they are not known.
+pub(super) fn ask_rights(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let subject = subject(model);
+    let asked = OPERATIONS.iter().filter_map(|operation| would_ask(model, now, operation, &subject)?.ok());
+    let asked: Vec<Probe> = asked.flatten().collect();
+    let asked = model.state.rights.to_ask(asked, now);
+    if !asked.is_empty() {
+        effects.push(Effect::Ask(asked));
+    }
 }
 
 fn start(

@@ -65,6 +65,11 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
             model.strokes += 1;
             operate::happened(model, now, &id, *event, effects);
         }
+        Msg::Answered(looked) => {
+            model.strokes += 1;
+            model.state.rights.take(&looked);
+            dialog::grey(model, now);
+        }
         Msg::Say(weight, text) => {
             model.strokes += 1;
             model.state.notices.say(now, weight, text);
@@ -125,7 +130,7 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
         Deed::Operate(id) => operate::begin(model, now, id, None, effects),
         Deed::Filter => dialog::open_filter(model, now),
         Deed::ClearFilter => drop(dialog::set_filter(model, now, "")),
-        Deed::Palette => dialog::open_palette(model, now),
+        Deed::Palette => dialog::open_palette(model, now, effects),
         Deed::Redraw => effects.push(Effect::Repaint),
         Deed::Suspend => effects.push(Effect::Suspend),
         Deed::Move(_)

@@ -33,7 +33,7 @@ pub fn list(asked: &Do) -> Exit {
             let args: Vec<Value> = operation
                 .args
                 .iter()
-                .map(|arg| json!({"name": arg.name, "required": arg.required, "doc": arg.doc}))
+                .map(|arg| json!({"name": arg.name, "required": arg.required, "example": arg.example, "doc": arg.doc}))
                 .collect();
             json!({"id": operation.id, "doc": operation.doc, "risk": operation.confirm.word(), "args": args,
                    "proof": operation.proof, "undo": operation.undo, "real": operation.stands_in.is_none(),

@@ -126,6 +126,7 @@ impl Console {
                     self.term.suspend()?;
                 }
                 Effect::Run(run, outs) => self.step(&run, outs, runtime, journal)?,
+                Effect::Ask(probes) => runtime.ask_for_brain(probes),
                 Effect::Arm(scope, until) => runtime.gate().open(scope, until),
                 Effect::Disarm => runtime.gate().close(),
                 Effect::Exit(outcome) => return Ok(Some(outcome)),

@@ -27,9 +27,10 @@ pub(super) const WAL_ARCHIVING: Operation = Operation {
     on: On::Cluster,
     confirm: Confirm::Yes,
     args: &[
-        Arg { name: "to", doc: "on or off", required: true },
+        Arg { name: "to", example: "on", doc: "on or off", required: true },
         Arg {
             name: "by",
+            example: "env",
             doc: "env (pods are recreated), parameter (archive_mode: Postgres restarts), field (the fork's); best by itself",
             required: false,
         },

@@ -19,7 +19,7 @@ pub(super) const LOGICAL_BACKUP: Operation = Operation {
     keys: &["x b"],
     on: On::Cluster,
     confirm: Confirm::Yes,
-    args: &[Arg { name: "do", doc: "on, off, suspend, resume or now", required: true }],
+    args: &[Arg { name: "do", example: "on", doc: "on, off, suspend, resume or now", required: true }],
     proof: "the CronJob is there, gone, suspended or not; now: the Job says that it is complete",
     undo: "the opposite; nothing for a dump that was made",
     undoes: None,

@@ -31,8 +31,18 @@ pub(super) const REPLAY_PAUSE: Operation = Operation {
     on: On::Member,
     confirm: Confirm::Yes,
     args: &[
-        Arg { name: "for", doc: "how long at most, such as 90s, 10m or 2h; 10m by itself", required: false },
-        Arg { name: "max-lag", doc: "how much WAL may wait at most, such as 512MiB; 1GiB by itself", required: false },
+        Arg {
+            name: "for",
+            example: "10m",
+            doc: "how long at most, such as 90s, 10m or 2h; 10m by itself",
+            required: false,
+        },
+        Arg {
+            name: "max-lag",
+            example: "512MiB",
+            doc: "how much WAL may wait at most, such as 512MiB; 1GiB by itself",
+            required: false,
+        },
     ],
     proof: "the standby says paused, not only pause requested; afterwards, that it replays",
     undo: "by itself: time, lag, `replay-resume`, or the end of pgdeck",

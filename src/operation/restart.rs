@@ -32,7 +32,12 @@ pub(super) const RESTART: Operation = Operation {
     keys: &["x r"],
     on: On::Any,
     confirm: Confirm::Yes,
-    args: &[Arg { name: "what", doc: "postgres, pending or pods; postgres by itself", required: false }],
+    args: &[Arg {
+        name: "what",
+        example: "pods",
+        doc: "postgres, pending or pods; postgres by itself",
+        required: false,
+    }],
     proof: "the server's own start time, and that standbys stream; pods: each is another one, and streams",
     undo: "nothing: a restart is over when it is done",
     undoes: None,

@@ -24,7 +24,7 @@ pub(super) const SCALE: Operation = Operation {
     keys: &["x n"],
     on: On::Cluster,
     confirm: Confirm::Yes,
-    args: &[Arg { name: "instances", doc: "how many members there shall be", required: true }],
+    args: &[Arg { name: "instances", example: "3", doc: "how many members there shall be", required: true }],
     proof: "every member runs and streams, by Patroni's word",
     undo: "scaling back",
     undoes: None,

@@ -11,7 +11,7 @@ use crate::work::entry::Light;
 use crate::work::order::{Order, Statement};
 use crate::work::probe::Probe;
 
-const PID: &[Arg] = &[Arg { name: "pid", doc: "the backend's process id", required: true }];
+const PID: &[Arg] = &[Arg { name: "pid", example: "4711", doc: "the backend's process id", required: true }];
 
 pub(super) const CANCEL: Operation = Operation {
     id: "cancel",

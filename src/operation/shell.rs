@@ -29,6 +29,7 @@ pub(super) const PSQL: Operation = Operation {
     confirm: Confirm::Yes,
     args: &[Arg {
         name: "mode",
+        example: "read",
         doc: "read (transactions are read-only and the role is pg_monitor, by default, not by force) or write",
         required: false,
     }],
@@ -73,7 +74,12 @@ pub(super) const FORWARD: Operation = Operation {
     keys: &["x f"],
     on: On::Any,
     confirm: Confirm::Yes,
-    args: &[Arg { name: "port", doc: "which one on 127.0.0.1; a free one by itself", required: false }],
+    args: &[Arg {
+        name: "port",
+        example: "15432",
+        doc: "which one on 127.0.0.1; a free one by itself",
+        required: false,
+    }],
     proof: "the port is open",
     undo: "the end of pgdeck",
     undoes: None,

@@ -80,11 +80,11 @@ impl Palette {
         why_not: impl Fn(&'static str) -> Option<String>,
     ) -> Self {
         let actions = actions_in(view).filter(|action| action.does != Deed::Palette).map(|action| {
-            let why = if let Deed::Operate(id) = action.does { why_not(id) } else { None };
+            let (greyed, doc) = told(action, &why_not);
             Item {
                 text: action.title.to_owned(),
-                greyed: why.is_some(),
-                doc: why.map_or(action.doc.into(), |why| format!("not here: {}", clean(&why)).into()),
+                greyed,
+                doc,
                 detail: keymap.spelled(action.id).join(", "),
                 choice: Choice::Act(action),
             }
@@ -111,6 +111,15 @@ impl Palette {
         let mut palette = Palette { field: Field::default(), items, hits: Vec::new(), cursor: Cursor::default() };
         palette.search();
         palette
+    }
+
+    /// Greys what does not apply any more, or shows it again.
+    pub fn grey(&mut self, why_not: impl Fn(&'static str) -> Option<String>) {
+        for item in &mut self.items {
+            if let Choice::Act(action) = item.choice {
+                (item.greyed, item.doc) = told(action, &why_not);
+            }
+        }
     }
 
     /// Takes a key.
@@ -193,6 +202,12 @@ impl Palette {
             buffer.set_stringn(inside.x, inside.y + 1, text, usize::from(inside.width), theme.style(Tone::Dim));
         }
     }
+}
+
+/// Whether an action does not apply, and what stands beside it.
+fn told(action: &'static Action, why_not: impl Fn(&'static str) -> Option<String>) -> (bool, Cow<'static, str>) {
+    let why = if let Deed::Operate(id) = action.does { why_not(id) } else { None };
+    (why.is_some(), why.map_or(action.doc.into(), |why| format!("not here: {}", clean(&why)).into()))
 }
 
 fn size(area: Rect) -> (u16, u16) {

@@ -41,7 +41,7 @@ pub enum Probe {
 }
 
 /// A right that an order needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Access {
     pub verb: &'static str,
     pub group: &'static str,

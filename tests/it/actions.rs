@@ -176,6 +176,28 @@ async fn in_the_console_an_order_is_armed_confirmed_and_proved_before_your_eyes(
     assert_eq!(state, "not paused");
 }
 
+#[test]
+fn a_right_that_is_missing_is_greyed_before_it_is_tried() {
+    let scene = Scene::up("act-rights");
+    let view = scene.kubeconfig.replace("/kubeconfig", "/kubeconfig-view");
+    let missing = "the right to patch postgresqls.acid.zalan.do is missing";
+    for (kubeconfig, is_missing) in [(&view, true), (&scene.kubeconfig, false)] {
+        let mut tty = Tty::start(&["-A"], &[("KUBECONFIG", kubeconfig)], (120, 40));
+        tty.wait_within(PATIENCE, "the members", |tty| tty.text().contains("acid-shop") && tty.text().contains("2/2"));
+        tty.keys(":");
+        tty.keys("reconcile");
+        let is_told = |tty: &Tty| tty.text().contains(missing);
+        if is_missing {
+            tty.wait_within(PATIENCE, "the missing right", is_told);
+        } else {
+            tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("Makes the operator look"));
+        }
+        assert_eq!(is_told(&tty), is_missing, "{}", tty.text());
+        tty.keys("\u{3}");
+        tty.wait_exit(PATIENCE);
+    }
+}
+
 macro_rules! actions {
     ($($id:ident: $($case:ident)*;)*) => {
         /// What is tested here, by the same table that makes the tests.
