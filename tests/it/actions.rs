@@ -7,6 +7,7 @@ mod cases;
 mod recipe;
 mod relay;
 mod stage;
+mod switched;
 
 use std::time::Duration;
 

@@ -94,17 +94,21 @@ impl Scene {
 
     /// A superuser's session on the member of that role.
     pub async fn session(&self, role: &str) -> Session {
+        sql::connect(&self.login(role).await, "pgdeck test").await.unwrap()
+    }
+
+    /// A superuser's login on the member of that role.
+    pub async fn login(&self, role: &str) -> Login {
         let secret = "postgres.acid-shop.credentials.postgresql.acid.zalan.do";
         let store = store(&self.sandbox.status()).await;
         let secret = store.get(&SECRET.at("production", secret)).await.unwrap().unwrap();
         let password = STANDARD.decode(secret["data"]["password"].as_str().unwrap()).unwrap();
-        let login = Login {
+        Login {
             host: self.member(role)["address"].as_str().unwrap().split(':').next().unwrap().to_owned(),
             user: "postgres".into(),
             password: String::from_utf8(password).unwrap(),
             database: "postgres".into(),
-        };
-        sql::connect(&login, "pgdeck test").await.unwrap()
+        }
     }
 }
 
