@@ -33,6 +33,13 @@ impl Error {
     pub fn is_status(&self, code: u16) -> bool {
         matches!(self, Error::Kube { source, .. } if is_status(source, code))
     }
+
+    /// The Kubernetes API's own words, if it was the one to refuse.
+    pub fn refusal(&self) -> Option<&str> {
+        let Error::Kube { source, .. } = self else { return None };
+        let kube::Error::Api(status) = &**source else { return None };
+        Some(&status.message)
+    }
 }
 
 /// Whether the API answered with this HTTP status.

@@ -11,6 +11,7 @@ mod console;
 mod contract;
 mod control;
 mod failures;
+mod judged;
 mod life;
 mod place;
 #[allow(dead_code, reason = "the other tests use the rest")]
@@ -53,6 +54,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("orders_are_carried_out_by_the_operator_and_patroni_and_proved", acting::ordered),
     scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
+    scenario("the_sandbox_is_judged_by_the_real_operator", judged::judged),
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
     alone("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away),
     alone("an_api_server_that_was_away_takes_nothing_off_the_screen", failures::api_away),

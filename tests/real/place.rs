@@ -42,12 +42,17 @@ impl Real {
         assert!(control::script("part", name).args([verb, part]).status().unwrap().success(), "{verb} {part}");
     }
 
+    /// A folder that ends with it, for what is called here.
+    pub fn home(&self) -> PathBuf {
+        let home = self.run.join("home");
+        std::fs::create_dir_all(&home).unwrap();
+        home
+    }
+
     /// pgdeck as it is called by a user, with a home of its own.
     pub fn pgdeck(&self, user: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
-        let home = self.run.join("home");
-        std::fs::create_dir_all(&home).unwrap();
-        command.env_clear().env("HOME", home).env("KUBECONFIG", self.kubeconfig(user));
+        command.env_clear().env("HOME", self.home()).env("KUBECONFIG", self.kubeconfig(user));
         command
     }
 }
@@ -208,7 +213,7 @@ pub fn has_verdict(cluster: &Value, id: &str, words: &[&str]) -> bool {
 }
 
 /// The major version of the machine's newest Postgres.
-fn postgres() -> String {
+pub fn postgres() -> String {
     let found = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let versions = found.filter(|entry| Path::new(&entry.path()).join("bin/initdb").exists());
     let versions = versions.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

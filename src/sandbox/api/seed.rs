@@ -65,7 +65,7 @@ pub fn complete(store: &Store, kind: &Kind, value: &mut Value, now: Timestamp) {
         }
     };
     match (kind.group, kind.plural) {
-        ("", "pods") => value["status"] = json!({"phase": "Pending", "qosClass": "Burstable"}),
+        ("", "pods") => value["status"] = json!({"phase": "Pending", "qosClass": quality(value)}),
         ("", "namespaces") => value["status"] = json!({"phase": "Active"}),
         // No controller binds claims here: whoever makes one says that it is bound.
         ("", "persistentvolumeclaims") => set(value, "status", json!({"phase": "Pending"})),
@@ -73,6 +73,8 @@ pub fn complete(store: &Store, kind: &Kind, value: &mut Value, now: Timestamp) {
             let version = store.version();
             let address = format!("10.96.{}.{}", (version >> 8) & 0xff, version & 0xff);
             set(&mut value["spec"], "clusterIP", json!(address));
+            let addresses = json!([value["spec"]["clusterIP"]]);
+            set(&mut value["spec"], "clusterIPs", addresses);
             set(&mut value["spec"], "type", json!("ClusterIP"));
             set(value, "status", json!({"loadBalancer": {}}));
         }
@@ -83,6 +85,7 @@ pub fn complete(store: &Store, kind: &Kind, value: &mut Value, now: Timestamp) {
                 "conditions": [condition("NamesAccepted", "NoConflicts"), condition("Established", "InitialNamesAccepted")],
             });
         }
+        ("batch", "cronjobs") => value["status"] = json!({}),
         // A node registers itself with its status, a volume is what it says.
         ("", "nodes" | "persistentvolumes") => {}
         _ if kind.status => {
@@ -91,5 +94,32 @@ pub fn complete(store: &Store, kind: &Kind, value: &mut Value, now: Timestamp) {
             }
         }
         _ => {}
+    }
+}
+
+/// The class of a pod by what its containers ask for.
+fn quality(pod: &Value) -> &'static str {
+    let containers = pod["spec"]["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let given = |container: &Value, what: &str, of: &str| {
+        let given = &container["resources"][what][of];
+        (!given.is_null()).then(|| given.clone())
+    };
+    let asks = |container: &Value| {
+        ["requests", "limits"]
+            .iter()
+            .any(|what| ["cpu", "memory"].iter().any(|of| given(container, what, of).is_some()))
+    };
+    let is_fixed = |container: &Value| {
+        ["cpu", "memory"].iter().all(|of| {
+            let limit = given(container, "limits", of);
+            limit.is_some() && given(container, "requests", of).is_none_or(|request| Some(request) == limit)
+        })
+    };
+    if !containers.iter().any(asks) {
+        "BestEffort"
+    } else if containers.iter().all(is_fixed) {
+        "Guaranteed"
+    } else {
+        "Burstable"
     }
 }

@@ -1,9 +1,9 @@
-//! `fieldValidation`: what becomes of fields that a kind's definition does not name.
+//! What the API refuses to keep: fields that a kind's definition does not name (`fieldValidation`), and texts that are too long.
 
 use serde_json::Value;
 
 use super::call::{Call, Query};
-use super::kinds::{self, KINDS};
+use super::kinds::{self, KINDS, Kind};
 use super::refusal::Refusal;
 use super::store::Store;
 
@@ -102,6 +102,38 @@ fn visit(value: &mut Value, schema: &Value, path: &str, unknown: &mut Vec<String
     }
 }
 
+/// The values of labels, and the names of Services, are no longer than this.
+const LONGEST: usize = 63;
+
+/// Refuses an object whose labels or, if it is a Service, whose name or selector are too long.
+pub fn check_lengths(kind: &Kind, object: &Value) -> Result<(), Refusal> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let is_service = kind.group.is_empty() && kind.plural == "services";
+    let mut said = Vec::new();
+    let mut check = |place: &str, text: &str, unit: &str| {
+        if text.len() > LONGEST {
+            said.push(format!("{place}: Invalid value: \"{text}\": must be no more than {LONGEST} {unit}"));
+        }
+    };
+    if is_service {
+        check("metadata.name", name, "characters");
+    }
+    for (place, labels) in
+        [("metadata.labels", &object["metadata"]["labels"]), ("spec.selector", &object["spec"]["selector"])]
+    {
+        if place == "metadata.labels" || is_service {
+            let labels = labels.as_object().into_iter().flatten();
+            labels.filter_map(|(_, value)| value.as_str()).for_each(|value| check(place, value, "bytes"));
+        }
+    }
+    let said = match said.as_slice() {
+        [] => return Ok(()),
+        [only] => only.clone(),
+        several => format!("[{}]", several.join(", ")),
+    };
+    Err(Refusal::invalid(format!("{} \"{name}\" is invalid: {said}", kind.kind)))
+}
+
 #[cfg(test)]
 mod tests {
     use http::Method;
@@ -154,5 +186,20 @@ mod tests {
         );
         let refused = check(&Method::POST, PATH, "fieldValidation=Strict", &spec).unwrap_err();
         assert_eq!((refused.code, refused.reason), (400, "BadRequest"));
+    }
+
+    #[test]
+    fn a_service_with_a_name_that_is_too_long_is_refused_with_all_that_is_wrong() {
+        let long = "a".repeat(64);
+        let object =
+            json!({"metadata": {"name": long, "labels": {"cluster-name": long}}, "spec": {"selector": {"a": "b"}}});
+        let kind = |plural: &str| KINDS.iter().find(|kind| kind.plural == plural).unwrap();
+        let refused = check_lengths(kind("services"), &object).unwrap_err();
+        let name = format!("metadata.name: Invalid value: \"{long}\": must be no more than 63 characters");
+        let label = format!("metadata.labels: Invalid value: \"{long}\": must be no more than 63 bytes");
+        assert_eq!(refused.message, format!("Service \"{long}\" is invalid: [{name}, {label}]"));
+        let refused = check_lengths(kind("secrets"), &object).unwrap_err();
+        assert_eq!(refused.message, format!("Secret \"{long}\" is invalid: {label}"));
+        assert_eq!(check_lengths(kind("pods"), &json!({"metadata": {"name": long}})), Ok(()));
     }
 }

@@ -137,10 +137,11 @@ pub fn create(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result
             kind.qualified()
         )));
     }
+    validation::check_lengths(kind, &value)?;
     let metadata = &mut value["metadata"];
     metadata["uid"] = uid(store.version(), kind, now).into();
     metadata["creationTimestamp"] = stamp(now).into();
-    if kind.status || kind.group == "acid.zalan.do" {
+    if counts_generations(kind) {
         metadata["generation"] = 1.into();
     }
     seed::complete(store, kind, &mut value, now);
@@ -157,6 +158,11 @@ pub fn create(store: &Store, call: &Call, body: &[u8], now: Timestamp) -> Result
     }
     let stored = store.put(call.kind, None, value)?;
     Ok(reply::warning(object(201, &stored), &warnings))
+}
+
+/// Of the core group pods alone know how often their spec was changed.
+fn counts_generations(kind: &Kind) -> bool {
+    kind.plural == "pods" || (!kind.group.is_empty() && (kind.status || kind.group == "acid.zalan.do"))
 }
 
 /// A name fit for a DNS subdomain (or, as RBAC and CRDs have them, with dots).
@@ -193,6 +199,10 @@ fn complete(kind: &Kind, call: &Call, value: &mut Value) -> Result<(), Refusal> 
     }
     value["kind"] = kind.kind.into();
     value["apiVersion"] = kind.api_version().into();
+    if let Some(metadata) = value["metadata"].as_object_mut() {
+        let is_empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+        metadata.retain(|key, value| !(["annotations", "labels"].contains(&key.as_str()) && is_empty(value)));
+    }
     match (&call.namespace, kind.namespaced) {
         (Some(namespace), true) => value["metadata"]["namespace"] = namespace.clone().into(),
         (None, true) => return Err(Refusal::bad_request("an empty namespace may not be set during creation")),
@@ -292,7 +302,7 @@ fn keep(kind: &Kind, call: &Call, old: &Value, new: &mut Value) -> Result<(), Re
             }
         }
     }
-    if !only_status && old["spec"] != new["spec"] {
+    if !only_status && counts_generations(kind) && old["spec"] != new["spec"] {
         let generation = old["metadata"]["generation"].as_u64().unwrap_or(0);
         new["metadata"]["generation"] = (generation + 1).into();
     }

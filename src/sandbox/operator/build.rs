@@ -1,5 +1,7 @@
 //! The objects that the operator makes of a cluster's manifest, as the real one (1.15.1) writes them.
 
+mod dumps;
+
 use std::io::Read as _;
 
 use base64::Engine as _;
@@ -140,17 +142,38 @@ impl Manifest {
                 env.push(variable);
             }
         }
-        env
+        env.into_iter().map(written).collect()
+    }
+
+    fn ports() -> Value {
+        let port = |n: u16| json!({ "containerPort": n, "protocol": "TCP" });
+        json!([port(8008), port(5432), port(8080)])
+    }
+
+    fn confinement() -> Value {
+        json!({ "allowPrivilegeEscalation": true, "privileged": false, "readOnlyRootFilesystem": false })
+    }
+
+    /// Whether its pods have to be made anew to be as this manifest says and the older one did not. What goes by Patroni's
+    /// configuration is in their environment as well, and needs no new pods.
+    pub fn needs_new_pods(&self, old: &Manifest) -> bool {
+        let template = |manifest: &Manifest| {
+            let mut template = manifest.template();
+            if let Some(env) = template["spec"]["containers"][0]["env"].as_array_mut() {
+                env.retain(|variable| variable["name"] != "SPILO_CONFIGURATION");
+            }
+            template
+        };
+        template(self) != template(old)
     }
 
     fn container(&self) -> Value {
-        let port = |n: u16| json!({ "containerPort": n, "protocol": "TCP" });
         json!({
             "name": "postgres", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
             "env": self.environment(),
-            "ports": [port(8008), port(5432), port(8080)],
+            "ports": Manifest::ports(),
             "resources": if self.spec["resources"].is_object() { self.spec["resources"].clone() } else { json!({}) },
-            "securityContext": { "allowPrivilegeEscalation": true, "privileged": false, "readOnlyRootFilesystem": false },
+            "securityContext": Manifest::confinement(),
             "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
             "volumeMounts": [
                 { "mountPath": "/home/postgres/pgdata", "name": "pgdata" },
@@ -237,43 +260,16 @@ impl Manifest {
             budget(format!("postgres-{}-critical-op-pdb", self.name), self.instances(), ("critical-operation", "true")),
         ]
     }
+}
 
-    pub fn wants_logical_backup(&self) -> bool {
-        self.spec["enableLogicalBackup"] == true
+/// A variable as it stands in a pod: an empty value is not written.
+fn written(mut variable: Value) -> Value {
+    if variable["value"] == ""
+        && let Some(fields) = variable.as_object_mut()
+    {
+        fields.shift_remove("value");
     }
-
-    pub fn logical_backup_name(&self) -> String {
-        format!("logical-backup-{}", self.name).chars().take(52).collect()
-    }
-
-    pub fn logical_backup(&self) -> Value {
-        let mut labels = self.labels();
-        labels["application"] = json!("spilo-logical-backup");
-        let schedule = self.spec["logicalBackupSchedule"].as_str().unwrap_or("30 00 * * *");
-        let set = |name: &str, value: &str| json!({ "name": name, "value": value });
-        json!({
-            "metadata": { "name": self.logical_backup_name(), "namespace": self.namespace, "labels": labels },
-            "spec": {
-                "schedule": schedule, "concurrencyPolicy": "Forbid", "suspend": false,
-                "failedJobsHistoryLimit": 1, "successfulJobsHistoryLimit": 3,
-                "jobTemplate": { "spec": { "template": {
-                    "metadata": { "labels": labels },
-                    "spec": {
-                        "restartPolicy": "Never",
-                        "containers": [{
-                            "name": "logical-backup", "image": "backup.invalid/logical-backup:1",
-                            "env": [
-                                set("SCOPE", &self.name), set("CLUSTER_NAME_LABEL", "cluster-name"),
-                                set("PGUSER", "postgres"), set("PGSSLMODE", "require"),
-                                set("LOGICAL_BACKUP_PROVIDER", "s3"), set("LOGICAL_BACKUP_S3_BUCKET", BUCKET),
-                                set("LOGICAL_BACKUP_S3_BUCKET_SCOPE_SUFFIX", &format!("/{}", self.uid)),
-                            ],
-                        }],
-                    },
-                } } },
-            },
-        })
-    }
+    variable
 }
 
 /// One pod of a stateful set, and its volume claim.
@@ -356,7 +352,7 @@ mod tests {
         let set = manifest.stateful_set();
         let env = set["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().clone();
         let found = env.iter().find(|variable| variable["name"] == name)?;
-        found["value"].as_str().map(String::from)
+        Some(text(found, &["value"]).to_owned())
     }
 
     #[test]
@@ -370,6 +366,14 @@ mod tests {
     fn a_lower_case_variable_blocks_the_operators_own() {
         let lower = manifest(json!({ "env": [{ "name": "wal_s3_bucket", "value": "x" }] }));
         assert_eq!(variable(&lower, "WAL_S3_BUCKET"), None);
+    }
+
+    #[test]
+    fn a_parameter_needs_no_new_pods_and_a_variable_does() {
+        let plain = manifest(json!({}));
+        let tuned = manifest(json!({ "postgresql": { "parameters": { "work_mem": "9MB" } } }));
+        assert!(tuned.stateful_set() != plain.stateful_set() && !tuned.needs_new_pods(&plain));
+        assert!(manifest(json!({ "env": [{ "name": "A", "value": "1" }] })).needs_new_pods(&plain));
     }
 
     #[test]

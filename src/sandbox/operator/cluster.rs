@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use self::rolling::First;
 use super::build::Manifest;
 use super::{Wish, database, patroni};
 use crate::sandbox::error::{Error, Result};
@@ -59,8 +60,8 @@ impl Worker {
         match self.make().await {
             Ok(()) => self.say("Running").await,
             Err(error) => {
-                self.tell("Warning", "Create", &format!("could not create cluster: {error}")).await;
                 self.say("CreateFailed").await;
+                self.tell("Warning", "Create", &format!("could not create cluster: {error}")).await;
             }
         }
         if let Err(error) = self.first_sync().await {
@@ -75,7 +76,8 @@ impl Worker {
         self.store.create(SERVICE_ACCOUNT, account).await?;
         for (service, role) in manifest.services().into_iter().zip(["master", "replica"]) {
             let name = text(&service, &["metadata", "name"]).to_string();
-            self.store.create(SERVICE, service).await?;
+            let made = self.store.create(SERVICE, service).await;
+            made.map_err(|error| in_its_words(&format!("could not create {role} service"), error))?;
             let place = format!("{}/{name}", manifest.namespace);
             let message = format!("The service \"{place}\" for role {role} has been successfully created");
             self.tell("Normal", "Services", &message).await;
@@ -133,36 +135,61 @@ impl Worker {
         self.say(word).await;
     }
 
+    /// The operator's order: the set with its pods, the budgets, the dumps, the databases. Of what fails the rest is done.
     async fn bring_about(&mut self, old: &Manifest) -> Result<()> {
         let new = self.manifest.clone();
         self.make_secrets(&new).await?;
-        if new.instances() < old.instances() {
-            self.hand_over_before_scaling(new.instances()).await;
+        let members = self.sync_members(old).await;
+        let budgets = self.sync_budgets(old).await;
+        let dumps = self.sync_logical_backup(old).await;
+        if let Some(primary) = self.primary().await? {
+            database::sync(&self.store, &new, &primary.ip).await?;
         }
-        let set = new.stateful_set();
-        let is_rolling = old.stateful_set()["spec"]["template"] != set["spec"]["template"];
-        self.store.patch(&self.spot(STATEFUL_SET), &json!({ "spec": set["spec"] })).await?;
-        self.sync_logical_backup(old).await?;
+        members.and(budgets).and(dumps)
+    }
+
+    async fn sync_members(&mut self, old: &Manifest) -> Result<()> {
+        let new = self.manifest.clone();
+        let (set, before) = (new.stateful_set(), old.stateful_set());
+        let is_rolling = new.needs_new_pods(old);
+        // What goes by Patroni's configuration alone is written into the template when something else is.
+        if is_rolling || set["spec"]["replicas"] != before["spec"]["replicas"] {
+            if new.instances() < old.instances() {
+                self.hand_over_before_scaling(new.instances()).await;
+            }
+            self.store.patch(&self.spot(STATEFUL_SET), &json!({ "spec": set["spec"] })).await?;
+        }
+        let mut first = First::Replicas;
         if old.patroni() != new.patroni()
             && let Some(primary) = self.primary().await?
         {
-            patroni::configure(&primary.ip, &patch(&old.patroni(), &new.patroni())).await?;
+            let change = patch(&old.patroni(), &new.patroni());
+            first = First::of(&patroni::configuration(&primary.ip).await?, &change);
+            patroni::configure(&primary.ip, &change).await?;
             if old.parameters() != new.parameters() {
                 self.wait_for_parameters(&primary.ip).await?;
             }
         }
-        if let Err(error) = self.restart_where_pending().await {
+        if let Err(error) = self.restart_where_pending(first).await {
             // The real operator only logs this, too: the members stay pending until the next sync.
             tracing::warn!(%error, cluster = %self.spot(POSTGRESQL), "a member is not restarted");
         }
-        if let Some(primary) = self.primary().await? {
-            database::sync(&self.store, &new, &primary.ip).await?;
-        }
-        // What goes by Patroni's configuration is in the template as well, and needs no new pods.
-        if is_rolling && old.spec["env"] != new.spec["env"] {
+        if is_rolling {
             self.flag().await?;
         }
         self.roll().await
+    }
+
+    /// A budget that is to say something else is made anew.
+    async fn sync_budgets(&self, old: &Manifest) -> Result<()> {
+        for (before, budget) in old.disruption_budgets().into_iter().zip(self.manifest.disruption_budgets()) {
+            if before != budget {
+                let name = text(&budget, &["metadata", "name"]);
+                self.store.delete(&DISRUPTION_BUDGET.at(&self.manifest.namespace, name), None).await?;
+                self.store.create(DISRUPTION_BUDGET, budget).await?;
+            }
+        }
+        Ok(())
     }
 
     /// A CronJob that stands is patched without `suspend`: whoever suspended it by hand finds it suspended.
@@ -268,6 +295,14 @@ impl Worker {
 struct Primary {
     name: String,
     ip: String,
+}
+
+/// What the operator makes of a refusal.
+fn in_its_words(what: &str, error: Error) -> Error {
+    match error.refusal() {
+        Some(why) => Error::failed(what, why),
+        None => error,
+    }
 }
 
 /// The merge patch that the operator sends when its manifest changed. A parameter that left the manifest stays in Patroni's

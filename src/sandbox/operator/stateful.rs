@@ -138,17 +138,25 @@ impl Known {
     async fn write_status(&mut self, store: &Store, key: &Key, set: &Value) -> Result<()> {
         let pods = self.pods_of(key);
         let ready = pods.iter().filter(|pod| pod.is_ready && !pod.is_leaving).count();
-        let revision = build::revision(set);
-        let current = self.pods.iter().filter(|((namespace, _), pod)| {
-            *namespace == key.0 && text(pod, &["metadata", "labels", "controller-revision-hash"]) == revision
+        let newest = build::revision(set);
+        // Pods that are deleted by hand or by the operator never make a newer revision the current one.
+        let current = set["status"]["currentRevision"].as_str().unwrap_or(&newest).to_owned();
+        let of = |revision: &str| {
+            let ours = self.pods.iter().filter(|((namespace, _), pod)| {
+                *namespace == key.0 && text(pod, &["metadata", "labels", "controller-revision-hash"]) == revision
+            });
+            ours.count()
+        };
+        let mut status = json!({
+            "replicas": pods.len(), "availableReplicas": ready, "observedGeneration": set["metadata"]["generation"],
+            "currentRevision": current, "updateRevision": newest, "collisionCount": 0,
         });
-        let updated = current.count();
-        let status = json!({
-            "replicas": pods.len(), "readyReplicas": ready, "availableReplicas": ready, "currentReplicas": pods.len(),
-            "updatedReplicas": updated, "observedGeneration": set["metadata"]["generation"],
-            "currentRevision": revision, "updateRevision": revision, "collisionCount": 0,
-        });
-        if set["status"] != status {
+        // None of them is told by silence.
+        for (key, n) in [("readyReplicas", ready), ("currentReplicas", of(&current)), ("updatedReplicas", of(&newest))]
+        {
+            status[key] = if n == 0 { Value::Null } else { json!(n) };
+        }
+        if status.as_object().is_some_and(|fields| fields.iter().any(|(key, value)| set["status"][key] != *value)) {
             let written = store.patch_status(&STATEFUL_SET.at(&key.0, &key.1), &status).await;
             match written {
                 Ok(set) => drop(self.sets.insert(key.clone(), set)),

@@ -13,6 +13,44 @@ use crate::sandbox::operator::patroni;
 /// A pod with this annotation at `"true"` is recreated by the next update or sync, whoever put it there.
 pub const FLAG: &str = "zalando-postgres-operator-rolling-update-required";
 
+/// Of these a replica may not have less than its primary: where one gets smaller the primary's turn comes first.
+const NEVER_LESS: [&str; 5] = [
+    "max_connections",
+    "max_prepared_transactions",
+    "max_locks_per_transaction",
+    "max_worker_processes",
+    "max_wal_senders",
+];
+
+/// Who is restarted before the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    Replicas,
+    Primary,
+}
+
+impl First {
+    /// Who has to be first after a change of a configuration: the primary if everything that changes is one of those
+    /// parameters, and gets smaller.
+    pub(super) fn of(configuration: &Value, change: &Value) -> First {
+        let fields = |value: &Value| value.as_object().cloned().unwrap_or_default();
+        let others = fields(change).into_iter().filter(|(key, _)| key != "postgresql");
+        let differs = |(key, value): (String, Value)| {
+            value != configuration[&key] && !(value.is_null() && configuration[&key].is_null())
+        };
+        let before = &configuration["postgresql"]["parameters"];
+        let after = fields(&change["postgresql"]["parameters"]);
+        let changed: Vec<_> = after.iter().filter(|(name, value)| before[name.as_str()] != **value).collect();
+        let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+        let shrinks = |(name, after): &(&String, &Value)| {
+            let numbers = number(&before[name.as_str()]).zip(number(after));
+            NEVER_LESS.contains(&name.as_str()) && numbers.is_some_and(|(before, after)| before > after)
+        };
+        let is_primary = !changed.is_empty() && changed.iter().all(shrinks) && !others.into_iter().any(differs);
+        if is_primary { First::Primary } else { First::Replicas }
+    }
+}
+
 impl Worker {
     /// Flags every pod to be recreated.
     pub(super) async fn flag(&self) -> Result<()> {
@@ -110,14 +148,14 @@ impl Worker {
         Ok(true)
     }
 
-    /// Restarts Postgres in place wherever Patroni says that a parameter waits for it: replicas first, the primary last.
+    /// Restarts Postgres in place wherever Patroni says that a parameter waits for it.
     ///
     /// The real one then rests for one loop of Patroni and two seconds; here the next member's turn comes as soon as the
     /// restart is done.
-    pub(super) async fn restart_where_pending(&self) -> Result<()> {
+    pub(super) async fn restart_where_pending(&self, first: First) -> Result<()> {
         let mut pods = self.pods().await?;
         let role = |pod: &Value| text(pod, &["metadata", "labels", "spilo-role"]).to_string();
-        pods.sort_by_key(|pod| role(pod) == "master");
+        pods.sort_by_key(|pod| (role(pod) == "master") == (first == First::Replicas));
         for pod in &pods {
             let ip = text(pod, &["status", "podIP"]);
             if !is_pending(ip).await {
@@ -151,6 +189,21 @@ fn flagged(pods: &[Value], instances: u32) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_primary_is_first_where_a_parameter_of_its_replicas_shrinks_and_nothing_else_changes() {
+        let of = |parameters: Value| json!({ "ttl": 30, "postgresql": { "parameters": parameters } });
+        let now = of(json!({ "max_connections": "100", "work_mem": "8MB" }));
+        for (change, first) in [
+            (of(json!({ "max_connections": "90", "work_mem": "8MB" })), First::Primary),
+            (of(json!({ "max_connections": "110", "work_mem": "8MB" })), First::Replicas),
+            (of(json!({ "max_connections": "90", "work_mem": "9MB" })), First::Replicas),
+            (of(json!({})), First::Replicas),
+            (json!({ "ttl": 20, "postgresql": { "parameters": { "max_connections": "90" } } }), First::Replicas),
+        ] {
+            assert_eq!(First::of(&now, &change), first, "{change}");
+        }
+    }
 
     #[test]
     fn a_pod_is_flagged_by_the_word_true_alone() {

@@ -1,0 +1,225 @@
+//! The sandbox, judged: the same clusters and the same changes for it and for the real operator, and what both leave.
+
+mod differences;
+mod plain;
+mod side;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::place::{PATIENCE, Place, Real, postgres};
+use differences::{Difference, Listed, between};
+use side::Side;
+
+const NAMESPACE: &str = "judged";
+const NAME: &str = "acid-judged";
+/// One without members, which another controller takes.
+const TAKEN: &str = "acid-taken";
+/// Labels and Services' names are shorter than this.
+const TOO_LONG: &str = "acid-with-a-name-that-is-longer-than-the-name-of-a-service-may-be-by-far";
+
+/// When an operator has done, Patroni and the controllers go on: what differs for longer than this, differs.
+const CALM: Duration = Duration::from_secs(20);
+
+/// A sandbox without clusters in the control plane's network; ended when dropped.
+struct Embedded {
+    root: PathBuf,
+}
+
+impl Embedded {
+    fn up(real: &Real) -> Embedded {
+        let embedded = Embedded { root: real.home().with_file_name("sandbox") };
+        embedded.run(&["up", "--detach", "--fleet", "none"]);
+        embedded
+    }
+
+    fn run(&self, arguments: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
+        command.arg("sandbox").args(arguments).args(["--name", NAMESPACE]).env("PGDECK_SANDBOX_ROOT", &self.root);
+        let output = command.output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || std::thread::panicking(), "sandbox {arguments:?}: {complaint}");
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.root.join(NAMESPACE).join("kubeconfig")
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.run(&["down"]);
+    }
+}
+
+/// Both sides, and what was found so far.
+struct Court {
+    real: Side,
+    sandbox: Side,
+    listed: Listed,
+    /// What no line of the file means, and after which change it was seen first.
+    unmeant: BTreeMap<Difference, String>,
+}
+
+impl Court {
+    fn sides(&self) -> [&Side; 2] {
+        [&self.real, &self.sandbox]
+    }
+
+    /// Makes a change on both sides, waits until both have settled, and compares what they leave.
+    fn change(&mut self, what: &str, make: impl Fn(&Side), is_settled: impl Fn(&Side) -> bool) {
+        let begun = Instant::now();
+        for side in self.sides() {
+            side.forget();
+            make(side);
+        }
+        let mut took = Vec::new();
+        for side in self.sides() {
+            until(&format!("{what}: settled"), || is_settled(side));
+            took.push(begun.elapsed().as_secs_f64());
+        }
+        let settled = Instant::now();
+        let found = loop {
+            let found = self.compare();
+            let is_known = |found: &&Difference| self.unmeant.contains_key(*found);
+            if self.listed.unmeant(&found).iter().all(is_known) || settled.elapsed() > CALM {
+                break found;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        self.listed.mark(&found);
+        for difference in self.listed.unmeant(&found) {
+            self.unmeant.entry(difference.clone()).or_insert_with(|| {
+                eprintln!("  judged: {what}: not as really: {difference}");
+                what.to_owned()
+            });
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        eprintln!("  judged: {what}: settled after {took:.1?} s, {} differences after {seconds:.1} s", found.len());
+    }
+
+    fn compare(&self) -> Vec<Difference> {
+        let mut found = between(&self.real.objects(), &self.sandbox.objects());
+        found.extend(between(&self.real.told(), &self.sandbox.told()));
+        found.extend([NAME, TAKEN, TOO_LONG].iter().filter_map(|cluster| self.disorder(cluster)));
+        found
+    }
+
+    /// Whether the Events that both wrote came in another order.
+    fn disorder(&self, cluster: &str) -> Option<Difference> {
+        let [real, sandbox] = self.sides().map(|side| side.events(cluster));
+        let both: BTreeSet<&String> = real.iter().filter(|event| sandbox.contains(event)).collect();
+        let order = |events: &[String]| {
+            let common: Vec<&str> = events.iter().filter(|event| both.contains(event)).map(String::as_str).collect();
+            common.join(", ")
+        };
+        let (real, sandbox) = (order(&real), order(&sandbox));
+        let place = format!("told/{cluster} order of the events");
+        let seen = format!("really {real}, in the sandbox {sandbox}");
+        (real != sandbox).then_some(Difference { how: differences::How::Other, place, seen })
+    }
+}
+
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn manifest(name: &str, instances: u32) -> Value {
+    json!({
+        "apiVersion": "acid.zalan.do/v1", "kind": "postgresql",
+        "metadata": { "name": name, "labels": { "team": "acid" } },
+        "spec": {
+            "teamId": "acid", "numberOfInstances": instances, "volume": { "size": "1Gi" },
+            "postgresql": { "version": postgres(), "parameters": { "work_mem": "8MB" } },
+            "patroni": { "ttl": 20, "loop_wait": 2, "retry_timeout": 5 },
+            "users": { "app": ["createdb"], "some_reader": [] }, "databases": { "shop": "app" },
+        },
+    })
+}
+
+fn apply(manifest: &Value) -> impl Fn(&Side) + use<> {
+    let text = manifest.to_string();
+    move |side| drop(side.kubectl(&["apply", "-f", "-"], &text))
+}
+
+fn patch(name: &'static str, patch: &Value) -> impl Fn(&Side) + use<> {
+    let text = patch.to_string();
+    move |side| drop(side.kubectl(&["patch", "postgresql", name, "--type", "merge", "-p", &text], ""))
+}
+
+fn spec(spec: &Value) -> impl Fn(&Side) + use<> {
+    patch(NAME, &json!({ "spec": spec }))
+}
+
+/// A change of the manifest was taken up and brought to an end.
+fn is_done(side: &Side) -> bool {
+    side.words(NAME) == "Updating Running"
+}
+
+pub fn judged(real: &Real) {
+    if std::env::var_os("PGDECK_REAL_STORE").is_some_and(|store| store == "endpoints") {
+        return eprintln!("NOT JUDGED: Patroni's state is in Endpoints here, and always in ConfigMaps in the sandbox");
+    }
+    let _place = Place::new(real, NAMESPACE);
+    let embedded = Embedded::up(real);
+    let mut court = Court {
+        real: Side::new(real.kubeconfig("admin"), real.home(), NAMESPACE),
+        sandbox: Side::new(embedded.kubeconfig(), real.home(), NAMESPACE),
+        listed: Listed::read(),
+        unmeant: BTreeMap::new(),
+    };
+    play(&mut court);
+    let unmeant: Vec<String> = court.unmeant.iter().map(|(found, when)| format!("{found} (since: {when})")).collect();
+    let unused = court.listed.unused();
+    eprintln!("  judged: {} lines of differences are meant", court.listed.len());
+    assert!(
+        unmeant.is_empty() && unused.is_empty(),
+        "the sandbox is not as the real operator: mend it, or say in differences.txt why that is meant:\n{}\n\
+         lines that are not needed: {unused:#?}",
+        unmeant.join("\n")
+    );
+}
+
+fn play(court: &mut Court) {
+    // Of two members that start at once either may become the primary: the first is alone until it is.
+    court.change("created", apply(&manifest(NAME, 1)), |side| side.words(NAME) == "Creating Running");
+    court.change("scaled up", spec(&json!({ "numberOfInstances": 3 })), is_done);
+    court.change("scaled down", spec(&json!({ "numberOfInstances": 2 })), is_done);
+    court.change("reloaded", spec(&json!({ "postgresql": { "parameters": { "work_mem": "9MB" } } })), is_done);
+    // For less the primary comes first, and whether its replicas then have to be restarted again is a race of Postgres' own.
+    let restarted = json!({ "postgresql": { "parameters": { "max_connections": "110" } } });
+    court.change("restarted", spec(&restarted), is_done);
+    let resources =
+        json!({ "requests": { "cpu": "10m", "memory": "100Mi" }, "limits": { "cpu": "1", "memory": "1Gi" } });
+    let env = json!([{ "name": "PGDECK_TEST", "value": "1" }, { "name": "WAL_S3_BUCKET", "value": "" }]);
+    court.change("rolled", spec(&json!({ "env": env, "resources": resources })), is_done);
+    let synchronous =
+        json!({ "patroni": { "synchronous_mode": true }, "postgresql": { "parameters": { "work_mem": null } } });
+    court.change("synchronous, and a parameter less", spec(&synchronous), is_done);
+    court.change("a user more", spec(&json!({ "users": { "late": [] }, "databases": { "late": "late" } })), is_done);
+    court.change("dumped every night", spec(&json!({ "enableLogicalBackup": true })), is_done);
+    court.change("dumped by another schedule", spec(&json!({ "logicalBackupSchedule": "5 5 * * *" })), is_done);
+    court.change("not dumped", spec(&json!({ "enableLogicalBackup": false })), is_done);
+    court.change("without members", apply(&manifest(TAKEN, 0)), |side| side.words(TAKEN) == "Creating Running");
+    let take = patch(TAKEN, &json!({ "metadata": { "annotations": { "acid.zalan.do/controller": "another" } } }));
+    let grow = patch(TAKEN, &json!({ "spec": { "numberOfInstances": 1, "enableLogicalBackup": true } }));
+    let fail = apply(&manifest(TOO_LONG, 1));
+    let in_turn = |side: &Side| {
+        take(side);
+        grow(side);
+        // By the time that this one is taken up the other was passed by.
+        fail(side);
+    };
+    court.change("left alone, and not made", in_turn, |side| side.words(TOO_LONG).contains("CreateFailed"));
+    let delete = |side: &Side| drop(side.kubectl(&["delete", "postgresql", NAME, TAKEN, TOO_LONG], ""));
+    court.change("deleted", delete, |side| !side.objects().keys().any(|title| title.starts_with("Pod/")));
+}
