@@ -359,13 +359,15 @@ impl Dcs {
 }
 
 impl Member {
-    /// The role by Patroni's word, else by the label.
+    /// The role by Patroni's word, else by the label. A Patroni that has not got Postgres to run yet calls itself a primary
+    /// too, and gives no label.
     pub fn role(&self) -> Role {
-        self.patroni
-            .as_ref()
-            .map(|patroni| patroni.role)
-            .filter(|role| *role != Role::Unknown)
-            .unwrap_or(self.label_role)
+        let means_it = |patroni: &&PatroniMember| match patroni.role {
+            Role::Primary => &*patroni.state == "running" || self.label_role != Role::Unknown,
+            Role::Standby => true,
+            Role::Unknown => false,
+        };
+        self.patroni.as_ref().filter(means_it).map_or(self.label_role, |patroni| patroni.role)
     }
 }
 

@@ -82,8 +82,10 @@ begin() { # PART
       ;;
     node) start node "$pgdeck" sandbox node --kubeconfig "${as}node" --base "$run/node" --names "$hosts" ;;
     operator)
+      local rates=(-kubeqps 50 -kubeburst 100)
+      "$bin/postgres-operator-$operator" -help 2>&1 | grep -q kubeqps || rates=() # before 1.10
       start operator env OPERATOR_NAMESPACE=default POSTGRES_OPERATOR_CONFIGURATION_OBJECT=real CRD_READY_WAIT_INTERVAL=1s \
-        "$bin/postgres-operator-$operator" -kubeconfig "${as}operator" -outofcluster -noteamsapi -kubeqps 50 -kubeburst 100
+        "$bin/postgres-operator-$operator" -kubeconfig "${as}operator" -outofcluster -noteamsapi "${rates[@]}"
       ;;
     *) complain "no part is called $1; there are: ${parts[*]}" ;;
   esac

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "what was seen, and how long it took, is told beside the results")]
 
 mod acting;
+mod changes;
 mod console;
 mod contract;
 mod control;
@@ -51,6 +52,8 @@ const SCENARIOS: &[Scenario] = &[
     scenario("a_pod_that_finds_no_node_and_an_image_that_cannot_be_pulled_are_named", failures::not_started),
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
     scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
+    scenario("poolers_are_no_members_and_slots_come_and_go_with_the_manifest", changes::poolers_and_slots),
+    scenario("synchronous_replication_is_turned_on_and_stops_a_rolling_update_half_way", changes::synchronous),
     scenario("orders_are_carried_out_by_the_operator_and_patroni_and_proved", acting::ordered),
     scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),

@@ -1,12 +1,14 @@
 //! Where a scenario plays: a namespace of its own on the real control plane, looked at through the real binary.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use pgdeck::sandbox::command;
 use pgdeck::sandbox::node;
-use pgdeck::sandbox::objects::{Kind, NAMESPACE, POSTGRESQL, SERVICE_ACCOUNT, Store};
+use pgdeck::sandbox::objects::{Kind, NAMESPACE, POD, POSTGRESQL, SERVICE_ACCOUNT, Store};
 use pgdeck::sandbox::process::{self, Birth, Ledger};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -110,6 +112,17 @@ impl<'a> Place<'a> {
         (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
+    /// What a member's server answers to its superuser.
+    pub fn sql(&self, member: &str, query: &str) -> String {
+        self.kubectl(&["exec", member, "-c", "postgres", "--", "psql", "-Atc", query]).0.trim().to_owned()
+    }
+
+    /// What a member's Patroni answers to `PATCH /config` and the like.
+    pub fn patroni_api(&self, member: &str, asked: &str, body: &Value) -> Value {
+        let pod = self.get(POD, member).unwrap();
+        http(&format!("{}:8008", pod["status"]["podIP"].as_str().unwrap()), asked, body)
+    }
+
     /// What `pgdeck status` tells a user of this namespace.
     pub fn status(&self, user: &str) -> Value {
         let mut command = self.real.pgdeck(user);
@@ -189,6 +202,21 @@ impl Drop for Place<'_> {
             store.delete(&NAMESPACE.at("", namespace), None).await
         });
     }
+}
+
+/// One answer of a plain HTTP server; null where it is no JSON.
+pub fn http(address: &str, asked: &str, body: &Value) -> Value {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let body = body.to_string();
+    let length = body.len();
+    write!(stream, "{asked} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, told) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.split(' ').nth(1).is_some_and(|code| code.starts_with('2')), "{asked}: {answer}");
+    serde_json::from_str(told).unwrap_or_default()
 }
 
 /// Whether a cluster, as `pgdeck status` tells it, has a primary and so many members in all, the others streaming.

@@ -1,11 +1,12 @@
 //! Verdicts on the operator: its status words, and patches that it has not taken up.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{Judged, Needs, Rule, Scene, Severity, holds_all};
-use crate::fleet::cluster::{Cluster, DcsConfig, Origin, Spec, Workload};
+use super::{Judged, Needs, Rule, Scene, Severity, holds};
+use crate::fleet::cluster::{Cluster, DcsConfig, Member, Origin, Spec, Warning, Workload};
 use crate::fleet::surroundings::Surroundings;
 use crate::metric::lsn::Bytes;
 
@@ -25,7 +26,8 @@ pub(super) const FAILED: Rule = Rule {
 pub(super) const UPDATE_FAILED: Rule = Rule {
     id: "update_failed",
     severity: Severity::Critical,
-    doc: "The operator says UpdateFailed. It writes no event for that: its reason is only in the operator's own log.",
+    doc: "The operator says UpdateFailed. Where a switchover failed, an event tells why; else its reason is only in the operator's \
+          own log. Its next sync tries again.",
     needs: Needs::Objects,
     judge: update_failed,
 };
@@ -61,12 +63,19 @@ fn failed(scene: &Scene<'_>) -> Judged {
 }
 
 fn update_failed(scene: &Scene<'_>) -> Judged {
-    if scene.entry.cluster.status.as_deref() != Some("UpdateFailed") {
+    let cluster = &scene.entry.cluster;
+    if cluster.status.as_deref() != Some("UpdateFailed") {
         return Judged::Fine;
     }
-    let evidence =
-        "UpdateFailed: the operator writes no event for it; its log tells (kubectl logs deploy/postgres-operator)";
-    Judged::Holds { evidence: vec![evidence.into()], since: scene.entry.moves.back().map(|last| last.at) }
+    // A warning from before the change is about something else.
+    let is_about_it = |warning: &&Warning| warning.at.is_some() && warning.at >= cluster.spec.changed;
+    let evidence = match cluster.warning.as_ref().filter(is_about_it) {
+        Some(warning) => format!("UpdateFailed: {}", warning.message),
+        None => {
+            "UpdateFailed: no event tells why; the operator's log does (kubectl logs deploy/postgres-operator)".into()
+        }
+    };
+    Judged::Holds { evidence: vec![evidence], since: scene.entry.moves.back().map(|last| last.at) }
 }
 
 fn not_taken_up(scene: &Scene<'_>) -> Judged {
@@ -160,8 +169,15 @@ fn orphan(scene: &Scene<'_>) -> Judged {
     if cluster.origin != Origin::Orphan {
         return Judged::Fine;
     }
-    let names: Vec<String> = cluster.members.iter().map(|member| member.name.to_string()).collect();
-    let pods =
-        if names.is_empty() { "only its StatefulSet is left".to_owned() } else { format!("pods {}", names.join(", ")) };
-    holds_all(vec![format!("no postgresql object, but {pods}: being deleted, or orphaned")])
+    let names: Vec<&str> = cluster.members.iter().map(|member| &*member.name).collect();
+    let is_going = |member: &Arc<Member>| member.pod.as_ref().is_some_and(|pod| pod.deleting);
+    let pods = names.join(", ");
+    holds(match (names.is_empty(), &cluster.workload) {
+        (true, _) => "no postgresql object, but only its StatefulSet is left: being deleted, or orphaned".to_owned(),
+        // An operator that was busy when the object went deletes the StatefulSet and forgets whose the pods are.
+        (false, None) if !cluster.members.iter().all(is_going) => {
+            format!("no postgresql object and no StatefulSet is seen, but pods {pods}: left behind, nobody ends them")
+        }
+        (false, _) => format!("no postgresql object, but pods {pods}: being deleted, or orphaned"),
+    })
 }

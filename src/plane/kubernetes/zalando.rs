@@ -18,6 +18,8 @@ use crate::id::{ClusterId, PlaneId, Text};
 
 /// The container that runs Patroni and Postgres; pooler pods have none of that name.
 pub const CONTAINER: &str = "postgres";
+/// The reason of its Events about switchovers.
+const SWITCHOVER: &str = "Switchover";
 
 /// The CR, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -282,7 +284,7 @@ pub fn event(object: &slim::Event, cluster: ClusterId) -> seen::Event {
         cluster,
         uid: object.metadata.uid.as_str().into(),
         about: format!("{} {}", object.involved_object.kind, object.involved_object.name).into(),
-        warning: object.kind.as_deref() == Some("Warning"),
+        warning: object.kind.as_deref() == Some("Warning") || is_failure(object),
         reason: object.reason.as_deref().unwrap_or_default().into(),
         message: object.message.as_deref().unwrap_or_default().into(),
         count: object.count.unwrap_or(1),
@@ -290,6 +292,12 @@ pub fn event(object: &slim::Event, cluster: ClusterId) -> seen::Event {
         last: at(&object.last_timestamp).or_else(|| at(&object.event_time)),
         from: from.into(),
     }
+}
+
+/// The operator says that a switchover failed by an Event of the type of those that went well.
+fn is_failure(object: &slim::Event) -> bool {
+    let message = object.message.as_deref().unwrap_or_default();
+    object.reason.as_deref() == Some(SWITCHOVER) && message.contains(" FAILED: ")
 }
 
 /// The newest warning of two.

@@ -15,8 +15,54 @@ fn the_operators_words() {
         "SyncFailed: name too long",
     );
     check(status("CreateFailed"), &["operator_failed"], "no event tells why");
-    check(status("UpdateFailed"), &["update_failed"], "writes no event");
-    check(|entry| entry.cluster.origin = Origin::Orphan, &["orphan"], "pods shop-0, shop-1");
+    check(status("UpdateFailed"), &["update_failed"], "no event tells why");
+    let failed = |at: i64| {
+        move |entry: &mut Entry| {
+            status("UpdateFailed")(entry);
+            let warning = Warning { reason: "Switchover".into(), message: "no candidate".into(), at: Some(ago(at)) };
+            entry.cluster.warning = Some(warning);
+        }
+    };
+    check(failed(4001), &["update_failed"], "no event tells why");
+    check(failed(4000), &["update_failed"], "UpdateFailed: no candidate");
+}
+
+#[test]
+fn pods_without_an_object() {
+    let orphan = |entry: &mut Entry| entry.cluster.origin = Origin::Orphan;
+    check(orphan, &["orphan"], "pods shop-0, shop-1: being deleted, or orphaned");
+    let left = |entry: &mut Entry| {
+        orphan(entry);
+        entry.cluster.workload = None;
+    };
+    check(left, &["orphan"], "no StatefulSet is seen, but pods shop-0, shop-1: left behind");
+    check(
+        |entry| {
+            left(entry);
+            for member in &mut entry.cluster.members {
+                Arc::make_mut(member).pod.as_mut().unwrap().deleting = true;
+            }
+        },
+        &["orphan"],
+        "being deleted, or orphaned",
+    );
+}
+
+#[test]
+fn a_patroni_whose_postgres_never_ran_leads_nothing() {
+    let mut entry = healthy();
+    entry.cluster.dcs = None;
+    entry.cluster.created = Some(ago(30));
+    entry.cluster.status = Some("Creating".into());
+    entry.instances.clear();
+    for member in &mut entry.cluster.members {
+        let member = Arc::make_mut(member);
+        member.label_role = Role::Unknown;
+        let patroni = member.patroni.as_mut().unwrap();
+        (patroni.role, patroni.state) = (Role::Primary, "stopped".into());
+    }
+    assert_eq!(entry.cluster.members[0].role(), Role::Unknown);
+    assert_eq!(ids(&judged(&entry)), ["starting"]);
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! What is added to a cluster and taken away again: poolers, slots, synchronous replication.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::life::row;
+use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
+
+pub fn poolers_and_slots(real: &Real) {
+    let place = Place::new(real, "added");
+    place.create("acid-plus", 2, &json!({ "users": { "app": [] }, "databases": { "shop": "app" } }));
+    let made = place.until("acid-plus", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let primary = made["primary"].as_str().unwrap();
+    let is_as_before =
+        |cluster: &Value| is_whole(cluster, 2) && cluster["primary"] == primary && cluster["health"] == "ok";
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-plus").contains("○ ok"));
+    console.keys("d");
+    console.wait_within(PATIENCE, "its view", |tty| tty.text().contains("SERVICES"));
+    let poolers = || {
+        let roles = "jsonpath={.items[?(@.status.phase=='Running')].metadata.labels.spilo-role}";
+        place.kubectl(&["get", "pods", "-l", "application=db-connection-pooler", "-o", roles]).0
+    };
+    let slots = || place.sql(primary, "select string_agg(slot_name, ' ' order by slot_name) from pg_replication_slots");
+
+    // Poolers carry the labels of members: a second master, and a second replica.
+    let on = json!({ "enableConnectionPooler": true, "enableReplicaConnectionPooler": true,
+        "connectionPooler": { "numberOfInstances": 1 } });
+    place.patch("acid-plus", &on);
+    place.eventually("a pooler for each role", || poolers() == "master replica");
+    place.until("acid-plus", "two members beside the poolers", is_as_before);
+    console.wait_within(PATIENCE, "the poolers, as what they are", |tty| {
+        let is_told = |name: &str| tty.text().lines().any(|line| line.contains(name) && line.contains("1/1 ready"));
+        is_told("acid-plus-pooler ") && is_told("acid-plus-pooler-repl ")
+    });
+
+    // A slot that the manifest names, and one that Patroni was not told of.
+    let cdc = json!({ "type": "logical", "database": "shop", "plugin": "pgoutput" });
+    place.patch("acid-plus", &json!({ "patroni": { "slots": { "cdc": cdc } } }));
+    place.eventually("the slot of the manifest", || slots().contains("cdc"));
+    place.sql(primary, "select pg_create_physical_replication_slot('byhand')");
+    console.keys(&format!("qi{}", if primary.ends_with('0') { "" } else { "j" }));
+    console.wait_within(PATIENCE, "the slot, on the primary's page", |tty| row(tty, "cdc").contains("logical"));
+    place.patroni_api(primary, "POST /restart", &json!({}));
+    place.eventually("only the slot of the manifest after a restart", || {
+        slots().contains("cdc") && !slots().contains("byhand")
+    });
+    place.patch("acid-plus", &json!({ "patroni": { "slots": null } }));
+    place.eventually("no slot any more", || !slots().contains("cdc"));
+
+    place.patch("acid-plus", &json!({ "enableConnectionPooler": false, "enableReplicaConnectionPooler": false }));
+    place.eventually("no pooler any more", || poolers().is_empty());
+    place.until("acid-plus", "as it was", |cluster| is_whole(cluster, 2) && cluster["primary"] == primary);
+    console.wait_within(PATIENCE, "no slot on the page", |tty| row(tty, "cdc").is_empty());
+}
+
+pub fn synchronous(real: &Real) {
+    let place = Place::new(real, "synced");
+    // Patroni's own pace: who is synchronous is looked at every ten seconds.
+    place.create("acid-sync", 2, &json!({ "patroni": { "ttl": 30, "loop_wait": 10, "retry_timeout": 10 } }));
+    let made = place.until("acid-sync", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "asynchronous", |tty| row(tty, "acid-sync").contains(" off "));
+
+    place.patch("acid-sync", &json!({ "patroni": { "synchronous_mode": true } }));
+    console.wait_within(PATIENCE, "synchronous", |tty| {
+        let row = row(tty, "acid-sync");
+        row.contains("○ ok") && !row.contains(" off ") && !row.contains("alone")
+    });
+    place.eventually("a synchronous standby, by SQL", || {
+        let sync = "select count(*) from pg_stat_replication where sync_state = 'sync'";
+        place.sql(made["primary"].as_str().unwrap(), sync) == "1"
+    });
+
+    // Limits below the requests are taken without a word, and no maintenance window holds the new pods back. With its one synchronous
+    // standby just made anew the operator asks for a switchover that Patroni refuses, and stops half way.
+    let hour = |hours: i64| (Timestamp::now() + SignedDuration::from_hours(hours)).strftime("%H:00").to_string();
+    let window = if hour(6) < hour(7) { format!("{}-{}", hour(6), hour(7)) } else { "12:00-13:00".to_owned() };
+    let less =
+        json!({ "requests": { "cpu": "500m", "memory": "500Mi" }, "limits": { "cpu": "100m", "memory": "200Mi" } });
+    place.patch("acid-sync", &json!({ "maintenanceWindows": [window], "resources": less }));
+    let stopped = place.until("acid-sync", "stopped half way", |cluster| has_verdict(cluster, "update_failed", &[]));
+    eprintln!("  synced: {}", stopped["why"][0]);
+    let events = place.kubectl(&["get", "events", "-o", "jsonpath={.items[*].message}"]).0;
+    if events.contains("FAILED") {
+        place.until("acid-sync", "with the operator's reason", |cluster| {
+            has_verdict(cluster, "update_failed", &["FAILED", "switchover is not possible"])
+        });
+    }
+    console.wait_within(PATIENCE, "its word", |tty| row(tty, "acid-sync").contains("UpdateFailed"));
+    assert_eq!(stopped["primary"], made["primary"], "{stopped:#}");
+
+    // The next sync goes on with it.
+    place.until("acid-sync", "rolled over", |cluster| {
+        is_whole(cluster, 2) && cluster["primary"] != made["primary"] && cluster["status"] == "Running"
+    });
+    let limits = "jsonpath={.items[*].spec.containers[0].resources.limits.cpu}";
+    let limits = place.kubectl(&["get", "pods", "-l", "application=spilo", "-o", limits]).0;
+    assert_eq!(limits, "500m 500m", "the operator raises them to the requests");
+}
