@@ -53,7 +53,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
     scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
     scenario("poolers_are_no_members_and_slots_come_and_go_with_the_manifest", changes::poolers_and_slots),
-    scenario("synchronous_replication_is_turned_on_and_stops_a_rolling_update_half_way", changes::synchronous),
+    scenario("synchronous_replication_is_turned_on_and_no_window_holds_a_rolling_update_back", changes::synchronous),
     scenario("orders_are_carried_out_by_the_operator_and_patroni_and_proved", acting::ordered),
     scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
