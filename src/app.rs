@@ -1,5 +1,6 @@
 //! The brain: messages in, effects out. No I/O, no clock, no terminal.
 
+mod applies;
 mod bulk;
 mod dialog;
 mod draw;

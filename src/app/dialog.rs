@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::update::{open, perform, show_bottom};
-use super::{Effect, Model, bulk, operate};
+use super::{Effect, Model, applies, bulk, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::chord::{Chord, Code};
 use crate::screen::palette::{Choice, Item, Palette, Taken};
@@ -26,8 +26,8 @@ pub(super) fn open_filter(model: &mut Model, now: Timestamp) {
 
 /// Opens the palette; rights that are not known are asked for meanwhile.
 pub(super) fn open_palette(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    operate::ask_rights(model, now, effects);
-    let why_not = |id: &'static str| operate::why_not(model, now, id);
+    applies::ask_rights(model, now, effects);
+    let why_not = |id: &'static str| applies::why_not(model, now, id);
     let recent = &model.screen.history.choices;
     let palette = Palette::new(model.top(), &model.state.fleet, &model.keymap, recent, why_not);
     model.screen.dialog = Some(Dialog::Palette(palette));
@@ -38,7 +38,7 @@ pub(super) fn grey(model: &mut Model, now: Timestamp) {
     if let Some(Dialog::Palette(mut palette)) =
         model.screen.dialog.take_if(|dialog| matches!(dialog, Dialog::Palette(_)))
     {
-        palette.grey(|id| operate::why_not(model, now, id));
+        palette.grey(|id| applies::why_not(model, now, id));
         model.screen.dialog = Some(Dialog::Palette(palette));
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Effect, Model, Outcome, bulk};
+use crate::fleet::Entry;
 use crate::id::{ClusterId, InstanceId, Text};
 use crate::keymap::chord::{Chord, Code};
 use crate::operation::{OPERATIONS, On, Operation, operation};
-use crate::run::{Aim, Cause, Event, Outcome as RunOutcome, Run};
+use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
 use crate::screen::confirm::{Answerable, Confirm, answerable};
 use crate::screen::{Dialog, Leaving, Then};
 use crate::state::State;
@@ -16,7 +17,6 @@ use crate::state::ledger::{LeftOver, Scope, is_protected, scope};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
-use crate::work::probe::Probe;
 
 /// Something that a run asked for has happened.
 pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Event, effects: &mut Vec<Effect>) {
@@ -92,7 +92,7 @@ pub(super) fn ask_left_over(model: &mut Model, now: Timestamp, effects: &mut Vec
     begin(model, now, operation.id, Some(subject), effects);
 }
 
-fn subject(model: &Model) -> Subject {
+pub(super) fn subject(model: &Model) -> Subject {
     model.screen.views.last().map_or(Subject::Nothing, |view| view.subject())
 }
 
@@ -203,61 +203,6 @@ pub(super) fn begin(
     }
 }
 
-/// Why an operation does not apply to what the cursor is on; none if it may. What only the world can tell is not asked.
-pub(super) fn why_not(model: &Model, now: Timestamp, id: &str) -> Option<String> {
-    let operation = operation(id)?;
-    let subject = subject(model);
-    let Some(cluster) = subject.cluster() else { return Some("the cursor is on no cluster".into()) };
-    let member = subject.instance().map(|instance| instance.member.clone());
-    if matches!(operation.on, On::Member | On::Backend) && member.is_none() {
-        return Some("the cursor is on no member".into());
-    }
-    let entry = model.state.fleet.get(cluster)?;
-    if entry.stale {
-        return Some("what is known of it is stale: its plane does not answer now".into());
-    }
-    // A right that was missing when it was asked for last.
-    let same = |run: &&Run| run.action == operation.id && scope(&run.aim.cluster) == scope(cluster);
-    let last = model.state.ledger.all().filter(same).find(|run| run.outcome().is_some());
-    if let Some(run) = last.filter(|run| run.cause == Cause::Forbidden) {
-        return run.lines.last().map(|line| line.text.clone());
-    }
-    match would_ask(model, now, operation, &subject)? {
-        Err(why) => Some(why),
-        Ok(probes) => {
-            let access = model.state.rights.missing(&probes)?;
-            Some(format!("the right to {access} is missing"))
-        }
-    }
-}
-
-/// What an operation would look at first, with arguments as in its examples; none where the cursor is on no cluster.
-fn would_ask(
-    model: &Model,
-    now: Timestamp,
-    operation: &Operation,
-    subject: &Subject,
-) -> Option<Result<Vec<Probe>, String>> {
-    let cluster = subject.cluster()?.clone();
-    let entry = model.state.fleet.get(&cluster)?;
-    let member = subject.instance().map(|instance| instance.member.clone()).filter(|_| operation.on != On::Cluster);
-    let required = operation.args.iter().filter(|arg| arg.required);
-    let args = required.map(|arg| (Text::from(arg.name), Text::from(arg.example))).collect();
-    let (uid, who) = (entry.cluster.uid.clone(), model.state.settings.who.clone());
-    Some((operation.aim)(entry, &Aim { cluster, uid, member, args, at: now, who }))
-}
-
-/// Asks for the rights that what applies to the cursor's cluster takes, as far as they are not known.
-pub(super) fn ask_rights(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    let subject = subject(model);
-    let asked = OPERATIONS.iter().filter_map(|operation| would_ask(model, now, operation, &subject)?.ok());
-    let asked: Vec<Probe> = asked.flatten().collect();
-    let asked = model.state.rights.to_ask(asked, now);
-    if !asked.is_empty() {
-        effects.push(Effect::Ask(asked));
-    }
-}
-
 fn start(
     model: &mut Model,
     now: Timestamp,
@@ -290,6 +235,16 @@ fn start(
     Ok(())
 }
 
+/// What an operation is aimed at, as it stands now.
+pub(super) fn aim_at(
+    model: &Model,
+    now: Timestamp,
+    entry: &Entry,
+    (cluster, member, args): (ClusterId, Option<Text>, BTreeMap<Text, Text>),
+) -> Aim {
+    Aim { cluster, uid: entry.cluster.uid.clone(), member, args, at: now, who: model.state.settings.who.clone() }
+}
+
 /// Begins a run: it looks, and offers what it would do. Gives its name.
 pub(super) fn look(
     model: &mut Model,
@@ -302,8 +257,7 @@ pub(super) fn look(
     if entry.stale {
         return Err("what is known of it is stale: its plane does not answer now".into());
     }
-    let aim =
-        Aim { cluster, uid: entry.cluster.uid.clone(), member, args, at: now, who: model.state.settings.who.clone() };
+    let aim = aim_at(model, now, entry, (cluster, member, args));
     let probes = (operation.aim)(entry, &aim)?;
     let moment = now.strftime("%Y%m%dT%H%M%S.%3f");
     // Several may begin in one moment.

@@ -49,6 +49,8 @@ pub struct Budget {
     pub allowed: Option<i32>,
     /// So many pods it is for.
     pub covered: Option<i32>,
+    /// It is for pods that are labelled as critical: the operator labels them so while it upgrades the major version.
+    pub critical: bool,
 }
 
 /// A connection pooler's Deployment, by its pods.

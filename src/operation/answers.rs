@@ -90,57 +90,73 @@ pub(super) fn sampled(looked: &[Looked]) -> Vec<Sampled<'_>> {
 }
 
 fn of_member<'a>(member: &'a Text, answer: &'a Result<Answer, Fault>) -> Sampled<'a> {
-    let rows = |survey| answer.as_ref().map_err(told).and_then(|sample| rows(sample, member, survey));
-    let other = || otherwise(member);
+    let sample = || answer.as_ref().map_err(told);
     Sampled {
         member,
-        vitals: match rows(SurveyId::Vitals) {
-            Ok(Rows::Vitals(vitals)) => Ok(vitals),
-            rows => Err(rows.err().unwrap_or_else(other)),
-        },
-        slots: match rows(SurveyId::Slots) {
-            Ok(Rows::Slots(slots)) => Ok(slots),
-            rows => Err(rows.err().unwrap_or_else(other)),
-        },
-        senders: match rows(SurveyId::Replication) {
-            Ok(Rows::Replication(senders)) => Ok(senders),
-            rows => Err(rows.err().unwrap_or_else(other)),
-        },
-        archiver: match rows(SurveyId::Archiver) {
-            Ok(Rows::Archiver(archiver)) => Ok(archiver),
-            rows => Err(rows.err().unwrap_or_else(other)),
-        },
+        vitals: sample().and_then(|sample| vitals_of(sample, member)),
+        slots: sample().and_then(|sample| {
+            pick(
+                sample,
+                member,
+                SurveyId::Slots,
+                |rows| if let Rows::Slots(slots) = rows { Some(&slots[..]) } else { None },
+            )
+        }),
+        senders: sample().and_then(|sample| {
+            pick(sample, member, SurveyId::Replication, |rows| {
+                if let Rows::Replication(senders) = rows { Some(&senders[..]) } else { None }
+            })
+        }),
+        archiver: sample().and_then(|sample| archiver_of(sample, member)),
     }
+}
+
+/// The rows of one kind in a sample, or what is in the way.
+fn pick<'a, T: ?Sized>(
+    sample: &'a Answer,
+    what: &str,
+    survey: SurveyId,
+    of: impl Fn(&'a Rows) -> Option<&'a T>,
+) -> Result<&'a T, String> {
+    of(rows(sample, what, survey)?).ok_or_else(|| otherwise(what))
+}
+
+fn vitals_of<'a>(sample: &'a Answer, what: &str) -> Result<&'a Vitals, String> {
+    pick(sample, what, SurveyId::Vitals, |rows| if let Rows::Vitals(vitals) = rows { Some(&**vitals) } else { None })
+}
+
+fn archiver_of<'a>(sample: &'a Answer, what: &str) -> Result<&'a Archiver, String> {
+    pick(
+        sample,
+        what,
+        SurveyId::Archiver,
+        |rows| if let Rows::Archiver(archiver) = rows { Some(archiver) } else { None },
+    )
 }
 
 /// The archiver of whoever was sampled.
 pub(super) fn archiver(looked: &[Looked]) -> Result<&Archiver, String> {
     let what = "the primary";
-    let sample = answer(looked, what, |probe| matches!(probe, Probe::Sample { .. }))?;
-    match rows(sample, what, SurveyId::Archiver)? {
-        Rows::Archiver(archiver) => Ok(archiver),
-        _ => Err(otherwise(what)),
-    }
+    archiver_of(answer(looked, what, |probe| matches!(probe, Probe::Sample { .. }))?, what)
 }
 
 /// The vitals of a member.
 pub(super) fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vitals, String> {
     let of = |probe: &Probe| matches!(probe, Probe::Sample { instance, .. } if instance.member == *member);
-    let found = answer(looked, member, of).and_then(|sample| rows(sample, member, SurveyId::Vitals));
-    match found.map_err(|why| format!("{member} cannot be asked: {why}"))? {
-        Rows::Vitals(vitals) => Ok(vitals),
-        _ => Err(otherwise(member)),
-    }
+    let found = answer(looked, member, of).and_then(|sample| vitals_of(sample, member));
+    found.map_err(|why| format!("{member} cannot be asked: {why}"))
 }
 
 /// The sessions of whoever was sampled.
 pub(super) fn activity(looked: &[Looked]) -> Result<&[Backend], String> {
     let what = "the server";
     let sample = answer(looked, what, |probe| matches!(probe, Probe::Sample { .. }))?;
-    match rows(sample, what, SurveyId::Activity)? {
-        Rows::Activity(backends) => Ok(backends),
-        _ => Err(otherwise(what)),
-    }
+    pick(
+        sample,
+        what,
+        SurveyId::Activity,
+        |rows| if let Rows::Activity(backends) = rows { Some(&backends[..]) } else { None },
+    )
 }
 
 /// That an instance was reached: its version, whether it leads, whether by TLS.

@@ -6,6 +6,7 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 
 use super::{Looked, objects};
+use crate::fleet::surroundings::Budget;
 use crate::id::ClusterId;
 use crate::work::entry::Light;
 use crate::work::probe::{Answer, Probe};
@@ -49,15 +50,21 @@ fn budgets(looked: &[Looked]) -> Vec<Light> {
             return vec![Light::amber(text)];
         }
     };
-    let light = |budget: &crate::fleet::surroundings::Budget| {
+    let light = |budget: &Budget| {
         let (name, rule) = (&budget.name, &budget.rule);
-        let covered = budget.covered.unwrap_or(0);
-        // The operator marks pods so while it upgrades the major version, and users mark them for work of their own.
-        if &**rule == "maxUnavailable 0" && covered > 0 {
-            return Light::amber(format!("{name} ({rule}) covers {covered} pod(s): something critical runs there"));
+        match (budget.critical, budget.covered, budget.allowed) {
+            (true, Some(0), _) => Light::green(format!("{name} ({rule}) covers no pod: nothing critical runs")),
+            (true, Some(covered), _) => {
+                Light::amber(format!("{name} ({rule}) covers {covered} pod(s): something critical runs there"))
+            }
+            (true, None, _) => Light::green(format!("{name} ({rule}): which pods it covers is not known")),
+            (false, _, allowed) => {
+                let allowed = allowed.map_or("an unknown number of".into(), |allowed| allowed.to_string());
+                let text =
+                    format!("{name} ({rule}) allows {allowed} disruptions: it holds back drains of nodes, not this");
+                Light::green(text)
+            }
         }
-        let allowed = budget.allowed.map_or("an unknown number of".into(), |allowed| allowed.to_string());
-        Light::green(format!("{name} ({rule}) allows {allowed} disruptions: it holds back drains of nodes, not this"))
     };
     budgets.iter().map(light).collect()
 }
@@ -110,7 +117,6 @@ fn time(hour: &str, minute: &str) -> Option<Time> {
 mod tests {
     use super::*;
     use crate::fault::Fault;
-    use crate::fleet::surroundings::Budget;
     use crate::id::PlaneId;
 
     fn told(answer: Result<Answer, Fault>) -> Vec<String> {
@@ -121,18 +127,21 @@ mod tests {
 
     #[test]
     fn budgets_are_told_and_critical_work_is_amber() {
-        let budget = |name: &str, rule: &str, covered| Budget {
-            name: name.into(),
-            rule: rule.into(),
+        let budget = |critical, covered| Budget {
+            name: "pdb".into(),
+            rule: "minAvailable 1".into(),
             allowed: Some(0),
-            covered: Some(covered),
+            covered,
+            critical,
         };
-        let both = vec![budget("pdb", "minAvailable 1", 1), budget("critical", "maxUnavailable 0", 2)];
-        let said = told(Ok(Answer::Budgets(both)));
-        assert!(said[0].starts_with("Green: pdb (minAvailable 1) allows 0 disruptions"), "{said:?}");
-        assert!(said[1].starts_with("Amber: critical (maxUnavailable 0) covers 2 pod(s)"), "{said:?}");
-        let idle = told(Ok(Answer::Budgets(vec![budget("critical", "maxUnavailable 0", 0)])));
-        assert!(idle[0].starts_with("Green"), "{idle:?}");
+        let check = |critical, covered, expected: &str| {
+            let said = told(Ok(Answer::Budgets(vec![budget(critical, covered)])));
+            assert!(said[0].starts_with(expected), "{said:?}");
+        };
+        check(false, Some(1), "Green: pdb (minAvailable 1) allows 0 disruptions");
+        check(true, Some(2), "Amber: pdb (minAvailable 1) covers 2 pod(s)");
+        check(true, Some(0), "Green: pdb (minAvailable 1) covers no pod");
+        check(true, None, "Green: pdb (minAvailable 1): which pods it covers is not known");
         let forbidden = Fault::Forbidden { what: "budgets".into(), needs: "list poddisruptionbudgets".into() };
         assert!(told(Err(forbidden))[0].starts_with("Amber: its disruption budgets are not known"));
     }

@@ -78,7 +78,7 @@ pub(super) fn handed_over(all: &[Sampled<'_>], view: &PatroniView, from: &str, t
         let others = all.iter().filter(|sampled| **sampled.member != *from && **sampled.member != *to);
         let too: Vec<&str> =
             others.filter(|sampled| sampled.slots.as_deref().is_ok_and(has)).map(|sampled| &**sampled.member).collect();
-        let too = if too.is_empty() { String::new() } else { format!(" (as {} do)", too.join(", ")) };
+        let too = if too.is_empty() { String::new() } else { format!("; it is on {} too", too.join(", ")) };
         let name = &slot.name;
         let read = if slot.active { "read now" } else { "which nobody reads now" };
         let stays = has(there) || is_permanent(view, name);

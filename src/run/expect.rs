@@ -2,6 +2,7 @@
 
 mod backup;
 mod leader;
+mod members;
 
 use std::collections::BTreeMap;
 
@@ -9,11 +10,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Looked;
-use crate::fault::Fault;
-use crate::fleet::cluster::Cluster;
 use crate::id::{ClusterId, InstanceId, Text};
 use crate::metric::activity::Backend;
-use crate::metric::replication::WalSender;
 use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
 use crate::work::probe::{Answer, Objects, Probe};
@@ -221,8 +219,8 @@ impl Expect {
             None => return Judged::NotYet("nothing was answered".into()),
         };
         match (self, answer) {
-            (Expect::Members { count, primary, .. }, Answer::Objects(objects)) => match members(objects, *count) {
-                Judged::Proved(said) if primary.is_some() => streaming(&said, objects, *count, looked.get(1)),
+            (Expect::Members { count, primary, .. }, Answer::Objects(objects)) => match members::run(objects, *count) {
+                Judged::Proved(said) if primary.is_some() => members::stream(&said, objects, *count, looked.get(1)),
                 judged => judged,
             },
             (Expect::Leader { instance, timeline, followers, slots }, Answer::Patroni(view)) => {
@@ -245,7 +243,7 @@ impl Expect {
                 when(vitals.loaded > *after, format!("it read its configuration at {}", vitals.loaded))
             }),
             (Expect::Recreated { before, flagged, .. }, Answer::Objects(objects)) => {
-                recreated(objects, before, *flagged, looked.get(1))
+                members::recreated(objects, before, *flagged, looked.get(1))
             }
             (Expect::Replay { paused, .. }, Answer::Sample(rows)) => {
                 of_vitals(rows, |vitals| replay(vitals.replay, *paused))
@@ -295,57 +293,6 @@ fn when(holds: bool, said: impl Into<String>) -> Judged {
     if holds { Judged::Proved(said.into()) } else { Judged::NotYet(said.into()) }
 }
 
-/// Whether a member takes part, by Patroni's word for its state.
-fn is_running(state: &str) -> bool {
-    matches!(state, "running" | "streaming" | "in archive recovery")
-}
-
-fn members(objects: &Objects, count: u32) -> Judged {
-    let Cluster { workload, members, spec, .. } = &objects.cluster;
-    if spec.instances != Some(count) {
-        let said = spec.instances.map_or("none".into(), |n| n.to_string());
-        return Judged::Failed(format!("the CR asks for {said} members now: somebody else changed it"));
-    }
-    let wanted = workload.as_ref().map(|workload| workload.replicas);
-    let is_well = |member: &&std::sync::Arc<crate::fleet::cluster::Member>| {
-        member.pod.as_ref().is_some_and(|pod| pod.ready && !pod.deleting)
-            && member.patroni.as_ref().is_some_and(|patroni| is_running(&patroni.state))
-    };
-    let well = members.iter().filter(is_well).count();
-    let set = wanted.map_or("no StatefulSet".into(), |n| format!("the StatefulSet asks for {n}"));
-    let said = format!("{well} of {} members run; {set}", members.len());
-    when(wanted == Some(count) && members.len() as u64 == u64::from(count) && well == members.len(), said)
-}
-
-/// How many standbys stream, by the primary's `pg_stat_replication`. Patroni's word alone proves nothing: before 3.1 it calls a
-/// standby running that waits for WAL which is gone.
-fn streaming(said: &str, objects: &Objects, count: u32, asked: Option<&Looked>) -> Judged {
-    let sample = match asked {
-        Some((_, Ok(Answer::Sample(sample)))) => sample,
-        Some((_, Err(fault @ (Fault::Forbidden { .. } | Fault::AuthExpired { .. })))) => {
-            return Judged::NotYet(format!("{said}; whether they stream may not be asked: {fault}"));
-        }
-        Some((_, Err(fault))) => return Judged::NotYet(fault.to_string()),
-        _ => return Judged::NotYet("the primary was not asked".into()),
-    };
-    match sample.first() {
-        Some((_, Ok(Rows::Replication(senders)))) if senders.iter().any(|sender| sender.state.is_none()) => {
-            Judged::NotYet(format!("{said}; whether they stream is hidden: needs pg_monitor"))
-        }
-        Some((_, Ok(Rows::Replication(senders)))) => {
-            // Logical consumers stream too: members alone count.
-            let is_member = |name: &str| objects.cluster.member(name).is_some();
-            let streams = |sender: &&WalSender| sender.state.as_deref() == Some("streaming");
-            let members = senders.iter().filter(streams).filter(|sender| is_member(&sender.application_name));
-            let streaming = members.count() as u64;
-            let wanted = u64::from(count.saturating_sub(1));
-            when(streaming >= wanted, format!("{said}; {streaming} of {wanted} standbys stream"))
-        }
-        Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
-        _ => Judged::NotYet("the primary answered nothing".into()),
-    }
-}
-
 fn pause(objects: &Objects, paused: bool) -> Judged {
     let said =
         |member: &std::sync::Arc<crate::fleet::cluster::Member>| member.patroni.as_ref().map(|patroni| patroni.pause);
@@ -353,28 +300,6 @@ fn pause(objects: &Objects, paused: bool) -> Judged {
     let obey = members.iter().filter(|member| said(member) == Some(paused)).count();
     let word = if paused { "paused" } else { "not paused" };
     when(obey == members.len(), format!("{obey} of {} members say that they are {word}", members.len()))
-}
-
-fn recreated(objects: &Objects, before: &BTreeMap<Text, Text>, flagged: bool, primary: Option<&Looked>) -> Judged {
-    let is_other = |name: &Text, uid: &Text| objects.pods.get(name).is_some_and(|now| now != uid);
-    let pod = |name: &Text| objects.cluster.member(name).and_then(|member| member.pod.as_ref());
-    if flagged {
-        let so =
-            before.iter().all(|(name, uid)| is_other(name, uid) || pod(name).is_some_and(|pod| pod.rolling_update));
-        return when(so, if so { "the pod is flagged" } else { "the pod is not flagged" });
-    }
-    // Patroni's own word: a pod may be called ready before anything in it runs.
-    let patroni = |name: &Text| objects.cluster.member(name).and_then(|member| member.patroni.as_ref());
-    let runs = |name: &Text| {
-        pod(name).is_some_and(|pod| pod.ready && !pod.deleting)
-            && patroni(name).is_some_and(|patroni| is_running(&patroni.state))
-    };
-    let done = before.iter().filter(|(name, uid)| is_other(name, uid) && runs(name)).count();
-    let said = format!("{done} of {} pods were made anew and run", before.len());
-    if done < before.len() {
-        return Judged::NotYet(said);
-    }
-    streaming(&said, objects, objects.cluster.spec.instances.unwrap_or(0), primary)
 }
 
 fn reconciled(objects: &Objects, ours: Option<&Text>) -> Judged {

@@ -161,25 +161,16 @@ impl Run {
         if !probes.iter().eq(looked.iter().map(|(probe, _)| probe)) {
             return Vec::new();
         }
-        let judged = match next.expect.judge(looked) {
-            Judged::Nearly(seen) if now >= deadline.min(since + LONGER) => Judged::Proved(seen),
-            Judged::Nearly(seen) => Judged::NotYet(seen),
-            judged => judged,
-        };
-        match judged {
-            // Turned into one of the others above.
-            Judged::Proved(evidence) | Judged::Nearly(evidence) => {
-                if !evidence.is_empty() {
-                    self.say(now, evidence);
-                }
-                self.go_on(now, step + 1)
-            }
+        let is_enough = now >= deadline.min(since + LONGER);
+        match next.expect.judge(looked) {
+            Judged::Proved(evidence) => self.proved(now, step, evidence),
+            Judged::Nearly(evidence) if is_enough => self.proved(now, step, evidence),
             Judged::Failed(why) => self.end(now, Outcome::Failed, &why),
             Judged::NotYet(seen) if now >= deadline => {
                 let after = deadline.duration_since(since).as_secs();
                 self.end(now, Outcome::Unproven, &format!("not seen within {after} s; last seen: {seen}"))
             }
-            Judged::NotYet(seen) => {
+            Judged::NotYet(seen) | Judged::Nearly(seen) => {
                 let seen = format!("waiting: {seen}");
                 if self.lines.last().is_none_or(|line| line.text != seen) {
                     self.say(now, seen);
@@ -187,5 +178,12 @@ impl Run {
                 vec![Out::Look { probes, after_ms: EVERY_MS }]
             }
         }
+    }
+
+    fn proved(&mut self, now: Timestamp, step: usize, evidence: String) -> Vec<Out> {
+        if !evidence.is_empty() {
+            self.say(now, evidence);
+        }
+        self.go_on(now, step + 1)
     }
 }

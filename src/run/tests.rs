@@ -3,11 +3,14 @@ use serde_json::json;
 
 use std::collections::BTreeMap;
 
-use super::expect::Expect;
+use super::expect::{Expect, Kept};
 use super::*;
 use crate::id::ClusterId;
 use crate::id::InstanceId;
 use crate::id::PlaneId;
+use crate::metric::slots::Slot;
+use crate::metric::slots::tests::logical;
+use crate::metric::{Rows, SurveyId};
 use crate::work::entry::Light;
 use crate::work::order::Method;
 use crate::work::patroni::{PatroniView, Scheduled};
@@ -247,4 +250,29 @@ fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
             assert_eq!(&**version, "9");
         }
     }
+}
+
+#[test]
+fn a_leader_without_its_consumer_is_waited_for_a_while_and_then_proved_as_it_is() {
+    let mut run = sending();
+    let slots = vec![Kept { name: "cdc".into(), read: true }];
+    let expect = Expect::Leader { instance: instance(), timeline: None, followers: Vec::new(), slots };
+    let step = &mut run.deal.as_mut().unwrap().steps[0];
+    (step.expect, step.within_s) = (expect.clone(), 120);
+    let seen = |is_read: bool| {
+        let leader = json!({"members": [{"name": "shop-0", "role": "leader", "state": "running", "timeline": 2}]});
+        let slot = Slot { active: is_read, ..logical("cdc") };
+        let answers = [
+            Answer::Patroni(Box::new(PatroniView::read(&leader, json!({})))),
+            Answer::Sample(vec![(SurveyId::Slots, Ok(Rows::Slots(vec![slot])))]),
+        ];
+        Event::Looked(expect.probes().into_iter().zip(answers.map(Ok)).collect())
+    };
+    run.advance(at(2), Event::Sent(Ok("taken".into())));
+    assert_eq!(kinds(&run.advance(at(31), seen(false))), ["look"]);
+    let last = |run: &Run| run.lines.last().unwrap().text.clone();
+    assert!(last(&run).starts_with("waiting: shop-0 leads") && last(&run).contains("nobody reads it yet"));
+    run.advance(at(32), seen(false));
+    assert_eq!(run.outcome(), Some(Outcome::Proved));
+    assert!(last(&run).ends_with("slot cdc is there, and nobody reads it yet"), "{:?}", run.lines);
 }

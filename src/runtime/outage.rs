@@ -188,6 +188,13 @@ mod tests {
             pulse.told(),
             "writes stopped for 2.3 s (a write every 0.1 s): last on a at 00:00:00.100, first on b at 00:00:02.400 UTC"
         );
+        // One write is no sign yet that it goes on; nor are writes on the old one.
+        assert!(!pulse.is_over());
+        for n in 0..i64::from(STEADY) {
+            assert!(!pulse.is_over(), "after {n}");
+            pulse.take(beat("b", 4_000 + n * 100));
+        }
+        assert!(pulse.is_over() && pulse.told().starts_with("writes stopped for 2.3 s"));
         let mut stayed = Pulse::default();
         stayed.take(beat("a", 0));
         assert_eq!(stayed.told(), "no write was seen on the new primary");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::place::{PATIENCE, Place, Real, postgres};
+use crate::place::{PATIENCE, Place, Real, postgres, within};
 use differences::{Difference, Listed, between};
 use side::Side;
 
@@ -79,18 +79,14 @@ impl Court {
         }
         let mut took = Vec::new();
         for side in self.sides() {
-            until(&format!("{what}: settled"), || is_settled(side));
+            assert!(within(PATIENCE, || is_settled(side)), "not in time: {what}: settled");
             took.push(begun.elapsed().as_secs_f64());
         }
-        let settled = Instant::now();
-        let found = loop {
-            let found = self.compare();
-            let is_known = |found: &&Difference| self.unmeant.contains_key(*found);
-            if self.listed.unmeant(&found).iter().all(is_known) || settled.elapsed() > CALM {
-                break found;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        };
+        let mut found = Vec::new();
+        within(CALM, || {
+            found = self.compare();
+            self.listed.unmeant(&found).iter().all(|difference| self.unmeant.contains_key(*difference))
+        });
         self.listed.mark(&found);
         for difference in self.listed.unmeant(&found) {
             self.unmeant.entry(difference.clone()).or_insert_with(|| {
@@ -121,15 +117,6 @@ impl Court {
         let place = format!("told/{cluster} order of the events");
         let seen = format!("really {real}, in the sandbox {sandbox}");
         (real != sandbox).then_some(Difference { how: differences::How::Other, place, seen })
-    }
-}
-
-#[track_caller]
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

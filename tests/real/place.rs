@@ -142,25 +142,20 @@ impl<'a> Place<'a> {
     #[track_caller]
     pub fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
-        loop {
-            let cluster = self.cluster(name);
-            if holds(&cluster) {
-                eprintln!("  {}: {what} after {:.1} s", self.namespace, begun.elapsed().as_secs_f64());
-                return cluster;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{}: not in time: {what}: {cluster:#}", self.namespace);
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        let mut cluster = Value::Null;
+        let is_so = within(PATIENCE, || {
+            cluster = self.cluster(name);
+            holds(&cluster)
+        });
+        assert!(is_so, "{}: not in time: {what}: {cluster:#}", self.namespace);
+        eprintln!("  {}: {what} after {:.1} s", self.namespace, begun.elapsed().as_secs_f64());
+        cluster
     }
 
     /// Waits until it holds.
     #[track_caller]
     pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            assert!(begun.elapsed() < PATIENCE, "{}: not in time: {what}", self.namespace);
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        assert!(within(PATIENCE, holds), "{}: not in time: {what}", self.namespace);
     }
 
     /// The console of a user on this namespace.
@@ -202,6 +197,18 @@ impl Drop for Place<'_> {
             store.delete(&NAMESPACE.at("", namespace), None).await
         });
     }
+}
+
+/// Looks again and again whether it holds; false if it does not in that time.
+pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let begun = Instant::now();
+    while !holds() {
+        if begun.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    true
 }
 
 /// One answer of a plain HTTP server; null where it is no JSON.

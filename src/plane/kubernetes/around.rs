@@ -117,7 +117,14 @@ fn budget(object: &Value) -> Budget {
     });
     let status = |key: &str| object["status"][key].as_i64().and_then(|count| i32::try_from(count).ok());
     let (allowed, covered) = (status("disruptionsAllowed"), status("expectedPods"));
-    Budget { name: text(&object["metadata"]["name"]), rule: rule.unwrap_or_default().into(), allowed, covered }
+    let critical = spec["selector"]["matchLabels"].get("critical-operation").is_some();
+    Budget {
+        name: text(&object["metadata"]["name"]),
+        rule: rule.unwrap_or_default().into(),
+        allowed,
+        covered,
+        critical,
+    }
 }
 
 fn pooler(object: &Value) -> Pooler {

@@ -1,6 +1,7 @@
 //! What proves orders about backups.
 
-use super::{Judged, Logical, is_running, when};
+use super::members::is_running;
+use super::{Judged, Logical, when};
 use crate::fault::Fault;
 use crate::fleet::cluster::{Cluster, Member};
 use crate::id::Text;

@@ -1,6 +1,7 @@
 //! Members: pods, lag, replay, receivers, and what only SQL tells.
 
 use super::*;
+use crate::metric::slots::tests::logical;
 
 #[test]
 fn pods_and_members() {
@@ -110,23 +111,7 @@ fn nobody_answers() {
 
 #[test]
 fn what_only_sql_tells() {
-    let slot = Slot {
-        name: "sub".into(),
-        logical: true,
-        plugin: None,
-        database: None,
-        active: false,
-        temporary: false,
-        restart: None,
-        confirmed_flush: None,
-        wal_status: Some("lost".into()),
-        safe_wal: None,
-        retained: None,
-        inactive_since: None,
-        invalidation: None,
-        failover: None,
-        synced: None,
-    };
+    let slot = Slot { wal_status: Some("lost".into()), ..logical("sub") };
     let primary =
         |entry: &mut Entry, change: &dyn Fn(&mut Instance)| change(entry.instances.get_mut("shop-0").unwrap());
     check(
