@@ -21,9 +21,6 @@ const EVERY: Duration = Duration::from_millis(100);
 const HANGS: Duration = Duration::from_secs(1);
 /// After the answer the new primary is waited for at most this long.
 const AFTER: Duration = Duration::from_secs(30);
-/// Writes go on when so many were confirmed, each within that time after the one before.
-const STEADY: u32 = 10;
-const HOLDS: SignedDuration = SignedDuration::from_millis(500);
 /// Before the order at least one write must have been seen, within this.
 const FIRST: Duration = Duration::from_secs(3);
 
@@ -39,8 +36,6 @@ struct Beat {
 struct Pulse {
     first: Option<Beat>,
     last: Option<Beat>,
-    /// Writes that were confirmed one after the other, on the member that took the last.
-    steady: u32,
     /// The longest time between two writes, with both.
     longest: Option<(Beat, Beat)>,
 }
@@ -50,8 +45,6 @@ impl Pulse {
         if let Some(last) = self.last.replace(beat.clone()) {
             let gap = |(from, to): &(Beat, Beat)| to.at.duration_since(from.at);
             let pair = (last, beat.clone());
-            let goes_on = pair.0.member == beat.member && gap(&pair) < HOLDS;
-            self.steady = if goes_on { self.steady + 1 } else { 1 };
             if self.longest.as_ref().is_none_or(|longest| gap(&pair) > gap(longest)) {
                 self.longest = Some(pair);
             }
@@ -62,11 +55,6 @@ impl Pulse {
     /// Another member takes writes than at the beginning.
     fn has_moved(&self) -> bool {
         self.first.as_ref().zip(self.last.as_ref()).is_some_and(|(first, last)| first.member != last.member)
-    }
-
-    /// And goes on to take them: the first write may be let through before commits begin to wait for a standby.
-    fn is_over(&self) -> bool {
-        self.has_moved() && self.steady >= STEADY
     }
 
     fn told(&self) -> String {
@@ -130,7 +118,7 @@ pub async fn measured(
         }
     };
     let until = tokio::time::Instant::now() + AFTER;
-    while pulse.first.is_some() && !pulse.is_over() {
+    while pulse.first.is_some() && !pulse.has_moved() {
         match tokio::time::timeout_at(until, heard.recv()).await {
             Ok(Some(beat)) => pulse.take(beat),
             Ok(None) | Err(_) => break,
@@ -188,13 +176,6 @@ mod tests {
             pulse.told(),
             "writes stopped for 2.3 s (a write every 0.1 s): last on a at 00:00:00.100, first on b at 00:00:02.400 UTC"
         );
-        // One write is no sign yet that it goes on; nor are writes on the old one.
-        assert!(!pulse.is_over());
-        for n in 0..i64::from(STEADY) {
-            assert!(!pulse.is_over(), "after {n}");
-            pulse.take(beat("b", 4_000 + n * 100));
-        }
-        assert!(pulse.is_over() && pulse.told().starts_with("writes stopped for 2.3 s"));
         let mut stayed = Pulse::default();
         stayed.take(beat("a", 0));
         assert_eq!(stayed.told(), "no write was seen on the new primary");
