@@ -147,7 +147,7 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     };
     let colors = if config.no_color { tui::Colors::Stripped } else { tui::Colors::Shown };
-    let cut_off = settle::cut_off(journal, clock::now());
+    let cut_off = settle::cut_off(journal, clock::now(), None);
     for text in cut_off.told {
         model.state.notices.say(clock::now(), Weight::Error, text);
     }

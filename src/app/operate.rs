@@ -37,6 +37,12 @@ pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Even
     if !outs.is_empty() {
         effects.push(Effect::Run(id.clone(), outs));
     }
+    // What pgdeck asks by itself, and needs no answer any more, is told by its notice alone.
+    if ended == Some(RunOutcome::Refused) {
+        let is_it =
+            |dialog: &mut Dialog| matches!(dialog, Dialog::Order(confirm) if confirm.unasked && confirm.run == *id);
+        model.screen.dialog.take_if(is_it);
+    }
     if let Some(outcome) = ended {
         bulk::go_on(model, now, id, outcome, effects);
     }
@@ -90,6 +96,9 @@ pub(super) fn ask_left_over(model: &mut Model, now: Timestamp, effects: &mut Vec
     let text = format!("a {} of {} was left by a pgdeck that was cut off: end it?", left.action, left.cluster.name);
     model.state.notices.say(now, Weight::Error, text);
     begin(model, now, operation.id, Some(subject), effects);
+    if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
+        confirm.unasked = true;
+    }
 }
 
 pub(super) fn subject(model: &Model) -> Subject {
@@ -227,11 +236,11 @@ fn start(
         .find(|run| operation.undoes == Some(run.action) && run.aim.cluster == cluster && run.aim.member == member);
     if let Some(id) = held.map(|run| run.id.clone()) {
         happened(model, now, &id, Event::TakeBack("it was asked for".into()), effects);
-        model.screen.dialog = Some(Dialog::Order(Confirm { run: id, field: Field::default(), scroll: 0 }));
+        model.screen.dialog = Some(Dialog::Order(Confirm::of(id)));
         return Ok(());
     }
     let id = look(model, now, operation, (cluster, member, args), effects)?;
-    model.screen.dialog = Some(Dialog::Order(Confirm { run: id, field: Field::default(), scroll: 0 }));
+    model.screen.dialog = Some(Dialog::Order(Confirm::of(id)));
     Ok(())
 }
 

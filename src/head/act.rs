@@ -7,11 +7,12 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::gathering::{Gathering, names};
+use super::settle::cut_off;
 use super::{Exit, complain, say, shell, usage};
 use crate::cli::{Do, Report};
 use crate::config::Config;
 use crate::fault::Fault;
-use crate::id::Text;
+use crate::id::{ClusterId, Text};
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
 use crate::run::{Aim, Cause, Deal, Event, Outcome, Run};
@@ -72,6 +73,9 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
         Ok(member) => member,
         Err(why) => return usage(&why),
     };
+    if asked.write && !asked.dry_run {
+        settle(runtime, journal, &meant.cluster, asked.timeout);
+    }
     let Some(entry) = gathering.fleet.get(&meant.cluster) else { return usage("it is gone") };
     let aim = Aim {
         cluster: meant.cluster.clone(),
@@ -114,6 +118,20 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
             }
             refuse(&why)
         }
+    }
+}
+
+/// What a pgdeck before this one was cut off at is looked for before anything else is done to the cluster.
+fn settle(runtime: &Runtime, journal: &Journal, cluster: &ClusterId, patience_s: Option<u32>) {
+    let cut_off = cut_off(journal, clock::now(), Some(cluster));
+    for text in cut_off.told {
+        complain(&present::clean(&text));
+    }
+    for (mut run, outs) in cut_off.runs {
+        run.patience_s = patience_s;
+        runtime.drive(&mut run, outs, journal, |_| None, |_| ());
+        let (word, last) = (run.outcome().map_or("", Outcome::word), run.lines.last());
+        complain(&present::clean(&format!("{}: {word}: {}", run.action, last.map_or("", |line| &line.text))));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a pgdeck before this one was cut off at: told, taken up where it can be proved, and asked about where it is held.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::id::{ClusterId, Text};
 use crate::operation::operation;
@@ -21,21 +21,24 @@ pub struct CutOff {
     pub runs: Vec<(Run, Vec<Out>)>,
 }
 
-/// Reads the journal for runs of which no end is known, and whose pgdeck runs no more. What cannot be taken up is closed.
-pub fn cut_off(journal: &Journal, now: Timestamp) -> CutOff {
+/// Reads the journal for runs of which no end is known, and whose pgdeck runs no more; of one cluster, or of all. What cannot be
+/// taken up is closed. What is held is left to the console, which can ask, where it is about one cluster.
+pub fn cut_off(journal: &Journal, now: Timestamp, of: Option<&ClusterId>) -> CutOff {
     let mut found = CutOff::default();
     let (lines, _) = match journal.read() {
         Ok(read) => read,
         Err(why) => return CutOff { told: vec![why], ..found },
     };
-    for asked in unanswered(&lines).into_iter().filter(|line| !is_alive(&line["run"])) {
+    let is_meant =
+        |asked: &&Value| of.is_none_or(|cluster| asked["cluster"] == json!(cluster) && left_over(asked).is_none());
+    for asked in unanswered(&lines).into_iter().filter(is_meant).filter(|line| !is_alive(&line["run"])) {
         let sending = lines.iter().rev().find(|line| line["entry"] == "sending" && line["run"] == asked["run"]);
         let action = asked["action"].as_str().and_then(operation);
         let held = left_over(asked).filter(|_| sending.is_some());
         let run = action.zip(sending).filter(|_| held.is_none());
         let run = run.and_then(|(action, sending)| Run::settle(action.id, asked, sending, now));
         let how = match (&run, &held, sending) {
-            (Some(_), ..) => "its effect is looked for (O)".to_owned(),
+            (Some(_), ..) => "its effect is looked for".to_owned(),
             (None, Some(_), _) => close(journal, asked, now, "it is asked for whether to take it back"),
             (None, None, Some(_)) => close(journal, asked, now, "look at it; `pgdeck audit` has all of it"),
             (None, None, None) => close(journal, asked, now, "nothing was sent"),

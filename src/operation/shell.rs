@@ -13,7 +13,7 @@ const NO_API: Never = ("api_lost", "the program that has the terminal sees its c
 const NO_DEATH: Never = ("killed", "nothing is left to be looked for: what was typed is not recorded");
 const NEVER: &[Never] = &[NO_CONFLICT, NO_LEADER, NO_API, NO_DEATH];
 const NEVER_EXEC: &[Never] = &[
-    ("happy", "kubectl takes the terminal: tried by hand on the real control plane"),
+    ("happy", "kubectl takes the terminal: tried on the real control plane alone, where kubectl is"),
     NO_CONFLICT,
     NO_LEADER,
     NO_API,

@@ -34,6 +34,8 @@ pub struct Confirm {
     pub field: Field,
     /// The first line in sight.
     pub scroll: usize,
+    /// Nobody asked for it but pgdeck itself.
+    pub unasked: bool,
 }
 
 /// What can be done about it now.
@@ -143,6 +145,10 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
 }
 
 impl Confirm {
+    pub fn of(run: Text) -> Self {
+        Confirm { run, field: Field::default(), scroll: 0, unasked: false }
+    }
+
     /// Draws it over the view.
     pub fn draw(&mut self, state: &State, now: Timestamp, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let Some(run) = state.ledger.get(&self.run) else { return };

@@ -9,6 +9,7 @@ mod relay;
 mod stage;
 mod switched;
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use pgdeck::sandbox::objects::{CONFIG_MAP, POSTGRESQL};
@@ -197,6 +198,26 @@ fn a_right_that_is_missing_is_greyed_before_it_is_tried() {
         tty.keys("\u{3}");
         tty.wait_exit(PATIENCE);
     }
+}
+
+/// pgdeck dies between the answer and the proof: before the next order to the same cluster the last one is proved.
+#[test]
+fn what_was_cut_off_is_settled_before_the_next_order() {
+    let scene = Scene::up("act-cut-off");
+    let mut child = scene.command(&scene.kubeconfig);
+    child.args(["do", "patroni-pause", "acid-shop", "--write", "--yes"]);
+    let mut child = child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    scene.journaled("answered", 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ended = || scene.journal().into_iter().filter(|line| line["entry"] == "ended").collect::<Vec<_>>();
+    assert!(ended().is_empty(), "it was over before");
+
+    let (code, out, err) = scene.pgdeck(&["do", "patroni-resume", "acid-shop", "--write", "--yes"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(err.contains("was cut off at") && err.contains("patroni-pause: PROVED"), "{err}");
+    let outcomes: Vec<Value> = ended().into_iter().map(|line| line["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["PROVED", "PROVED"]);
 }
 
 macro_rules! actions {

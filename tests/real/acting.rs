@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, Real, is_whole};
+use crate::place::{PATIENCE, Place, Real, is_whole};
+use crate::tty::Tty;
 
 /// The exit code, and the run as JSON.
 fn order(real: &Real, user: &str, place: &Place<'_>, arguments: &[&str]) -> (i32, Value) {
@@ -55,6 +56,25 @@ pub fn ordered(real: &Real) {
     assert_eq!(sent, ["patroni", "patch"]);
     place.until("acid-ordered", "two are left", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
     assert_eq!(streaming(&primary()), "1");
+}
+
+/// A shell in a member's pod, in a terminal, and its end.
+pub fn entered(real: &Real) {
+    let place = Place::new(real, "entered");
+    place.create("acid-open", 1, &json!({}));
+    place.until("acid-open", "made", |cluster| is_whole(cluster, 1));
+    let kubeconfig = real.kubeconfig("operate");
+    let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
+    let asked = ["do", "exec", "acid-open/acid-open-0", "-n", place.namespace, "--write", "--yes"];
+    let mut tty = Tty::start(&asked, &environment, (120, 40));
+    tty.wait_within(PATIENCE, "that it is sent", |tty| tty.text().contains("confirmed by --yes"));
+    // It is read by the shell as soon as there is one.
+    tty.keys("echo $PGVERSION is $((6 * 7)); psql -Atc 'select 6 * 9'; exit\r");
+    tty.wait_within(PATIENCE, "answers from inside the pod", |tty| {
+        tty.text().contains(" is 42") && tty.text().lines().any(|line| line.trim() == "54")
+    });
+    tty.wait_within(PATIENCE, "its end", |tty| tty.text().contains("PROVED"));
+    assert_eq!(tty.wait_exit(PATIENCE).exit_code(), 0, "{}", tty.text());
 }
 
 /// What the operator's own way is: backups by each switch, a poke, being left alone, the end.

@@ -56,6 +56,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("synchronous_replication_is_turned_on_and_no_window_holds_a_rolling_update_back", changes::synchronous),
     scenario("orders_are_carried_out_by_the_operator_and_patroni_and_proved", acting::ordered),
     scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
+    scenario("a_shell_in_a_pod_is_an_order_that_is_proved_by_its_end", acting::entered),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
     scenario("the_sandbox_is_judged_by_the_real_operator", judged::judged),
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),

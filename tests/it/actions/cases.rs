@@ -93,25 +93,6 @@ impl Stage {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Waits until the journal has more lines of that kind than `before`.
-    fn journaled(&self, kind: &str, before: usize) {
-        let begun = Instant::now();
-        while self.count(kind) <= before {
-            assert!(begun.elapsed() < PATIENCE, "no {kind} in the journal");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn lines(&self) -> Vec<Value> {
-        let path = self.scene.home.join(".local/state/pgdeck/journal.jsonl");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    fn count(&self, kind: &str) -> usize {
-        self.lines().iter().filter(|line| line["entry"] == kind).count()
-    }
-
     /// Whatever a case has left behind is undone.
     fn tidy(&self) {
         let world = self.world();
@@ -227,12 +208,12 @@ fn end(recipe: Recipe) {
 fn forbidden(id: &str, stage: &Stage) {
     let view = stage.scene.kubeconfig.replace("/kubeconfig", "/kubeconfig-view");
     let recipe = recipe(id, &stage.world(), true);
-    let before = stage.count("asked");
+    let before = stage.scene.count("asked");
     let words: Vec<&str> = recipe.words.iter().map(String::as_str).collect();
     let (code, out, err) = stage.scene.pgdeck_as(&view, &[&["do"], &words[..], &["--write"]].concat());
     assert_eq!(code, 4, "{out}{err}");
     assert!(err.contains("right to") || err.contains("is forbidden"), "{err}");
-    assert_eq!(stage.count("asked"), before);
+    assert_eq!(stage.scene.count("asked"), before);
     end(recipe);
 }
 
@@ -266,10 +247,10 @@ fn api_lost(id: &str, stage: &Stage) {
     let relay = Relay::to(server.parse().unwrap());
     let kubeconfig = stage.scene.home.join("relayed");
     std::fs::write(&kubeconfig, config.replace(server, &relay.address.to_string())).unwrap();
-    let before = stage.count("sending");
+    let before = stage.scene.count("sending");
     let bounded = [&recipe.words[..], &["--timeout".to_owned(), "15".to_owned()]].concat();
     let mut child = stage.start(kubeconfig.to_str().unwrap(), &bounded);
-    stage.journaled("sending", before);
+    stage.scene.journaled("sending", before);
     // The order is on its way, or was answered already; then pgdeck has found the way broken, or is done.
     let sent = relay.sent();
     until(&mut child, || relay.sent() > sent);
@@ -299,12 +280,12 @@ fn until(child: &mut Child, holds: impl Fn() -> bool) {
 /// pgdeck dies with the order on its way: the journal has it, and the next one looks what came of it.
 fn killed(id: &str, stage: &Stage) {
     let recipe = recipe(id, &stage.world(), true);
-    let before = stage.count("sending");
+    let before = stage.scene.count("sending");
     let mut child = stage.start(&stage.scene.kubeconfig, &recipe.words);
-    stage.journaled("sending", before);
+    stage.scene.journaled("sending", before);
     child.kill().unwrap();
     child.wait().unwrap();
-    let lines = stage.lines();
+    let lines = stage.scene.lines();
     let run = lines.iter().rev().find(|line| line["entry"] == "sending").unwrap()["run"].clone();
     assert!(lines.iter().any(|line| line["entry"] == "asked" && line["run"] == run));
     assert!(!lines.iter().any(|line| line["entry"] == "ended" && line["run"] == run), "it was over before");
@@ -314,6 +295,7 @@ fn killed(id: &str, stage: &Stage) {
     tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("acid-shop"));
     let ended = |stage: &Stage| {
         stage
+            .scene
             .lines()
             .iter()
             .find(|line| line["entry"] == "ended" && line["run"] == run)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -76,6 +76,27 @@ impl Scene {
         assert_eq!(code, 0, "{err}");
         assert!(!out.contains("CANARY-"), "a password is in the journal");
         out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Waits until the journal has more lines of that kind than `before`.
+    pub fn journaled(&self, kind: &str, before: usize) {
+        let begun = Instant::now();
+        while self.count(kind) <= before {
+            assert!(begun.elapsed() < PATIENCE, "no {kind} in the journal");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The journal's lines as they are, by now.
+    pub fn lines(&self) -> Vec<Value> {
+        let path = self.home.join(".local/state/pgdeck/journal.jsonl");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// How many of them are of that kind.
+    pub fn count(&self, kind: &str) -> usize {
+        self.lines().iter().filter(|line| line["entry"] == kind).count()
     }
 
     /// The member of that role of the cluster that is acted on.
