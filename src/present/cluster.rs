@@ -123,8 +123,8 @@ pub fn verdicts(entry: &Entry, now: Timestamp) -> Vec<Line<Text>> {
     }
     lines.extend(entry.health.verdicts.iter().flat_map(|held| verdict(held, now)));
     if !entry.health.not_sampled.is_empty() {
-        let text = format!(" not sampled, so not judged: {}", entry.health.not_sampled.join(", "));
-        lines.push(Line::blank().with(text, Tone::Dim));
+        let names = entry.health.not_sampled.join(", ");
+        lines.push(Line::blank().with(" not sampled, so not judged: ", Tone::Dim).with(names, Tone::Dim));
     }
     lines
 }

@@ -68,6 +68,49 @@ impl<K> Line<K> {
     pub fn width(&self) -> usize {
         self.spans.iter().map(|span| span.text.width()).sum()
     }
+
+    /// The line in pieces that fit, if it is a head and its text; those after the first stand under the text. Any other is left as it
+    /// is.
+    pub fn wrapped(self, width: usize) -> Vec<Self> {
+        let [head, body] = &self.spans[..] else { return vec![self] };
+        if self.width() <= width {
+            return vec![self];
+        }
+        let (indent, tone) = (head.text.width(), body.tone);
+        let pieces = pieces(&body.text, width.saturating_sub(indent).max(10));
+        let mut lead = Some((head.clone(), self.key));
+        let put = |piece: String| {
+            let under = || (Span { text: " ".repeat(indent).into(), tone: Tone::Normal }, None);
+            let (head, key) = lead.take().unwrap_or_else(under);
+            Line { spans: vec![head, Span { text: piece.into(), tone }], key }
+        };
+        pieces.into_iter().map(put).collect()
+    }
+}
+
+/// Text in pieces of at most so many columns, cut between words where that can be.
+fn pieces(text: &str, room: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        if used > 0 && used + word.trim_end().width() > room {
+            pieces.push(String::new());
+            used = 0;
+        }
+        for c in word.chars() {
+            let wide = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+            // A blank at the end needs no room.
+            if used + wide > room && c != ' ' {
+                pieces.push(String::new());
+                used = 0;
+            }
+            used += wide;
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(c);
+            }
+        }
+    }
+    pieces
 }
 
 /// A labelled fact: the label padded to `label_width`, then the value.
@@ -171,6 +214,21 @@ mod tests {
         let text: Vec<_> = lines.iter().map(Line::text).collect();
         assert_eq!(text, [" MEMBER            LAG", " acid-shop-0       0 B", " b            48.0 MiB"]);
         assert_eq!((lines[0].key, lines[2].key), (None, Some(2)));
+    }
+
+    #[test]
+    fn a_long_text_goes_on_under_itself() {
+        let line = |text: &'static str| Line::<()>::blank().with("  say: ", Tone::Dim).with(text, Tone::Normal);
+        let told = |text: &'static str, width: usize| -> Vec<String> {
+            line(text).wrapped(width).iter().map(|line| line.text().trim_end().to_owned()).collect()
+        };
+        assert_eq!(told("one two three", 20), ["  say: one two three"]);
+        assert_eq!(told("one two three", 19), ["  say: one two", "       three"]);
+        assert_eq!(told("0123456789abcdef x", 17), ["  say: 0123456789", "       abcdef x"]);
+        assert_eq!(told("数据库名字", 17), ["  say: 数据库名字"]);
+        assert_eq!(told("数据库名字数", 17), ["  say: 数据库名字", "       数"]);
+        let grid = line("a").with("b", Tone::Normal);
+        assert_eq!(grid.clone().wrapped(3), [grid]);
     }
 
     #[test]

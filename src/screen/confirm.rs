@@ -155,7 +155,7 @@ impl Confirm {
         let lines = lines(state, run, now);
         let answerable = answerable(state, run, now);
         let width = area.width.saturating_sub(4).min(110);
-        let wrapped: Vec<Line<()>> = lines.into_iter().flat_map(|line| wrap(line, usize::from(width) - 4)).collect();
+        let wrapped: Vec<Line<()>> = lines.into_iter().flat_map(|line| line.wrapped(usize::from(width) - 4)).collect();
         let wanted = u16::try_from(wrapped.len()).unwrap_or(u16::MAX).saturating_add(3);
         let subject = run
             .aim
@@ -196,44 +196,4 @@ impl Confirm {
 fn foot_line(text: &str, tone: Tone, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let line: Line<()> = Line::blank().outside(text, tone);
     bar::draw(&line.spans, &[], theme, area, buffer);
-}
-
-/// A line in pieces that fit; those after the first stand under its text.
-fn wrap(line: Line<()>, width: usize) -> Vec<Line<()>> {
-    if line.width() <= width || line.spans.len() != 2 {
-        return vec![line];
-    }
-    let (head, body) = (line.spans[0].clone(), line.spans[1].clone());
-    let indent = head.text.chars().count();
-    let room = width.saturating_sub(indent).max(10);
-    let mut pieces: Vec<String> = vec![String::new()];
-    for word in body.text.split_inclusive(' ') {
-        let mut rest: Vec<char> = word.chars().collect();
-        while !rest.is_empty() {
-            let last = pieces.last().map_or(0, |piece| piece.chars().count());
-            if last > 0 && last + rest.len() > room {
-                pieces.push(String::new());
-                continue;
-            }
-            let taken: String = rest.drain(..rest.len().min(room)).collect();
-            if let Some(piece) = pieces.last_mut() {
-                piece.push_str(&taken);
-            }
-        }
-    }
-    let lead = |n: usize| {
-        if n == 0 {
-            head.clone()
-        } else {
-            crate::present::page::Span { text: " ".repeat(indent).into(), tone: head.tone }
-        }
-    };
-    pieces
-        .into_iter()
-        .enumerate()
-        .map(|(n, piece)| {
-            let span = crate::present::page::Span { text: piece.into(), tone: body.tone };
-            Line { spans: vec![lead(n), span], key: None }
-        })
-        .collect()
 }

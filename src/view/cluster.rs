@@ -123,7 +123,7 @@ impl View for ClusterView {
             Some(entry) => Self::lines(entry, look.now),
             None => vec![Line::blank().with(" the cluster is gone", Tone::Warn)],
         };
-        self.page.set(lines, area.height);
+        self.page.set_wrapped(lines, area);
     }
 
     fn draw(&self, look: &Look<'_>, area: Rect, buffer: &mut Buffer) {

@@ -54,6 +54,12 @@ impl<K: Clone + PartialEq> Page<K> {
         self.offset = self.offset.min(self.last_offset());
     }
 
+    /// As `set`, with long texts in pieces that fit beside the marks of the cursor and of what is out of sight.
+    pub fn set_wrapped(&mut self, lines: Vec<Line<K>>, area: Rect) {
+        let width = usize::from(area.width).saturating_sub(2);
+        self.set(lines.into_iter().flat_map(|line| line.wrapped(width)).collect(), area.height);
+    }
+
     /// What the cursor is on.
     pub fn selected(&self) -> Option<&K> {
         self.key.as_ref()
