@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Judged, Needs, Rule, Scene, Severity, holds};
+use super::{Judged, Needs, Rule, Scene, Severity, holds, operator};
 use crate::fleet::cluster::{Cluster, Lease, Member, Origin, Role};
 use crate::fleet::hearing::Hearing;
 use crate::fleet::topology;
@@ -128,7 +128,11 @@ fn no_primary(scene: &Scene<'_>) -> Judged {
         format!("{} is {}{in_recovery}", member.name, topology::state(scene.entry, member))
     };
     let states: Vec<String> = cluster.members.iter().map(word).collect();
-    let members = if states.is_empty() { "there are no pods".to_owned() } else { states.join(", ") };
+    let members = match operator::failure(cluster) {
+        _ if !states.is_empty() => states.join(", "),
+        Some((reason, _)) => format!("there are no pods: {reason}"),
+        None => "there are no pods".to_owned(),
+    };
     holds(format!("no member leads: {members}"))
 }
 

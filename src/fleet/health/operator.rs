@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Judged, Needs, Rule, Scene, Severity, holds};
 use crate::fleet::cluster::{Cluster, DcsConfig, Member, Origin, Spec, Warning, Workload};
@@ -49,15 +49,17 @@ pub(super) const ORPHAN: Rule = Rule {
     judge: orphan,
 };
 
-fn failed(scene: &Scene<'_>) -> Judged {
-    let cluster = &scene.entry.cluster;
-    let Some(word @ ("CreateFailed" | "SyncFailed" | "Invalid")) = cluster.status.as_deref() else {
-        return Judged::Fine;
-    };
-    let (reason, at) = match &cluster.warning {
+/// What the operator failed at, and when, if it says so.
+pub(super) fn failure(cluster: &Cluster) -> Option<(String, Option<Timestamp>)> {
+    let word = cluster.status.as_deref().filter(|word| matches!(*word, "CreateFailed" | "SyncFailed" | "Invalid"))?;
+    Some(match &cluster.warning {
         Some(warning) => (format!("{word}: {}", warning.message), warning.at),
         None => (format!("{word}: no event tells why; look into the operator's log"), None),
-    };
+    })
+}
+
+fn failed(scene: &Scene<'_>) -> Judged {
+    let Some((reason, at)) = failure(&scene.entry.cluster) else { return Judged::Fine };
     let changed = scene.entry.moves.back().map(|last| last.at).filter(|_| scene.entry.moves.len() > 1);
     Judged::Holds { evidence: vec![reason], since: changed.or(at) }
 }

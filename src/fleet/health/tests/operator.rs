@@ -28,6 +28,18 @@ fn the_operators_words() {
 }
 
 #[test]
+fn a_cluster_that_was_never_made_has_no_leader_for_the_operators_reason() {
+    let unmade = |entry: &mut Entry| {
+        let cluster = &mut entry.cluster;
+        cluster.status = Some("SyncFailed".into());
+        cluster.warning = Some(Warning { reason: "Sync".into(), message: "name too long".into(), at: Some(ago(50)) });
+        (cluster.members, cluster.dcs, cluster.created) = (Vec::new(), None, Some(ago(700)));
+    };
+    let why = "no member leads: there are no pods: SyncFailed: name too long";
+    check(unmade, &["no_primary", "operator_failed", "not_ready"], why);
+}
+
+#[test]
 fn pods_without_an_object() {
     let orphan = |entry: &mut Entry| entry.cluster.origin = Origin::Orphan;
     check(orphan, &["orphan"], "pods shop-0, shop-1: being deleted, or orphaned");
