@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::life::row;
-use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
+use crate::place::{PATIENCE, Place, Real, has_verdict, http, is_whole};
 
 pub fn postgres_killed(real: &Real) {
     let place = Place::new(real, "killed");
@@ -66,16 +66,27 @@ pub fn api_away(real: &Real) {
         row(tty, "acid-still").contains("○ ok") && tty.text().contains("real live")
     });
 
+    let path = format!("/apis/acid.zalan.do/v1/namespaces/{}/postgresqls", place.namespace);
+    let listed: Value = serde_json::from_str(&place.kubectl(&["get", "--raw", &path]).0).unwrap();
+    let version = listed["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
+
     real.part("stop", "kube-apiserver");
     console.wait_within(PATIENCE, "that it is lost", |tty| tty.text().contains("real LOST"));
     console.wait_within(PATIENCE, "the row, not known any more", |tty| {
         let row = row(tty, "acid-still");
         row.contains("unknown") && row.contains("2/2") && row.contains("nothing was heard")
     });
+    // Meanwhile its store goes on, and forgets what was before.
+    let etcd = |asked: &str, body: Value| http("127.0.0.1:2379", &format!("POST /v3/kv/{asked}"), &body);
+    let put = etcd("put", json!({ "key": "cGdkZWNr", "value": "MQ==" }));
+    etcd("compaction", json!({ "revision": put["header"]["revision"], "physical": true }));
 
     real.part("start", "kube-apiserver");
     let took = console.wait_within(PATIENCE, "live again", |tty| tty.text().contains("real live"));
     eprintln!("  silent: live again {:.1} s after it was started", took.as_secs_f64());
+    let stale = format!("{path}?watch=true&timeoutSeconds=5&resourceVersion={version}");
+    let (answer, fault) = place.kubectl(&["get", "--raw", &stale]);
+    assert!(answer.contains("\"code\":410") || fault.contains("too old resource version"), "{answer} {fault}");
     console.wait_within(PATIENCE, "a healthy row again", |tty| row(tty, "acid-still").contains("○ ok"));
     place.until("acid-still", "whole again", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
 }

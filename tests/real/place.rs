@@ -87,6 +87,11 @@ impl<'a> Place<'a> {
 
     /// Creates a cluster of so many members, with `more` laid over its spec.
     pub fn create(&self, name: &str, instances: u32, more: &Value) {
+        assert!(self.try_create(name, instances, more).unwrap(), "the name is taken");
+    }
+
+    /// False if there is such a cluster; an error is what the API server refuses it with.
+    pub fn try_create(&self, name: &str, instances: u32, more: &Value) -> Result<bool, String> {
         let mut spec = json!({
             "teamId": "acid", "numberOfInstances": instances, "volume": { "size": "1Gi" },
             "postgresql": { "version": postgres() },
@@ -97,7 +102,8 @@ impl<'a> Place<'a> {
             spec[key] = value.clone();
         }
         let cluster = json!({ "metadata": { "name": name, "namespace": self.namespace }, "spec": spec });
-        self.runtime.block_on(self.store.create(POSTGRESQL, cluster)).unwrap().expect("the name is taken");
+        let made = self.runtime.block_on(self.store.create(POSTGRESQL, cluster));
+        made.map(|made| made.is_some()).map_err(|error| format!("{error:#}"))
     }
 
     /// Patches a cluster's spec.

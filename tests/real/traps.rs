@@ -1,0 +1,78 @@
+//! What the operator and the API server do behind one's back, and what pgdeck says of it then.
+
+use serde_json::json;
+
+use crate::life::row;
+use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
+use pgdeck::sandbox::objects::{CRON_JOB, POSTGRESQL, STATEFUL_SET};
+
+/// A pod's identity; empty where there is none.
+fn uid(place: &Place<'_>, pod: &str) -> String {
+    place.kubectl(&["get", "pod", pod, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}"]).0
+}
+
+/// Changes an environment variable, and waits until the operator is busy with new pods.
+fn make_busy(place: &Place<'_>, cluster: &str, value: &str) {
+    let names = [0, 1].map(|ordinal| format!("{cluster}-{ordinal}"));
+    let standby = names.into_iter().find(|name| place.cluster(cluster)["primary"] != **name).unwrap();
+    let before = uid(place, &standby);
+    place.patch(cluster, &json!({ "env": [{ "name": "PGDECK_TEST", "value": value }] }));
+    place.eventually("a pod is made anew", || uid(place, &standby) != before);
+}
+
+/// Of two changes that were made while the operator was at work, the first is lost; a cluster that is deleted then outlives its resource.
+pub fn busy(real: &Real) {
+    let place = Place::new(real, "busy");
+    place.create("acid-busy", 2, &json!({ "enableLogicalBackup": true }));
+    place.until("acid-busy", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let job = || place.get(CRON_JOB, "logical-backup-acid-busy");
+    place.eventually("its backup", || job().is_some());
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-busy").contains("○ ok"));
+
+    make_busy(&place, "acid-busy", "1");
+    place.patch("acid-busy", &json!({ "enableLogicalBackup": false }));
+    place.patch("acid-busy", &json!({ "postgresql": { "parameters": { "log_min_duration_statement": "123" } } }));
+    let shown = |member: &str| place.sql(member, "show log_min_duration_statement") == "123ms";
+    // A member that just starts may take it only with Patroni's next change.
+    place.eventually("the second change", || shown("acid-busy-0") || shown("acid-busy-1"));
+    // The operator says that all is well, and its syncs leave the job alone.
+    let lost = "no logical backup is asked for, CronJob logical-backup-acid-busy still runs";
+    console.keys("d");
+    console.wait_within(PATIENCE, "the change that was lost", |tty| tty.text().contains(lost));
+    assert_eq!(place.cluster("acid-busy")["status"], "Running");
+    assert!(job().is_some());
+    console.keys("q");
+
+    make_busy(&place, "acid-busy", "2");
+    place.kubectl(&["delete", "postgresql", "acid-busy"]);
+    assert!(place.get(POSTGRESQL, "acid-busy").is_none(), "it had a finalizer");
+    assert!(place.get(STATEFUL_SET, "acid-busy").is_some(), "the operator was not at work any more");
+    let words = ["no postgresql object", "being deleted, or orphaned"];
+    place.until("acid-busy", "it is orphaned", |cluster| has_verdict(cluster, "orphan", &words));
+    console.wait_within(PATIENCE, "the orphan", |tty| tty.text().contains(words[1]));
+    place.eventually("the operator comes to it", || place.get(STATEFUL_SET, "acid-busy").is_none());
+    console.wait_within(PATIENCE, "what is left of it", |tty| {
+        row(tty, "acid-busy").is_empty() || tty.text().contains("left behind")
+    });
+    eprintln!(
+        "  busy: after its deletion: {}",
+        place.kubectl(&["get", "sts,pods,pvc", "-o", "name"]).0.replace('\n', " ")
+    );
+}
+
+/// What no operator can make is told by its event; what the schema forbids gets no cluster at all.
+pub fn unmakeable(real: &Real) {
+    let place = Place::new(real, "unmakeable");
+    let mut console = place.console("admin");
+    let name = format!("acid-{}", "long".repeat(14));
+    place.create(&name, 1, &json!({}));
+    let failed =
+        place.until(&name, "its reason", |cluster| has_verdict(cluster, "operator_failed", &["must be no more than"]));
+    eprintln!("  unmakeable: {} {}", failed["status"], failed["why"]);
+    console.wait_within(PATIENCE, "the word", |tty| tty.text().contains("CreateFailed"));
+    console.keys("\r");
+    console.wait_within(PATIENCE, "its reason", |tty| tty.text().contains("must be no more than"));
+    let refused = place.try_create("acid-old", 1, &json!({ "postgresql": { "version": "9.1" } })).unwrap_err();
+    assert!(refused.contains("spec.postgresql.version"), "{refused}");
+}
