@@ -85,7 +85,11 @@ pub(super) fn handed_over(all: &[Sampled<'_>], view: &PatroniView, from: &str, t
         lights.push(if has(there) {
             Light::green(format!("{to} has the logical slot {name}, {read}{too}"))
         } else if stays {
-            Light::green(format!("Patroni keeps the logical slot {name}, {read}: {to} gets it"))
+            // Seen with 3.0.2: 12 s without writes, where the copy and the switchover met.
+            Light::amber(format!(
+                "{to} does not have the logical slot {name} yet, {read}: Patroni restarts its Postgres to copy it, and writes \
+                 stop for longer if that comes now"
+            ))
         } else {
             Light::amber(format!("{to} lacks the logical slot {name}, {read}: its consumer loses its place{too}"))
         });
