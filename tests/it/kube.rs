@@ -39,7 +39,7 @@ async fn a_manifest_that_is_created_changed_and_deleted_is_told_each_time() {
     fleet.until("created", |fleet| fleet.clusters.contains_key(&id)).await;
     let cluster = &fleet.clusters[&id];
     assert_eq!((cluster.origin, cluster.spec.instances), (Origin::Resource, Some(1)));
-    assert_eq!(cluster.spec.version.as_deref(), Some("17"));
+    assert_eq!(cluster.spec.version.as_deref(), Some("15"));
 
     stage.store.patch(&spot, &json!({"spec": {"numberOfInstances": 3}})).await.unwrap();
     fleet.until("changed", |fleet| fleet.clusters[&id].spec.instances == Some(3)).await;

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::life::row;
-use crate::place::{PATIENCE, Place, Real, is_whole};
+use crate::place::{PATIENCE, Place, Real, is_whole, other_operator};
 
 pub fn poolers_and_slots(real: &Real) {
     let place = Place::new(real, "added");
@@ -76,8 +76,10 @@ pub fn synchronous(real: &Real) {
     // standby just made anew the operator asks for a switchover that Patroni may refuse, and stops half way then.
     let hour = |hours: i64| (Timestamp::now() + SignedDuration::from_hours(hours)).strftime("%H:00").to_string();
     let window = if hour(6) < hour(7) { format!("{}-{}", hour(6), hour(7)) } else { "12:00-13:00".to_owned() };
+    // 1.9.0 raises limits to its own least alone; no pod with requests above them is valid, and there are none then.
+    let asked = if other_operator().is_none() { "100m" } else { "600m" };
     let less =
-        json!({ "requests": { "cpu": "500m", "memory": "500Mi" }, "limits": { "cpu": "100m", "memory": "200Mi" } });
+        json!({ "requests": { "cpu": "500m", "memory": "500Mi" }, "limits": { "cpu": asked, "memory": "600Mi" } });
     place.patch("acid-sync", &json!({ "maintenanceWindows": [window], "resources": less }));
     // Where Patroni refused it, the next sync goes on with it.
     place.until("acid-sync", "rolled over", |cluster| {
@@ -85,5 +87,6 @@ pub fn synchronous(real: &Real) {
     });
     let limits = "jsonpath={.items[*].spec.containers[0].resources.limits.cpu}";
     let limits = place.kubectl(&["get", "pods", "-l", "application=spilo", "-o", limits]).0;
-    assert_eq!(limits, "500m 500m", "the operator raises them to the requests");
+    // The operator raises them to the requests.
+    assert_eq!(limits, if asked == "100m" { "500m 500m" } else { "600m 600m" });
 }

@@ -205,6 +205,11 @@ impl Drop for Place<'_> {
     }
 }
 
+/// The operator's version, where it is not the pinned one.
+pub fn other_operator() -> Option<String> {
+    std::env::var("PGDECK_REAL_OPERATOR").ok()
+}
+
 /// Looks again and again whether it holds; false if it does not in that time.
 pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();

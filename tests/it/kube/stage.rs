@@ -191,7 +191,7 @@ fn folder() -> PathBuf {
 pub fn cluster(name: &str) -> Value {
     json!({
         "metadata": {"name": name, "annotations": {"acid.zalan.do/controller": "pgdeck-test"}},
-        "spec": {"teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "17"}},
+        "spec": {"teamId": "acid", "numberOfInstances": 1, "volume": {"size": "1Gi"}, "postgresql": {"version": "15"}},
     })
 }
 
