@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 CARGO := ./scripts/cargo
 
-.PHONY: help setup demo test test-real test-matrix real-up real-enter real-down bench lint fmt
+.PHONY: help setup demo test test-real test-matrix real-up real-enter real-down bench bench-real lint fmt
 
 help: ## list what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -38,6 +38,9 @@ real-down: ## end it
 
 bench: setup ## measure the figures into target/bench.json; fails over a target
 	@$(CARGO) bench --bench fleet
+
+bench-real: setup ## the same with 2,000 clusters in a real Kubernetes API, into target/bench-real-*.json (long)
+	@./tests/real/crowd silent heartbeat churn heartbeat+churn
 
 lint: ## formatting and clippy
 	@$(CARGO) fmt --check
