@@ -197,6 +197,12 @@ fn delete(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         0 => Light::green("no member of it runs"),
         n => Light::amber(format!("{n} member(s) run: whoever uses it is cut off for good")),
     });
+    if cluster.status.as_deref() == Some("Updating") {
+        // Seen with 1.15.1: what its rolling update makes anew meanwhile stays.
+        lights.push(Light::amber(
+            "the operator says Updating: deleted while it works, pods and volumes may be left behind",
+        ));
+    }
     let volumes = if rules.deletes_volumes {
         "its volumes go too: its data is gone but for backups"
     } else {

@@ -334,6 +334,8 @@ fn a_cluster_is_deleted_only_as_its_operator_wants_it() {
     assert!(
         deal.by_name && red(&deal).is_empty() && deal.lights.iter().any(|light| light.text.contains("volumes go too"))
     );
+    let busy = consider(|objects| objects.cluster.status = Some("Updating".into())).unwrap();
+    assert!(busy.lights.iter().any(|light| light.text.contains("may be left behind")));
     let guarded = consider(|objects| objects.rules.delete_date = Some("delete-date".into())).unwrap();
     assert_eq!(
         red(&guarded),

@@ -1,7 +1,7 @@
 //! One Kubernetes context: CRs, pods, StatefulSets and Patroni's objects are watched; the rest is looked at on demand.
 
 mod access;
-mod around;
+pub mod around;
 mod backups;
 mod changes;
 mod client;

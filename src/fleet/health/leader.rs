@@ -79,7 +79,7 @@ fn is_standby_cluster(cluster: &Cluster) -> bool {
 }
 
 /// Whether somebody leads: by SQL; where not every member was asked, also by Patroni's leader object or by label.
-fn leads(scene: &Scene<'_>) -> bool {
+pub(super) fn leads(scene: &Scene<'_>) -> bool {
     let cluster = &scene.entry.cluster;
     if sampled(scene).any(|(_, vitals)| !vitals.in_recovery) {
         return true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Judged, Needs, Rule, Scene, Severity, holds};
+use super::{Judged, Needs, Rule, Scene, Severity, holds, leader};
 use crate::fleet::cluster::{Cluster, DcsConfig, Member, Origin, Spec, Warning, Workload};
 use crate::fleet::surroundings::Surroundings;
 use crate::metric::lsn::Bytes;
@@ -59,9 +59,18 @@ pub(super) fn failure(cluster: &Cluster) -> Option<(String, Option<Timestamp>)> 
 }
 
 fn failed(scene: &Scene<'_>) -> Judged {
-    let Some((reason, at)) = failure(&scene.entry.cluster) else { return Judged::Fine };
+    let cluster = &scene.entry.cluster;
+    let Some((reason, at)) = failure(cluster) else { return Judged::Fine };
     let changed = scene.entry.moves.back().map(|last| last.at).filter(|_| scene.entry.moves.len() > 1);
-    Judged::Holds { evidence: vec![reason], since: changed.or(at) }
+    // Seen with 2.0.1: the word stood on a cluster that was whole, for the operator had failed to write a better one.
+    let ready = cluster.n_ready();
+    let is_whole = leader::leads(scene) && cluster.n_desired() == Some(ready);
+    let yet = is_whole.then(|| {
+        format!(
+            "yet a member leads and {ready} of {ready} are ready: its word may be old, `reconcile` makes it look again"
+        )
+    });
+    Judged::Holds { evidence: std::iter::once(reason).chain(yet).collect(), since: changed.or(at) }
 }
 
 fn update_failed(scene: &Scene<'_>) -> Judged {

@@ -136,7 +136,8 @@ fn pooler(object: &Value) -> Pooler {
     }
 }
 
-fn backup(object: &Value) -> BackupJob {
+/// A backup's `CronJob`.
+pub fn backup(object: &Value) -> BackupJob {
     let at = |value: &Value| value.as_str().and_then(time);
     BackupJob {
         name: text(&object["metadata"]["name"]),
