@@ -1,5 +1,7 @@
 //! What real operators and real Patronis wrote, of several versions, is read for what it means.
 
+mod replayed;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -23,22 +25,28 @@ fn items(text: &str) -> Vec<Value> {
     list["items"].as_array().unwrap().clone()
 }
 
+/// An object as the watch of its kind reads it.
+fn parsed(value: &Value) -> (Kind, Object) {
+    let text = value.to_string();
+    match value["kind"].as_str().unwrap() {
+        "postgresql" => (Kind::Resources, Object::Resource(serde_json::from_str(&text).unwrap())),
+        "Pod" => (Kind::Pods, Object::Pod(serde_json::from_str(&text).unwrap())),
+        "StatefulSet" => (Kind::StatefulSets, Object::StatefulSet(serde_json::from_str(&text).unwrap())),
+        "Event" => (Kind::Events, Object::Event(serde_json::from_str(&text).unwrap())),
+        store => {
+            let endpoints = store == "Endpoints";
+            let bare: slim::Bare = serde_json::from_str(&text).unwrap();
+            let kind = if endpoints { Kind::Endpoints } else { Kind::ConfigMaps };
+            (kind, Object::Dcs { meta: Box::new(bare.metadata), endpoints })
+        }
+    }
+}
+
 /// The clusters that these objects make, by name.
 fn read(objects: impl IntoIterator<Item = Value>) -> BTreeMap<String, Cluster> {
     let mut index = Index::new(PlaneId::Kubernetes("captured".into()), Settings::default());
     for value in objects {
-        let text = value.to_string();
-        let (kind, object) = match value["kind"].as_str().unwrap() {
-            "postgresql" => (Kind::Resources, Object::Resource(serde_json::from_str(&text).unwrap())),
-            "Pod" => (Kind::Pods, Object::Pod(serde_json::from_str(&text).unwrap())),
-            "StatefulSet" => (Kind::StatefulSets, Object::StatefulSet(serde_json::from_str(&text).unwrap())),
-            store => {
-                let endpoints = store == "Endpoints";
-                let bare: slim::Bare = serde_json::from_str(&text).unwrap();
-                let kind = if endpoints { Kind::Endpoints } else { Kind::ConfigMaps };
-                (kind, Object::Dcs { meta: Box::new(bare.metadata), endpoints })
-            }
-        };
+        let (kind, object) = parsed(&value);
         index.put(kind, object, Timestamp::UNIX_EPOCH, None);
     }
     let told = index.take_changed(true).into_iter();

@@ -81,8 +81,8 @@ pub fn synchronous(real: &Real) {
     let less =
         json!({ "requests": { "cpu": "500m", "memory": "500Mi" }, "limits": { "cpu": asked, "memory": "600Mi" } });
     place.patch("acid-sync", &json!({ "maintenanceWindows": [window], "resources": less }));
-    // Where Patroni refused it, the next sync goes on with it.
-    place.until("acid-sync", "rolled over", |cluster| {
+    // Where Patroni refused it, the next sync a minute later goes on with it.
+    place.until_within(PATIENCE * 2, "acid-sync", "rolled over", |cluster| {
         is_whole(cluster, 2) && cluster["primary"] != made["primary"] && cluster["status"] == "Running"
     });
     let limits = "jsonpath={.items[*].spec.containers[0].resources.limits.cpu}";

@@ -147,9 +147,15 @@ impl<'a> Place<'a> {
     /// Waits until the cluster is as it should be, by `pgdeck status`; says how long that took.
     #[track_caller]
     pub fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        self.until_within(PATIENCE, name, what, holds)
+    }
+
+    /// As `until`, with more patience.
+    #[track_caller]
+    pub fn until_within(&self, patience: Duration, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         let mut cluster = Value::Null;
-        let is_so = within(PATIENCE, || {
+        let is_so = within(patience, || {
             cluster = self.cluster(name);
             holds(&cluster)
         });
