@@ -162,11 +162,14 @@ impl Palette {
         let mut matcher = Matcher::new(Config::DEFAULT);
         let mut letters = Vec::new();
         let scores = self.items.iter().enumerate().filter_map(|(idx, item)| {
-            let score = pattern.score(Utf32Str::new(&item.text, &mut letters), &mut matcher)?;
-            Some((score, idx))
+            // An action is found by its id too, as `pgdeck do` has it; who types it whole means that one.
+            let id = if let Choice::Act(action) = item.choice { action.id } else { "" };
+            let mut score = |text| pattern.score(Utf32Str::new(text, &mut letters), &mut matcher);
+            let score = score(&item.text).max(score(id))?;
+            Some((std::cmp::Reverse((!id.is_empty() && id == self.field.text(), score)), idx))
         });
         let mut scores: Vec<_> = scores.collect();
-        scores.sort_by_key(|(score, idx)| (std::cmp::Reverse(*score), *idx));
+        scores.sort_unstable();
         self.hits = scores.into_iter().map(|(_, idx)| idx).collect();
         self.cursor = Cursor::default();
     }
@@ -246,6 +249,8 @@ mod tests {
         assert_eq!(chosen("c o p enter", &[]), "copy");
         assert_eq!(chosen("d m / s h a c enter", &[]), "demo//shop/acid");
         assert_eq!(chosen("x q x q x enter", &[]), "nothing");
+        assert_eq!(chosen("s w i t c h o v e r enter", &[]), "switch over");
+        assert_eq!(chosen("s w i t c h o v e r - enter", &[]), "cancel the scheduled switchover");
     }
 
     #[test]
