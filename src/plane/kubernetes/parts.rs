@@ -452,6 +452,12 @@ mod tests {
         let warned = |index: &mut Index| index.take_changed(true)[0].1.as_ref().unwrap().warning.is_some();
         put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));
         assert!(warned(&mut index));
+        // Nothing that failed: it does not take its place.
+        let raised = json!({"metadata": {"name": "r", "namespace": "d"}, "type": "Warning", "reason": "ResourceLimits",
+                            "involvedObject": {"kind": "postgresql", "namespace": "d", "name": "shop"}});
+        put(&mut index, Kind::Events, &raised);
+        let told = index.take_changed(true);
+        assert_eq!(&*told[0].1.as_ref().unwrap().warning.as_ref().unwrap().reason, "Create");
         index.remove(Kind::Resources, "d", "shop");
         assert!(index.take_changed(true)[0].1.is_none());
         put(&mut index, Kind::Resources, &json!({"metadata": meta("shop"), "spec": {}}));

@@ -300,12 +300,13 @@ fn is_failure(object: &slim::Event) -> bool {
     object.reason.as_deref() == Some(SWITCHOVER) && message.contains(" FAILED: ")
 }
 
-/// The newest warning of two.
+/// The newest warning of two. That limits were raised to the least is one too, and explains no failure (1.9.0 and 1.15.1).
 pub fn newer(known: Option<Warning>, event: &seen::Event) -> Option<Warning> {
+    let is_trouble = event.warning && &*event.reason != "ResourceLimits";
     let new = Warning { reason: event.reason.clone(), message: event.message.clone(), at: event.last.or(event.first) };
     match known {
-        Some(known) if !event.warning || known.at > new.at => Some(known),
-        known if !event.warning => known,
+        Some(known) if !is_trouble || known.at > new.at => Some(known),
+        known if !is_trouble => known,
         _ => Some(new),
     }
 }
