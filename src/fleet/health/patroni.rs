@@ -39,7 +39,8 @@ pub(super) const HELD: Rule = Rule {
 fn held(scene: &Scene<'_>) -> Judged {
     let config = scene.entry.cluster.dcs.as_ref().and_then(|dcs| dcs.config.as_ref());
     let Some(held) = config.and_then(|config| config.held.as_ref()) else { return Judged::Fine };
-    let since = held.since.map_or_else(|| "an unknown time".to_owned(), |since| since.to_string());
+    let since =
+        held.since.map_or_else(|| "an unknown time".to_owned(), |since| since.strftime("%F %T UTC").to_string());
     let text = format!("{} has paused replay of {} since {since}, for {} s", held.who, held.member, held.for_s);
     let budget = jiff::SignedDuration::from_secs(i64::from(held.for_s) + GRACE_S);
     if held.since.is_none_or(|since| scene.now.duration_since(since) > budget) {

@@ -139,6 +139,6 @@ fn a_replay_that_a_pgdeck_has_paused_is_told_and_so_is_one_whose_time_is_over() 
         let held = Held { member: "shop-1".into(), who: "ann".into(), since: Some(ago(since)), for_s: 600 };
         move |entry: &mut Entry| config(entry).held = Some(held)
     };
-    check(held(60), &["replay_held"], "ann has paused replay of shop-1");
+    check(held(60), &["replay_held"], "ann has paused replay of shop-1 since 1970-01-12 13:45:40 UTC, for 600 s");
     check(held(800), &["replay_held"], "its time is over");
 }
