@@ -122,6 +122,7 @@ pub fn not_started(real: &Real) {
         &json!({ "resources": { "requests": { "cpu": "2000" }, "limits": { "cpu": "2000" } } }),
     );
     place.create("acid-image", 1, &json!({ "podAnnotations": { "pgdeck.test/image": "missing" } }));
+    place.create("acid-class", 1, &json!({ "podPriorityClassName": "absent" }));
 
     let words = |cluster: &Value, word: &str| has_verdict(cluster, "pod_trouble", &[word]);
     let huge = place.until("acid-huge", "no node", |cluster| words(cluster, "Unschedulable"));
@@ -130,9 +131,11 @@ pub fn not_started(real: &Real) {
     console.wait_within(PATIENCE, "both rows with their reasons", |tty| {
         row(tty, "acid-huge").contains("0/1") && row(tty, "acid-image").contains("0/1")
     });
-    for (cluster, other, reason) in
-        [("acid-huge", "acid-image", "Insufficient cpu"), ("acid-image", "acid-huge", "Back-off pulling image")]
-    {
+    for (cluster, other, reason) in [
+        ("acid-huge", "acid-image", "Insufficient cpu"),
+        ("acid-image", "acid-huge", "Back-off pulling image"),
+        ("acid-class", "acid-huge", "no PriorityClass with name absent was found"),
+    ] {
         console.keys(&format!("/{cluster}\r"));
         console.wait_for("its row alone", |tty| row(tty, other).is_empty() && !row(tty, cluster).is_empty());
         console.keys("\r");

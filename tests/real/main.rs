@@ -50,7 +50,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("a_killed_postgres_comes_back_in_place", failures::postgres_killed),
     scenario("a_killed_patroni_makes_a_failover_that_is_named", failures::patroni_killed),
     scenario("a_cluster_that_the_operator_cannot_make_says_why", failures::not_made),
-    scenario("a_pod_that_finds_no_node_and_an_image_that_cannot_be_pulled_are_named", failures::not_started),
+    scenario("a_pod_that_cannot_be_made_placed_or_pulled_says_why", failures::not_started),
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
     scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
     scenario("poolers_are_no_members_and_slots_come_and_go_with_the_manifest", changes::poolers_and_slots),

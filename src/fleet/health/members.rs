@@ -9,6 +9,7 @@ use super::{Judged, Needs, Rule, Scene, Severity, fresh, holds, holds_all, momen
 use crate::fault::Fault;
 use crate::fleet::cluster::{Member, Origin, Pod};
 use crate::fleet::known::Known;
+use crate::fleet::seen::Event;
 use crate::fleet::topology;
 use crate::metric::lsn::Bytes;
 use crate::metric::vitals::Replay;
@@ -45,7 +46,7 @@ pub(super) const SILENT_MEMBER: Rule = Rule {
 pub(super) const NOT_READY: Rule = Rule {
     id: "not_ready",
     severity: Severity::Warning,
-    doc: "Fewer members are ready than asked for.",
+    doc: "Fewer members are ready than asked for; while the page is open, why the StatefulSet cannot make one.",
     needs: Needs::Objects,
     judge: not_ready,
 };
@@ -156,8 +157,22 @@ fn not_ready(scene: &Scene<'_>) -> Judged {
         .filter_map(|member| Some((member, member.pod.as_ref().filter(|pod| !pod.ready)?)))
         .map(|(member, pod)| format!("{} ({})", member.name, why(pod).unwrap_or_else(|| pod.phase.to_string())))
         .collect();
-    let names = if missing.is_empty() { "the others do not exist".to_owned() } else { missing.join(", ") };
+    let names = match not_created(scene) {
+        _ if !missing.is_empty() => missing.join(", "),
+        Some(why) => format!("the others do not exist: {why}"),
+        None => "the others do not exist".to_owned(),
+    };
     holds(format!("{ready} of {desired} members are ready: {names}"))
+}
+
+/// Why the StatefulSet cannot make a pod, by its own newest event; it is heard while the cluster's page or events are open.
+fn not_created<'a>(scene: &Scene<'a>) -> Option<&'a str> {
+    let is_it =
+        |event: &&Event| event.warning && &*event.reason == "FailedCreate" && event.about.starts_with("StatefulSet ");
+    let newest = scene.entry.events.iter().filter(is_it).max_by_key(|event| event.last)?;
+    // It tries again, less and less often.
+    let is_fresh = newest.last.is_some_and(|last| scene.now.duration_since(last) < SignedDuration::from_mins(30));
+    is_fresh.then_some(&*newest.message)
 }
 
 fn pod_trouble(scene: &Scene<'_>) -> Judged {

@@ -1,4 +1,4 @@
-//! What stands around one cluster: services, volumes, budgets, poolers, backup jobs, pod events. Looked at while its view is
+//! What stands around one cluster: services, volumes, budgets, poolers, backup jobs, events. Looked at while its view is
 //! open.
 
 use std::time::Duration;
@@ -28,13 +28,13 @@ pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &S
         let path = format!("{root}/namespaces/{}/{kind}?labelSelector={}", encode(&id.namespace), encode(&labels));
         async move { (kind, server.items(&path).await) }
     };
-    let (services, volumes, budgets, poolers, jobs, events) = futures::join!(
+    let (services, volumes, budgets, poolers, jobs, told) = futures::join!(
         list("/api/v1", "services"),
         list("/api/v1", "persistentvolumeclaims"),
         list("/apis/policy/v1", "poddisruptionbudgets"),
         list("/apis/apps/v1", "deployments"),
         list("/apis/batch/v1", "cronjobs"),
-        pod_events(server, id),
+        events(server, id),
     );
     let mut around = Surroundings::default();
     let mut missing = Vec::new();
@@ -50,7 +50,7 @@ pub async fn look(server: &Server, settings: &Settings, id: &ClusterId, sink: &S
     around.budgets = items(budgets).iter().map(budget).collect();
     around.poolers = items(poolers).iter().map(pooler).collect();
     around.backups = items(jobs).iter().map(backup).collect();
-    for event in items(events) {
+    for event in items(told) {
         if let Ok(event) = serde_json::from_value::<slim::Event>(event) {
             sink.send(Seen::Event(zalando::event(&event, id.clone())));
         }
@@ -67,16 +67,23 @@ pub async fn budgets(server: &Server, settings: &Settings, id: &ClusterId) -> Re
     Ok(server.items(&path).await?.iter().map(budget).collect())
 }
 
-/// Events about the cluster's pods: by name, since events carry no labels.
-async fn pod_events(server: &Server, id: &ClusterId) -> (&'static str, Result<Vec<Value>, Fault>) {
-    let selector = encode("involvedObject.kind=Pod");
-    let path = format!("/api/v1/namespaces/{}/events?fieldSelector={selector}", encode(&id.namespace));
-    let answer = server.items(&path).await.map(|mut events| {
+/// Events about the cluster's pods and its StatefulSet, which tells why it cannot make one: by name, since events carry no labels.
+async fn events(server: &Server, id: &ClusterId) -> (&'static str, Result<Vec<Value>, Fault>) {
+    let list = |selector: String| {
+        let path = format!("/api/v1/namespaces/{}/events?fieldSelector={}", encode(&id.namespace), encode(&selector));
+        async move { server.items(&path).await }
+    };
+    let (pods, set) = futures::join!(
+        list("involvedObject.kind=Pod".to_owned()),
+        list(format!("involvedObject.kind=StatefulSet,involvedObject.name={}", id.name)),
+    );
+    let answer = pods.and_then(|mut events| {
         events.retain(|event| {
             let name = event["involvedObject"]["name"].as_str().unwrap_or_default();
             name.rsplit_once('-').is_some_and(|(stem, ordinal)| *stem == *id.name && ordinal.parse::<u32>().is_ok())
         });
-        events
+        events.extend(set?);
+        Ok(events)
     });
     ("events", answer)
 }

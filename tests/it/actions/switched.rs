@@ -89,7 +89,7 @@ async fn consumers_are_back_and_the_outage_is_the_one_that_pgbench_saw() {
     load.abort();
     drop(consumer);
 
-    line(&run, "preflight", "Patroni keeps the logical slot cdc, read now");
+    line(&run, "preflight", "the logical slot cdc");
     line(&run, "lines", "slot cdc is read");
     let told = line(&run, "lines", "writes stopped for ").split("writes stopped for ").nth(1).unwrap();
     let ours: f64 = told.split(' ').next().unwrap().parse().unwrap();

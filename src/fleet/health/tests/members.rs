@@ -1,7 +1,32 @@
 //! Members: pods, lag, replay, receivers, and what only SQL tells.
 
 use super::*;
+use crate::fleet::seen::Event;
 use crate::metric::slots::tests::logical;
+
+#[test]
+fn a_pod_that_cannot_be_made_is_told_by_its_stateful_set() {
+    let told = |seconds: i64| {
+        move |entry: &mut Entry| {
+            entry.cluster.spec.instances = Some(entry.cluster.spec.instances.unwrap() + 1);
+            entry.cluster.workload.as_mut().unwrap().replicas += 1;
+            entry.events.push_back(Event {
+                cluster: entry.cluster.id.clone(),
+                uid: "e".into(),
+                about: "StatefulSet shop".into(),
+                warning: true,
+                reason: "FailedCreate".into(),
+                message: "create Pod shop-2 failed".into(),
+                count: 3,
+                first: None,
+                last: Some(ago(seconds)),
+                from: "statefulset-controller".into(),
+            });
+        }
+    };
+    check(told(60), &["not_ready"], "ready: the others do not exist: create Pod shop-2 failed");
+    check(told(4000), &["not_ready"], "ready: the others do not exist");
+}
 
 #[test]
 fn pods_and_members() {
