@@ -37,11 +37,14 @@ pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Even
     if !outs.is_empty() {
         effects.push(Effect::Run(id.clone(), outs));
     }
-    // What pgdeck asks by itself, and needs no answer any more, is told by its notice alone.
-    if ended == Some(RunOutcome::Refused) {
-        let is_it =
-            |dialog: &mut Dialog| matches!(dialog, Dialog::Order(confirm) if confirm.unasked && confirm.run == *id);
-        model.screen.dialog.take_if(is_it);
+    // What pgdeck asks by itself, and needs no answer any more, is not asked any longer: why was just told.
+    if ended == Some(RunOutcome::Refused)
+        && let Some(Dialog::Order(confirm)) = &model.screen.dialog
+        && confirm.run == *id
+        && let Some(question) = &confirm.unasked
+    {
+        model.state.notices.answered(question);
+        model.screen.dialog = None;
     }
     if let Some(outcome) = ended {
         bulk::go_on(model, now, id, outcome, effects);
@@ -94,10 +97,10 @@ pub(super) fn ask_left_over(model: &mut Model, now: Timestamp, effects: &mut Vec
         None => Subject::Cluster(left.cluster.clone()),
     };
     let text = format!("a {} of {} was left by a pgdeck that was cut off: end it?", left.action, left.cluster.name);
-    model.state.notices.say(now, Weight::Error, text);
+    model.state.notices.say(now, Weight::Error, text.clone());
     begin(model, now, operation.id, Some(subject), effects);
     if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
-        confirm.unasked = true;
+        confirm.unasked = Some(text);
     }
 }
 

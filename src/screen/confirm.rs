@@ -34,8 +34,8 @@ pub struct Confirm {
     pub field: Field,
     /// The first line in sight.
     pub scroll: usize,
-    /// Nobody asked for it but pgdeck itself.
-    pub unasked: bool,
+    /// What pgdeck said when it asked by itself; none where the user asked.
+    pub unasked: Option<String>,
 }
 
 /// What can be done about it now.
@@ -146,7 +146,7 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
 
 impl Confirm {
     pub fn of(run: Text) -> Self {
-        Confirm { run, field: Field::default(), scroll: 0, unasked: false }
+        Confirm { run, field: Field::default(), scroll: 0, unasked: None }
     }
 
     /// Draws it over the view.

@@ -49,6 +49,11 @@ impl Notices {
         self.kept.push_back(Notice { at, weight, text, count, seen: false });
     }
 
+    /// A question that needs no answer any more is one that was looked at.
+    pub fn answered(&mut self, text: &str) {
+        self.kept.iter_mut().filter(|notice| notice.text == text).for_each(|notice| notice.seen = true);
+    }
+
     /// What the line shows now: the newest unseen error before anything else, else the newest that is not too old.
     pub fn line(&self, now: Timestamp) -> Option<&Notice> {
         let unseen = |notice: &&Notice| notice.weight == Weight::Error && !notice.seen;
@@ -94,6 +99,16 @@ mod tests {
 
         notices.mark_seen();
         assert_eq!(notices.line(at(500)), None);
+    }
+
+    #[test]
+    fn a_question_that_is_answered_stands_no_longer() {
+        let mut notices = Notices::default();
+        notices.say(at(0), Weight::Error, "end it?");
+        notices.answered("another?");
+        assert_eq!(notices.unseen_errors(), 1);
+        notices.answered("end it?");
+        assert_eq!((notices.unseen_errors(), notices.line(at(1))), (0, None));
     }
 
     #[test]
