@@ -121,14 +121,18 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     }
 }
 
-/// What a pgdeck before this one was cut off at is looked for before anything else is done to the cluster.
+/// How long that is, in seconds.
+const SETTLED_WITHIN_S: u32 = 10;
+
+/// What a pgdeck before this one was cut off at is looked for before anything else is done to the cluster; not for long, since an
+/// emergency must not wait for it. What is not seen by then ends UNPROVEN, and the preflight names it.
 fn settle(runtime: &Runtime, journal: &Journal, cluster: &ClusterId, patience_s: Option<u32>) {
     let cut_off = cut_off(journal, clock::now(), Some(cluster));
     for text in cut_off.told {
         complain(&present::clean(&text));
     }
     for (mut run, outs) in cut_off.runs {
-        run.patience_s = patience_s;
+        run.patience_s = Some(patience_s.map_or(SETTLED_WITHIN_S, |most| most.min(SETTLED_WITHIN_S)));
         runtime.drive(&mut run, outs, journal, |_| None, |_| ());
         let (word, last) = (run.outcome().map_or("", Outcome::word), run.lines.last());
         complain(&present::clean(&format!("{}: {word}: {}", run.action, last.map_or("", |line| &line.text))));
