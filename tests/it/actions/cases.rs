@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -41,29 +41,50 @@ struct Stage {
 }
 
 /// Fleets side by side: a case waits mostly. They stand while any case runs or waits for its turn.
-struct Stages([(&'static str, Mutex<Option<Stage>>); 2]);
+struct Stages {
+    free: Mutex<Vec<(&'static str, Option<Stage>)>>,
+    one_is_free: Condvar,
+}
+
+/// Names of the fleets; each comes up with the first case that is played on it.
+const FLEETS: [&str; 3] = ["act-cases-c", "act-cases-b", "act-cases-a"];
 
 static STAGES: Mutex<Weak<Stages>> = Mutex::new(Weak::new());
 
 fn stages() -> Arc<Stages> {
     let mut shared = STAGES.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let stages = Arc::new(Stages([("act-cases-a", Mutex::default()), ("act-cases-b", Mutex::default())]));
+        let free = Mutex::new(FLEETS.map(|name| (name, None)).into());
+        let stages = Arc::new(Stages { free, one_is_free: Condvar::new() });
         *shared = Arc::downgrade(&stages);
         stages
     })
 }
 
-impl Stages {
-    /// A free one, if there is one; else the first that is.
-    fn turn(&self) -> (&'static str, MutexGuard<'_, Option<Stage>>) {
-        let free = self.0.iter().find_map(|(name, stage)| match stage.try_lock() {
-            Ok(stage) => Some((*name, stage)),
-            // A case failed there; the next puts it right.
-            Err(TryLockError::Poisoned(stage)) => Some((*name, stage.into_inner())),
-            Err(TryLockError::WouldBlock) => None,
-        });
-        free.unwrap_or_else(|| (self.0[0].0, self.0[0].1.lock().unwrap_or_else(PoisonError::into_inner)))
+/// A fleet that is one case's own, until it is dropped: however the case ends, the next puts it right.
+struct Turn {
+    name: &'static str,
+    stage: Option<Stage>,
+    stages: Arc<Stages>,
+}
+
+impl Turn {
+    fn wait() -> Turn {
+        let stages = stages();
+        let free = stages.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free =
+            stages.one_is_free.wait_while(free, |free| free.is_empty()).unwrap_or_else(PoisonError::into_inner);
+        let (name, stage) = free.pop().unwrap();
+        drop(free);
+        Turn { name, stage, stages }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut free = self.stages.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push((self.name, self.stage.take()));
+        self.stages.one_is_free.notify_one();
     }
 }
 
@@ -93,8 +114,9 @@ impl Stage {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Whatever a case has left behind is undone.
+    /// Whatever a case has left behind is undone, and its journal put away: what it was cut off at is no business of the next.
     fn tidy(&self) {
+        self.scene.forget();
         let world = self.world();
         if world.is_as_made() {
             return self.whole();
@@ -115,9 +137,9 @@ impl Stage {
 
 /// Runs one case of one action.
 pub fn run(id: &str, case: &str) {
-    let stages = stages();
-    let (name, mut turn) = stages.turn();
-    let stage = &*turn.get_or_insert_with(|| Stage::up(name));
+    let mut turn = Turn::wait();
+    let name = turn.name;
+    let stage = &*turn.stage.get_or_insert_with(|| Stage::up(name));
     stage.tidy();
     match case {
         "happy" => happy(id, stage),

@@ -88,10 +88,19 @@ impl Scene {
         }
     }
 
+    fn journal_file(&self) -> PathBuf {
+        self.home.join(".local/state/pgdeck/journal.jsonl")
+    }
+
+    /// Begins an empty journal.
+    pub fn forget(&self) {
+        std::fs::remove_file(self.journal_file()).ok();
+        assert!(!self.journal_file().exists(), "the journal cannot be removed");
+    }
+
     /// The journal's lines as they are, by now.
     pub fn lines(&self) -> Vec<Value> {
-        let path = self.home.join(".local/state/pgdeck/journal.jsonl");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let text = std::fs::read_to_string(self.journal_file()).unwrap_or_default();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
