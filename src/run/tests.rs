@@ -248,6 +248,15 @@ fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
                 panic!("{outs:?}")
             };
             assert_eq!(&**version, "9");
+
+            // A patch whose answer is lost may yet arrive, as long as the CR is what it was made for.
+            run.advance(at(5), Event::Recorded(Ok(())));
+            let lost = Fault::Unreachable { what: "the API".into(), why: "closed".into() };
+            run.advance(at(6), Event::Sent(Err(lost)));
+            let seen = |version| Event::Looked(vec![objects_of(version, 3)]);
+            assert_eq!((kinds(&run.advance(at(7), seen("9"))), run.outcome()), (vec!["look"], None));
+            run.advance(at(8), seen("10"));
+            assert_eq!(run.outcome(), Some(Outcome::Failed));
         }
     }
 }

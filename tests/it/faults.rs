@@ -63,7 +63,7 @@ fn any_lost(fleet: &Fleet, kind: &str, why: impl Fn(&Fault) -> bool) -> bool {
     fleet.kind(kind).into_iter().any(|state| is_lost(Some(state), &why))
 }
 
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_connections_are_taken_up_again_and_nothing_is_said_of_it() {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::postgres::{Installation, Server, WATCHER};
 
 /// Nothing that is waited for here takes longer.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A hosts file with the cluster `old`, in a home of its own; gone when dropped.
 struct Home(PathBuf);

@@ -24,7 +24,7 @@ async fn ask(session: &Session, id: SurveyId) -> Result<Rows, Fault> {
 
 /// Asks until the answer is as expected.
 async fn until(session: &Session, id: SurveyId, expected: impl Fn(&Rows) -> bool) -> Rows {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let rows = ask(session, id).await.unwrap();
         if expected(&rows) {

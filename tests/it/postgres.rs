@@ -17,7 +17,7 @@ use pgdeck::pg::{Login, Reached, Secret, Stream, TlsMode};
 pub const WATCHER: &str = "CANARY-watcher";
 
 /// Nothing here takes longer.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The programs of one Postgres installation.
 #[derive(Debug, Clone)]

@@ -69,10 +69,11 @@ pub fn entered(real: &Real) {
     let mut tty = Tty::start(&asked, &environment, (120, 40));
     tty.wait_within(PATIENCE, "that it is sent", |tty| tty.text().contains("confirmed by --yes"));
     // It is read by the shell as soon as there is one.
-    tty.keys("echo it is $((6 * 7)); psql -Atc 'select 6 * 9'; exit\r");
+    tty.keys("echo it is $((6 * 7)); psql -Atc 'select 6 * 9'\r");
     tty.wait_within(PATIENCE, "answers from inside the pod", |tty| {
         ["it is 42", "54"].iter().all(|answer| tty.text().lines().any(|line| line.trim() == *answer))
     });
+    tty.keys("exit\r");
     tty.wait_within(PATIENCE, "its end", |tty| tty.text().contains("PROVED"));
     assert_eq!(tty.wait_exit(PATIENCE).exit_code(), 0, "{}", tty.text());
 }

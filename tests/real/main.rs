@@ -45,7 +45,12 @@ const fn alone(name: &'static str, play: fn(&Real)) -> Scenario {
     Scenario { name, play, is_alone: true }
 }
 
+/// The longest first: what is alone waits for all of them.
 const SCENARIOS: &[Scenario] = &[
+    scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
+    scenario("synchronous_replication_is_turned_on_and_no_window_holds_a_rolling_update_back", changes::synchronous),
+    scenario("of_two_changes_one_is_lost_and_a_cluster_outlives_its_resource_while_the_operator_works", traps::busy),
+    scenario("the_sandbox_is_judged_by_the_real_operator", judged::judged),
     scenario("a_cluster_is_created_and_scaled_and_every_member_streams", life::created_and_scaled),
     scenario("a_killed_postgres_comes_back_in_place", failures::postgres_killed),
     scenario("a_killed_patroni_makes_a_failover_that_is_named", failures::patroni_killed),
@@ -54,14 +59,10 @@ const SCENARIOS: &[Scenario] = &[
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
     scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
     scenario("poolers_are_no_members_and_slots_come_and_go_with_the_manifest", changes::poolers_and_slots),
-    scenario("synchronous_replication_is_turned_on_and_no_window_holds_a_rolling_update_back", changes::synchronous),
-    scenario("of_two_changes_one_is_lost_and_a_cluster_outlives_its_resource_while_the_operator_works", traps::busy),
     scenario("what_no_operator_can_make_says_why_or_is_refused", traps::unmakeable),
     scenario("orders_are_carried_out_by_the_operator_and_patroni_and_proved", acting::ordered),
-    scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
     scenario("a_shell_in_a_pod_is_an_order_that_is_proved_by_its_end", acting::entered),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
-    scenario("the_sandbox_is_judged_by_the_real_operator", judged::judged),
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
     alone("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away),
     alone("an_api_server_that_was_away_and_forgot_takes_nothing_off_the_screen", failures::api_away),

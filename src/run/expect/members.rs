@@ -22,7 +22,9 @@ pub(super) fn run(objects: &Objects, count: u32) -> Judged {
     let Cluster { workload, members, spec, .. } = &objects.cluster;
     if spec.instances != Some(count) {
         let said = spec.instances.map_or("none".into(), |n| n.to_string());
-        return Judged::Failed(format!("the CR asks for {said} members now: somebody else changed it"));
+        return Judged::Failed(format!(
+            "the CR asks for {said} members: somebody changed it back, or the order never arrived"
+        ));
     }
     let wanted = workload.as_ref().map(|workload| workload.replicas);
     let is_well = |member: &&Arc<Member>| {

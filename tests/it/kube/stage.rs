@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Whatever is waited for has come by then, or never will.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Names a kubeconfig whose API server is used instead of the embedded API.
 const ELSEWHERE: &str = "PGDECK_TEST_KUBECONFIG";
 
