@@ -90,6 +90,15 @@ pub fn unanswered(lines: &[Value]) -> Vec<&Value> {
     lines.iter().filter(is_open).collect()
 }
 
+/// The action of an order that changes a cluster's CR, was sent, and has not ended.
+pub fn patching<'a>(lines: &'a [Value], cluster: &Value) -> Option<&'a str> {
+    let sent = |run: &Value| {
+        lines.iter().any(|line| line["entry"] == "sending" && line["run"] == *run && line["order"]["kind"] == "patch")
+    };
+    let open = unanswered(lines).into_iter().find(|asked| asked["cluster"] == *cluster && sent(&asked["run"]))?;
+    open["action"].as_str()
+}
+
 /// How the last order for a cluster stands that was sent: its action and outcome, none while it has not ended.
 pub fn last_of(lines: &[Value], cluster: &Value) -> Option<(String, Option<String>)> {
     let asked = lines.iter().rev().find(|line| {
@@ -154,6 +163,20 @@ mod tests {
         assert_eq!(found("shop"), Some(("scale".into(), Some("UNPROVEN".into()))));
         assert_eq!(found("pay"), Some(("scale".into(), None)));
         assert_eq!(found("none"), None);
+    }
+
+    #[test]
+    fn a_change_of_the_resource_that_has_not_ended_is_found_whatever_came_after_it() {
+        let line = |entry: &str, run: &str| serde_json::json!({"entry": entry, "run": run, "action": "scale", "cluster": "shop"});
+        let sending =
+            |run: &str, kind: &str| serde_json::json!({"entry": "sending", "run": run, "order": {"kind": kind}});
+        let mut lines = vec![line("asked", "a"), sending("a", "patroni")];
+        let found = |lines: &[Value], cluster: &str| patching(lines, &Value::from(cluster)).map(str::to_owned);
+        assert_eq!(found(&lines, "shop"), None);
+        lines.extend([line("asked", "b"), sending("b", "patch"), line("asked", "c"), line("ended", "c")]);
+        assert_eq!((found(&lines, "shop"), found(&lines, "pay")), (Some("scale".into()), None));
+        lines.push(line("ended", "b"));
+        assert_eq!(found(&lines, "shop"), None);
     }
 
     #[test]

@@ -164,9 +164,11 @@ impl Operation {
         }
     }
 
-    /// Whether its effect stays until another operation takes it back.
-    pub fn leaves(&self) -> bool {
-        OPERATIONS.iter().any(|other| other.undoes == Some(self.id))
+    /// Whether its effect, with these arguments, stays until another operation takes it back: what could wait for a time and does
+    /// not is over at once.
+    pub fn leaves(&self, args: &BTreeMap<Text, Text>) -> bool {
+        let waits = !self.args.iter().any(|arg| arg.name == "at") || args.contains_key("at");
+        waits && OPERATIONS.iter().any(|other| other.undoes == Some(self.id))
     }
 
     /// How it is called: `scale INSTANCES`.

@@ -274,6 +274,12 @@ impl Run {
         matches!(self.phase, Phase::Holding { .. })
     }
 
+    /// Whether it can be taken back at once: it is held, or waited for, and nothing is being sent.
+    pub fn may_come_back(&self) -> bool {
+        let is_waiting = matches!(self.phase, Phase::Proving { .. } | Phase::Holding { .. });
+        is_waiting && self.is_holding() && !self.to_come_back().is_empty()
+    }
+
     /// The steps that will take back what is held; none once they are among the steps.
     pub fn to_come_back(&self) -> &[Step] {
         let hold = self.deal.as_ref().and_then(|deal| deal.hold.as_ref()).filter(|_| self.back.is_none());

@@ -23,7 +23,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use crate::app::Msg;
 use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId, Text};
-pub use crate::journal::{Journal, last_of, unanswered};
+pub use crate::journal::{Journal, last_of, patching, unanswered};
 use crate::plane::Plane;
 use crate::run::{Event, Out, Run};
 use crate::state::notice::Weight;
@@ -132,7 +132,7 @@ impl Runtime {
                 let event = self.tokio.block_on(async {
                     let step = perform::step(&self.planes, &self.gate, journal, out.clone());
                     match &mut asked {
-                        Some(signals) if run.is_watching() => tokio::select! {
+                        Some(signals) if run.may_come_back() && matches!(out, Out::Look { .. }) => tokio::select! {
                             event = step => event,
                             () = signals.next() => Some(Event::TakeBack("pgdeck was asked to end".into())),
                         },

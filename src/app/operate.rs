@@ -276,7 +276,7 @@ pub(super) fn look(
     let mut names = (0..).map(|n| Text::from(format!("{moment}.{n}-{}", model.state.settings.process)));
     let id = names.find(|name| model.state.ledger.get(name).is_none()).ok_or("there are too many orders")?;
     let (mut run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
-    run.leaves = operation.leaves();
+    run.leaves = operation.leaves(&run.aim.args);
     run.takes_back = operation
         .undoes
         .and_then(|undone| model.state.ledger.left_by(undone, operation.id, &run.aim.cluster, run.aim.member.as_ref()));

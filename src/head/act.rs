@@ -16,7 +16,7 @@ use crate::id::{ClusterId, Text};
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
 use crate::run::{Aim, Cause, Deal, Event, Outcome, Run};
-use crate::runtime::{Journal, Runtime, clock, last_of};
+use crate::runtime::{Journal, Runtime, clock, last_of, patching};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
 use crate::work::order::{Order, Shell};
@@ -92,7 +92,7 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     let id: Text = format!("{}-{}", clock::now().strftime("%Y%m%dT%H%M%S.%3f"), std::process::id()).into();
     let (mut run, todo) = Run::new(id, operation.id, aim, probes, operation.consider, clock::now());
     run.patience_s = asked.timeout;
-    run.leaves = operation.leaves();
+    run.leaves = operation.leaves(&run.aim.args);
     runtime.drive(&mut run, todo, journal, |_| None, |_| ());
     let Some(deal) = run.deal.clone() else { return finish(&run, asked) };
     let before = match before(journal, &run) {
@@ -175,10 +175,14 @@ fn refuse(why: &str) -> Exit {
 /// patches, so that a second one waits.
 fn before(journal: &Journal, run: &Run) -> Result<Option<String>, String> {
     let (lines, _) = journal.read()?;
-    match last_of(&lines, &json!(run.aim.cluster)) {
-        Some((action, None)) if action == run.action && action == "scale" => Err(format!(
+    if let Some(action) =
+        patching(&lines, &json!(run.aim.cluster)).filter(|_| run.deal.as_ref().is_some_and(Deal::patches))
+    {
+        return Err(format!(
             "{action} was sent and has not ended: `pgdeck audit` tells more; wait, or open the console to settle it"
-        )),
+        ));
+    }
+    match last_of(&lines, &json!(run.aim.cluster)) {
         Some((action, Some(outcome))) if outcome == "FAILED" || outcome == "UNPROVEN" => {
             Ok(Some(format!("amber: the last order for this cluster, {action}, ended {outcome}: look at it first")))
         }

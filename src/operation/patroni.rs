@@ -88,7 +88,7 @@ pub(super) const FAILOVER: Operation = Operation {
     never: ON_LEADER,
     stands_in: None,
     holds: false,
-    aim: ask_everyone,
+    aim: ask_candidate,
     consider: fail_over,
 };
 
@@ -148,6 +148,18 @@ fn ask_everyone(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     let mut probes = ask_patroni(entry, aim)?;
     probes.extend(hand_over::probes(entry, aim));
     probes.push(guards::probe(&aim.cluster));
+    Ok(probes)
+}
+
+/// The candidate is asked, not the leader: that may hang, which is what a failover is for.
+fn ask_candidate(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    let mut probes = ask_everyone(entry, aim)?;
+    let to = aim.args.get("to").filter(|to| entry.cluster.member(to).is_some());
+    for probe in &mut probes {
+        if let (Probe::Patroni(asked), Some(to)) = (probe, to) {
+            *asked = instance(aim, to);
+        }
+    }
     Ok(probes)
 }
 

@@ -353,3 +353,10 @@ fn a_cluster_is_deleted_only_as_its_operator_wants_it() {
             .contains("attach it first")
     );
 }
+
+#[test]
+fn a_switchover_leaves_something_only_when_it_is_for_later() {
+    let leaves = |id: &str, args: &[(&str, &str)]| operation(id).unwrap().leaves(&aim(args).args);
+    assert!(leaves("switchover", &[("at", "2099-01-01T00:00:00Z")]) && !leaves("switchover", &[("to", "shop-1")]));
+    assert!(leaves("patroni-pause", &[]) && !leaves("restart", &[]));
+}

@@ -57,6 +57,11 @@ impl Deal {
     pub fn colour(&self) -> Colour {
         self.lights.iter().map(|light| light.colour).max().unwrap_or(Colour::Green)
     }
+
+    /// Whether it changes the cluster's CR, of whose changes the operator may lose all but the last.
+    pub fn patches(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.order, Order::Patch { .. }))
+    }
 }
 
 /// One order with the effect that proves it.
@@ -89,10 +94,12 @@ pub(super) fn changed(offered: &Deal, deal: &Deal) -> Option<String> {
     if offered.steps.len() != deal.steps.len() || !offered.steps.iter().zip(&deal.steps).all(same) {
         return Some("what would be sent has changed since it was shown".into());
     }
-    if deal.colour() <= offered.colour() {
-        return None;
-    }
-    let worst = deal.lights.iter().filter(|light| light.colour == deal.colour());
-    let why: Vec<&str> = worst.map(|light| &*light.text).collect();
-    Some(format!("it has changed since it was shown: {}", why.join("; ")))
+    let count = |deal: &Deal, colour| deal.lights.iter().filter(|light| light.colour == colour).count();
+    // Who overrides a red line has not seen a second one.
+    let is_worse = deal.colour() > offered.colour() || count(deal, Colour::Red) > count(offered, Colour::Red);
+    is_worse.then(|| {
+        let worst = deal.lights.iter().filter(|light| light.colour == deal.colour());
+        let why: Vec<&str> = worst.map(|light| &*light.text).collect();
+        format!("it has changed since it was shown: {}", why.join("; "))
+    })
 }

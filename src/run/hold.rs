@@ -207,6 +207,18 @@ mod tests {
         run
     }
 
+    #[test]
+    fn what_is_waited_for_is_taken_back_at_once_and_once_alone() {
+        let mut run = sending();
+        assert!(!run.may_come_back(), "an order is on its way");
+        run.advance(at(1), Event::Sent(Ok(String::new())));
+        run.advance(at(2), seen(Replay::PauseRequested, 0));
+        assert!(run.may_come_back() && !run.is_watching());
+        let outs = run.advance(at(3), Event::TakeBack("asked".into()));
+        assert!(matches!(&outs[..], [Out::Record(_)]), "{outs:?}");
+        assert!(!run.may_come_back() && run.advance(at(3), Event::TakeBack("again".into())).is_empty());
+    }
+
     fn holding() -> Run {
         let mut run = sending();
         run.advance(at(1), Event::Sent(Ok(String::new())));

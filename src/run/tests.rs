@@ -285,3 +285,14 @@ fn a_leader_without_its_consumer_is_waited_for_a_while_and_then_proved_as_it_is(
     assert_eq!(run.outcome(), Some(Outcome::Proved));
     assert!(last(&run).ends_with("slot cdc is there, and nobody reads it yet"), "{:?}", run.lines);
 }
+
+#[test]
+fn a_second_red_line_was_not_overridden() {
+    let offer = |lights: &[Light]| Deal { lights: lights.to_vec(), ..Deal::default() };
+    let (one, other) = (Light::red("replay is paused"), Light::red("a backup runs"));
+    let before = offer(&[one.clone(), Light::amber("it lags")]);
+    assert_eq!(super::deal::changed(&before, &before), None);
+    assert_eq!(super::deal::changed(&before, &offer(&[Light::red("replay is still paused")])), None);
+    let told = super::deal::changed(&before, &offer(&[one, other])).unwrap();
+    assert!(told.contains("a backup runs"), "{told}");
+}

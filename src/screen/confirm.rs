@@ -58,9 +58,12 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     let Some(deal) = run.deal.as_ref().filter(|_| run.phase == Phase::Offered) else { return Answerable::No };
     let scope = scope(&run.aim.cluster);
     // The operator loses one of two patches. An emergency must not wait for a copy that takes an hour.
-    if let Before::UnderWay(action) = state.ledger.before(&run.aim.cluster, &run.id)
-        && action == run.action
-    {
+    let same = match state.ledger.before(&run.aim.cluster, &run.id) {
+        Before::UnderWay(action) if action == run.action => Some(action),
+        _ => None,
+    };
+    let patching = || state.ledger.patching(&run.aim.cluster, &run.id).filter(|_| deal.patches());
+    if let Some(action) = same.or_else(patching) {
         return Answerable::Barred(format!("{action} is under way on this cluster: wait until it is proved"));
     }
     // What this pgdeck has done may be taken back, armed or not.

@@ -6,7 +6,7 @@ use globset::Glob;
 use jiff::Timestamp;
 
 use crate::id::{ClusterId, PlaneId, Text};
-use crate::run::{Outcome, Run};
+use crate::run::{Deal, Outcome, Run};
 
 /// At most so many that are over are kept.
 const KEPT: usize = 200;
@@ -151,6 +151,13 @@ impl Ledger {
             .iter()
             .find(|left| *left.action == *action && left.cluster == *cluster && left.member.as_ref() == member);
         old.map(|left| left.run.clone())
+    }
+
+    /// The action of another order that changes the cluster's CR, and is not proved yet.
+    pub fn patching(&self, cluster: &ClusterId, id: &str) -> Option<&'static str> {
+        let others =
+            self.runs.values().filter(|run| run.aim.cluster == *cluster && *run.id != *id && run.is_under_way());
+        others.filter(|run| run.deal.as_ref().is_some_and(Deal::patches)).map(|run| run.action).next()
     }
 
     /// Whether another order for the cluster is under way, or how the last one ended if it was not proved.
