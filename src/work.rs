@@ -4,5 +4,6 @@ pub mod entry;
 pub mod order;
 pub mod patroni;
 pub mod probe;
+pub mod secrets;
 pub mod target;
 pub mod want;

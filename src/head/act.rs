@@ -226,7 +226,7 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
     lines.extend(deal.lights.iter().map(|light| format!("  {:<5}  {}", colour(light.colour), light.text)));
     for step in &deal.steps {
         lines.push(format!("  send   {}", step.order.title()));
-        if let Some(body) = step.order.body() {
+        if let Some(body) = step.order.shown() {
             lines.push(format!("         {body}"));
         }
         lines.push(format!("         by hand: {}", step.order.command()));

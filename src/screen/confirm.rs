@@ -118,7 +118,7 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
         lines.push(Line::blank());
         for step in &deal.steps {
             lines.push(Line::blank().with("send   ", Tone::Dim).outside(&step.order.title(), Tone::Accent));
-            if let Some(body) = step.order.body() {
+            if let Some(body) = step.order.shown() {
                 lines.push(Line::blank().with("       ", Tone::Dim).outside(&body.to_string(), Tone::Normal));
             }
             let awaited = step.awaited();

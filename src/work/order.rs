@@ -1,9 +1,11 @@
-//! Orders: single changes of the world, as they are shown, recorded and sent. What is shown is what is sent.
+//! Orders: single changes of the world, as they are shown, recorded and sent. What is shown is what is sent,
+//! but for secrets: they are sent alone.
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::secrets::{self, HIDDEN};
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 
 /// One change.
@@ -11,12 +13,29 @@ use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Order {
     /// A merge patch of the cluster's CR. Refused if the CR is another one (`uid`), or newer than `version`.
-    Patch { cluster: ClusterId, uid: Text, version: Text, patch: Value },
+    Patch {
+        cluster: ClusterId,
+        uid: Text,
+        version: Text,
+        #[serde(serialize_with = "secrets::serialize")]
+        patch: Value,
+    },
     /// A merge patch of another object of the cluster: that very one, whatever was written to it meanwhile (Patroni rewrites
     /// its pods all the time).
-    Amend { cluster: ClusterId, object: Object, uid: Text, patch: Value },
+    Amend {
+        cluster: ClusterId,
+        object: Object,
+        uid: Text,
+        #[serde(serialize_with = "secrets::serialize")]
+        patch: Value,
+    },
     /// A new object in the cluster's namespace.
-    Create { cluster: ClusterId, object: Object, body: Value },
+    Create {
+        cluster: ClusterId,
+        object: Object,
+        #[serde(serialize_with = "secrets::serialize")]
+        body: Value,
+    },
     /// Deletes the CR. Refused if it is another one, or newer than `version`.
     Delete { cluster: ClusterId, uid: Text, version: Text },
     /// A command in the member's container; no secret is among the words.
@@ -24,7 +43,13 @@ pub enum Order {
     /// The terminal, or a port of this machine, is handed over.
     Shell { instance: InstanceId, shell: Shell },
     /// A call to the REST interface of a member's Patroni.
-    Patroni { instance: InstanceId, method: Method, path: Text, body: Value },
+    Patroni {
+        instance: InstanceId,
+        method: Method,
+        path: Text,
+        #[serde(serialize_with = "secrets::serialize")]
+        body: Value,
+    },
     /// A statement on an instance.
     Sql { instance: InstanceId, statement: Statement },
 }
@@ -234,8 +259,32 @@ impl Order {
         }
     }
 
-    /// The same by hand: a command for a shell. Secrets are in none.
+    /// The same with its secrets hidden: to be shown.
+    fn hidden(&self) -> Order {
+        let mut order = self.clone();
+        match &mut order {
+            Order::Patch { patch: body, .. }
+            | Order::Amend { patch: body, .. }
+            | Order::Create { body, .. }
+            | Order::Patroni { body, .. } => secrets::hide(body),
+            Order::Sql { .. } | Order::Delete { .. } | Order::Exec { .. } | Order::Shell { .. } => {}
+        }
+        order
+    }
+
+    /// The body as it may be shown.
+    pub fn shown(&self) -> Option<Value> {
+        self.hidden().body().cloned()
+    }
+
+    /// The same by hand: a command for a shell. Secrets are in none; where one is missing it is a comment, and says so.
     pub fn command(&self) -> String {
+        let hidden = self.hidden();
+        let command = hidden.by_hand();
+        if hidden == *self { command } else { format!("# with what is {HIDDEN} filled in: {command}") }
+    }
+
+    fn by_hand(&self) -> String {
         let kubectl = |cluster: &ClusterId| {
             format!("kubectl --context {} -n {}", quoted(cluster.plane.context()), quoted(&cluster.namespace))
         };
@@ -358,5 +407,22 @@ mod tests {
             Statement::Terminate { pid: 7, started }.sql(),
             "select pg_terminate_backend(pid) from pg_stat_activity where pid = 7 and backend_start = '1970-01-01T00:00:00Z'"
         );
+    }
+
+    #[test]
+    fn a_secret_is_sent_and_neither_shown_nor_recorded() {
+        let cluster = instance(PlaneId::Kubernetes("prod".into()), "shop-0").cluster;
+        let env = json!([{"name": "AWS_SECRET_ACCESS_KEY", "value": "CANARY-1"}, {"name": "CLONE_SECRET", "value": "CANARY-2"},
+                         {"name": "USE_WALG_BACKUP", "value": "false"}]);
+        let (uid, version) = (Text::from("u"), Text::from("7"));
+        let patch = Order::Patch { cluster: cluster.clone(), uid, version, patch: json!({"spec": {"env": env}}) };
+        let body = json!({"spec": {"template": {"spec": {"containers": [{"env": env}]}}}});
+        let create = Order::Create { cluster, object: Object { kind: Kind::Job, name: "j".into() }, body };
+        for order in [patch, create] {
+            let shown = [order.shown().unwrap().to_string(), order.command(), json!(order).to_string()];
+            assert!(shown.iter().all(|text| !text.contains("CANARY") && text.contains("USE_WALG_BACKUP")), "{shown:?}");
+            assert!(order.command().starts_with("# with what is (hidden) filled in: "));
+            assert!(order.body().unwrap().to_string().contains("CANARY-2"));
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::fault::Fault;
 use crate::fleet::seen::Seen;
 use crate::id::{ClusterId, Text};
 use crate::plane::{Clock, Sink};
+use crate::work::secrets::hide;
 
 /// Read again this often.
 const EVERY: Duration = Duration::from_secs(5);
@@ -46,28 +47,6 @@ fn strip(value: &mut Value) {
         }
     }
     hide(value);
-}
-
-fn hide(value: &mut Value) {
-    const SECRET: [&str; 6] = ["secret_access_key", "password", "passwd", "token", "private_key", "access_key"];
-    let is_secret = |name: &str| {
-        let name = name.to_lowercase();
-        SECRET.iter().any(|word| name.contains(word))
-    };
-    match value {
-        Value::Object(object) => {
-            let named = object.get("name").and_then(Value::as_str).is_some_and(is_secret);
-            for (key, value) in object.iter_mut() {
-                if value.is_string() && (is_secret(key) || (named && key == "value")) {
-                    *value = "(hidden)".into();
-                } else {
-                    hide(value);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(hide),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 #[cfg(test)]
