@@ -15,6 +15,12 @@ pub(super) const EVERY_MS: u32 = 1_000;
 /// An object is read again for so long before the next step is given up.
 const REFRESHED: SignedDuration = SignedDuration::from_secs(60);
 
+/// How the line begins that says why a patch is aimed anew,
+const AIMED_ANEW: &str = "aimed anew: ";
+
+/// and how often that may happen in one run.
+const AT_MOST: usize = 5;
+
 /// What follows from a proved effect is looked for so long.
 const LONGER: SignedDuration = SignedDuration::from_secs(30);
 
@@ -122,6 +128,11 @@ impl Run {
                     self.prove(now, step)
                 }
             }
+            // The operator has written to it since it was aimed, half-way: whether somebody else did too is looked at.
+            Err(fault @ Fault::Conflict { .. }) if sent_before && self.may_aim_anew(step) => {
+                self.say(now, format!("{AIMED_ANEW}{fault}"));
+                self.go_on(now, step)
+            }
             Err(fault) => {
                 let why = format!("{fault}; {}", fault.remedy());
                 // The thing itself said that it changed nothing.
@@ -140,6 +151,12 @@ impl Run {
         };
         out.insert(0, note);
         out
+    }
+
+    /// A patch after another order, not refused too often yet.
+    fn may_aim_anew(&self, step: usize) -> bool {
+        let refused = self.lines.iter().filter(|line| line.text.starts_with(AIMED_ANEW)).count();
+        refused < AT_MOST && self.step(step).is_some_and(|step| matches!(step.order, Order::Patch { .. }))
     }
 
     pub(super) fn prove(&mut self, now: Timestamp, step: usize) -> Vec<Out> {

@@ -249,6 +249,13 @@ fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
             };
             assert_eq!(&**version, "9");
 
+            // Somebody wrote to it in between, and changed nothing that is wanted: the operator, its status.
+            run.advance(at(5), Event::Recorded(Ok(())));
+            let conflict = Fault::Conflict { what: "the CR".into(), why: "it is newer".into() };
+            assert_eq!(kinds(&run.advance(at(5), Event::Sent(Err(conflict)))), ["note", "look"]);
+            run.advance(at(5), Event::Looked(vec![objects_of("9", 3)]));
+            assert_eq!(run.outcome(), None);
+
             // A patch whose answer is lost may yet arrive, as long as the CR is what it was made for.
             run.advance(at(5), Event::Recorded(Ok(())));
             let lost = Fault::Unreachable { what: "the API".into(), why: "closed".into() };
