@@ -1,5 +1,5 @@
-//! The record of every order: one JSON object a line, appended, on disk before anything is sent. Secrets are in none: orders
-//! hold no passwords.
+//! The record of every order: one JSON object a line, appended, on disk before anything is sent. Secrets are in none: they
+//! are hidden before an order is written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};

@@ -9,7 +9,7 @@ pub const HIDDEN: &str = "(hidden)";
 /// Hides every text that its name tells to be a secret: a field, or the value of a variable of the environment.
 pub fn hide(value: &mut Value) {
     const SECRET: [&str; 6] = ["secret_access_key", "password", "passwd", "token", "private_key", "access_key"];
-    const OF_VARIABLES: [&str; 3] = ["secret", "credential", "passphrase"];
+    const OF_VARIABLES: [&str; 6] = ["secret", "credential", "passphrase", "_key", "database_url", "dsn"];
     let is_secret = |name: &str| {
         let name = name.to_lowercase();
         SECRET.iter().any(|word| name.contains(word))
