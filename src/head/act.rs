@@ -175,14 +175,17 @@ fn refuse(why: &str) -> Exit {
 /// patches, so that a second one waits.
 fn before(journal: &Journal, run: &Run) -> Result<Option<String>, String> {
     let (lines, _) = journal.read()?;
-    if let Some(action) =
-        patching(&lines, &json!(run.aim.cluster)).filter(|_| run.deal.as_ref().is_some_and(Deal::patches))
-    {
+    let (cluster, patches) = (json!(run.aim.cluster), run.deal.as_ref().is_some_and(Deal::patches));
+    let last = last_of(&lines, &cluster);
+    // Its patch may be still to come, after a hand-over.
+    let again =
+        || last.as_ref().filter(|(action, end)| end.is_none() && action == run.action).map(|(action, _)| &**action);
+    if let Some(action) = patching(&lines, &cluster).or_else(again).filter(|_| patches) {
         return Err(format!(
             "{action} was sent and has not ended: `pgdeck audit` tells more; wait, or open the console to settle it"
         ));
     }
-    match last_of(&lines, &json!(run.aim.cluster)) {
+    match last {
         Some((action, Some(outcome))) if outcome == "FAILED" || outcome == "UNPROVEN" => {
             Ok(Some(format!("amber: the last order for this cluster, {action}, ended {outcome}: look at it first")))
         }
