@@ -261,7 +261,7 @@ const BEFORE: &[Action] = &[
     row(
         "arm",
         "arm",
-        "Lets orders through for 15 minutes for the context under the cursor; again: no more.",
+        "Lets orders through for a while (`armed_minutes`) for the context under the cursor; again: no more.",
         &["W"],
         Everywhere,
         Deed::Arm,

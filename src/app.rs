@@ -4,6 +4,7 @@ mod applies;
 mod bulk;
 mod dialog;
 mod draw;
+mod offer;
 mod operate;
 mod update;
 mod wants;
@@ -81,8 +82,8 @@ pub enum Effect {
     Ask(Vec<Probe>),
     /// Let orders for a scope through until then.
     Arm(Scope, Timestamp),
-    /// Let no order through any more.
-    Disarm,
+    /// Let no order for a scope through any more.
+    Disarm(Scope),
     /// Clear and draw everything anew.
     Repaint,
     /// Stop ourselves (ctrl-z) and come back by `fg`.
@@ -107,13 +108,21 @@ impl Model {
         theme: Theme,
         keys: &BTreeMap<String, Vec<String>>,
     ) -> Result<Self, Vec<KeymapError>> {
+        let keymap = Keymap::new(keys)?;
+        let arm_key = keymap.spelled("arm").into_iter().next().map_or(settings.arm_key, Text::from);
+        let settings = Settings { arm_key, ..settings };
         Ok(Model {
             state: State { settings, ..State::default() },
             screen: Screen::new(Box::new(FleetView::default())),
-            keymap: Keymap::new(keys)?,
+            keymap,
             theme,
             strokes: 0,
         })
+    }
+
+    /// Arms these at once, but for those that are protected.
+    pub fn begin_armed(&mut self, now: Timestamp, scopes: &[Scope]) -> Vec<Effect> {
+        operate::begin_armed(self, now, scopes)
     }
 
     /// Changes whenever a cell may have changed; the same stamp means the same picture, ages aside.

@@ -53,6 +53,9 @@ pub struct Globals {
     /// Never change anything, whatever is typed
     #[arg(long, global = true, help_heading = "Manners")]
     pub readonly: bool,
+    /// Begin armed: orders are let through for a while, as after W in every context that is not protected
+    #[arg(long, conflicts_with = "readonly", help_heading = "Manners")]
+    pub write: bool,
     /// Configuration file [default: pgdeck/config.toml in your XDG configuration folder]
     #[arg(long, global = true, value_name = "FILE", env = "PGDECK_CONFIG", help_heading = "Manners")]
     pub config: Option<PathBuf>,

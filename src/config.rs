@@ -33,6 +33,8 @@ pub struct Config {
     pub ascii: bool,
     pub no_color: bool,
     pub readonly: bool,
+    /// The console begins armed.
+    pub write: bool,
     /// Contexts and host clusters that are marked as protected.
     pub protected: Vec<String>,
     /// By context: the role whose secret is used to look, instead of the superuser's.
@@ -109,6 +111,14 @@ pub fn load(globals: &Globals, around: &Surroundings) -> Result<Config, Vec<Prob
         }
     };
     check_keys(&written, path, &mut problems);
+    if globals.write && written.readonly {
+        problems.push(Problem {
+            thing: "--write".into(),
+            place: path.display().to_string(),
+            why: "readonly = true there allows no change".into(),
+            remedy: "leave the flag out, or take readonly out of the file".into(),
+        });
+    }
     let config = merged(globals, around, &written);
     check_sources(globals, &config, &mut problems);
     if problems.is_empty() { Ok(config) } else { Err(problems) }
@@ -195,6 +205,7 @@ fn merged(globals: &Globals, around: &Surroundings, written: &file::Written) -> 
         ascii: globals.ascii || written.ascii,
         no_color: around.no_color,
         readonly: globals.readonly || written.readonly,
+        write: globals.write,
         protected: written.protected.clone(),
         roles: written.roles.clone(),
         columns: written.columns.clone(),

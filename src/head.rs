@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 
-use crate::app::{Model, Outcome};
+use crate::app::{Effect, Model, Outcome};
 use crate::cli::{Cli, Command, ConfigCommand, Globals};
 use crate::config::{self, Config, Problem, Surroundings};
 use crate::present::columns;
@@ -139,6 +139,7 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         columns: config.columns.clone(),
         read_only: config.readonly,
         armed_min: config.armed_min,
+        arm_key: Settings::default().arm_key,
         who: act::who(),
         process: std::process::id(),
     };
@@ -158,6 +159,13 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
     for (run, outs) in cut_off.runs {
         runtime.step(run.id.clone(), outs, journal);
         model.state.ledger.put(run);
+    }
+    if config.write {
+        for effect in model.begin_armed(clock::now(), &runtime.scopes()) {
+            if let Effect::Arm(scope, until) = effect {
+                runtime.gate().open(scope, until);
+            }
+        }
     }
     let left = tui::run(model, &mut runtime, journal, colors);
     runtime.stop();

@@ -148,7 +148,11 @@ pub fn operation(id: &str) -> Option<&'static Operation> {
 impl Operation {
     /// Reads `name=value` and bare words into arguments, by their order in the row.
     pub fn read(&self, words: &[String]) -> Result<BTreeMap<Text, Text>, String> {
-        let mut args = BTreeMap::new();
+        self.read_on(BTreeMap::new(), words)
+    }
+
+    /// The same, where some are known already.
+    pub fn read_on(&self, mut args: BTreeMap<Text, Text>, words: &[String]) -> Result<BTreeMap<Text, Text>, String> {
         for word in words {
             let named = word.split_once('=').filter(|(name, _)| self.args.iter().any(|arg| arg.name == *name));
             let free = || self.args.iter().find(|arg| !args.contains_key(arg.name)).map(|arg| arg.name);

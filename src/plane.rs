@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::fault::Fault;
 use crate::fleet::seen::Seen;
-use crate::id::{InstanceId, PlaneId};
+use crate::id::{ClusterId, InstanceId, PlaneId};
 use crate::pg::Reached;
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
@@ -57,6 +57,11 @@ pub trait Plane: fmt::Debug + Send + Sync {
 
     /// Answers one question, once, within its own deadline.
     fn probe(&self, probe: Probe) -> BoxFuture<'static, Result<Answer, Fault>>;
+
+    /// Its clusters, where they are known without asking anybody.
+    fn listed(&self) -> Option<Vec<ClusterId>> {
+        None
+    }
 
     /// Clusters that whoever listed them marked as protected, by name.
     fn protected(&self) -> Vec<String> {

@@ -50,6 +50,8 @@ pub enum Event {
     Sent(Result<String, Fault>),
     /// It was not let through: nothing was sent.
     Barred(String),
+    /// An order was tried, and nothing changed: what was said to it.
+    Tried(Order, Result<String, Fault>),
     /// What is held shall end, and why.
     TakeBack(String),
 }
@@ -67,6 +69,8 @@ pub enum Out {
     /// Write it down; nothing waits for it.
     Note(Entry),
     Send(Order, Pass),
+    /// Send it so that the server does everything but the change.
+    Try(Order),
     /// Tell whoever looks at the cluster with kubectl, if that is allowed; nothing waits for it.
     Tell(Order),
 }
@@ -311,6 +315,7 @@ impl Run {
             }
             (Phase::Proving { step, since }, Event::Looked(looked)) => self.looked(now, step, since, &looked),
             (Phase::Holding { since }, Event::Looked(looked)) => self.watch(now, since, &looked),
+            (Phase::Offered, Event::Tried(order, said)) => self.tried(now, &order, said),
             (_, Event::TakeBack(why)) => self.end_hold(now, &why),
             _ => Vec::new(),
         }

@@ -26,6 +26,7 @@ use crate::id::{InstanceId, PlaneId, Text};
 pub use crate::journal::{Journal, last_of, patching, unanswered};
 use crate::plane::Plane;
 use crate::run::{Event, Out, Run};
+use crate::state::ledger::{Scope, scope};
 use crate::state::notice::Weight;
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
@@ -193,6 +194,15 @@ impl Runtime {
     /// Tries an order: everything but the change, where that can be.
     pub fn try_out(&self, order: Order) -> Result<String, Fault> {
         self.tokio.block_on(perform::try_out(&self.planes, order))
+    }
+
+    /// All that is armed on its own.
+    pub fn scopes(&self) -> Vec<Scope> {
+        let of = |plane: &Arc<dyn Plane>| match plane.listed() {
+            Some(clusters) => clusters.iter().map(scope).collect(),
+            None => vec![Text::from(plane.id().context())],
+        };
+        self.planes.values().flat_map(of).collect()
     }
 
     /// Clusters that the planes themselves know to be protected, by name.

@@ -33,6 +33,8 @@ pub struct Settings {
     pub read_only: bool,
     /// How long arming lasts, in minutes.
     pub armed_min: u32,
+    /// The key that arms, as it is written.
+    pub arm_key: Text,
     /// The user of the operating system, for the journal.
     pub who: Text,
     /// This pgdeck's process id: whose orders they are, where several run.
@@ -42,6 +44,16 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         let (protected, columns) = (Vec::new(), Vec::new());
-        Settings { ascii: false, protected, columns, read_only: false, armed_min: 15, who: "".into(), process: 0 }
+        let (read_only, armed_min, process) = (false, 15, 0);
+        Settings {
+            ascii: false,
+            protected,
+            columns,
+            read_only,
+            armed_min,
+            arm_key: "W".into(),
+            who: "".into(),
+            process,
+        }
     }
 }

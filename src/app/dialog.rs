@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::update::{open, perform, show_bottom};
-use super::{Effect, Model, applies, bulk, operate};
-use crate::action::{Deed, ViewId};
+use super::{Effect, Model, applies, bulk, offer, operate};
+use crate::action::{Action, Deed, ViewId};
 use crate::keymap::chord::{Chord, Code};
 use crate::screen::palette::{Choice, Item, Palette, Taken};
 use crate::screen::{Dialog, Then, remember};
@@ -55,12 +55,12 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut
         Some(Dialog::Palette(mut palette)) => match palette.key(chord) {
             Taken::Left => {}
             Taken::Stays => model.screen.dialog = Some(Dialog::Palette(palette)),
-            Taken::Chosen(item) => choose(model, now, item, effects),
+            Taken::Chosen(item, words) => choose(model, now, item, &words, effects),
         },
         Some(Dialog::Ask { prompt, field, error, then }) => {
             ask_key(model, now, chord, (prompt, field, error, then), effects);
         }
-        Some(Dialog::Order(confirm)) => operate::key(model, now, chord, confirm, effects),
+        Some(Dialog::Order(confirm)) => offer::key(model, now, chord, confirm, effects),
         Some(Dialog::Bulk(bulk)) => bulk::key(model, now, chord, bulk, effects),
     }
 }
@@ -101,8 +101,14 @@ pub(super) fn paste(model: &mut Model, now: Timestamp, text: &str) {
             field.paste(text);
             model.screen.dialog = Some(Dialog::Ask { prompt, field, error: None, then });
         }
-        // A name that confirms is typed, not pasted.
-        Some(dialog @ (Dialog::Order(_) | Dialog::Bulk(_))) => model.screen.dialog = Some(dialog),
+        Some(Dialog::Order(mut confirm)) => {
+            // A name that confirms is typed, not pasted.
+            if let Some(asking) = &mut confirm.asking {
+                asking.field.paste(text);
+            }
+            model.screen.dialog = Some(Dialog::Order(confirm));
+        }
+        Some(dialog @ Dialog::Bulk(_)) => model.screen.dialog = Some(dialog),
     }
 }
 
@@ -136,9 +142,12 @@ pub(super) fn set_filter(model: &mut Model, now: Timestamp, text: &str) -> Resul
     model.screen.views.last_mut().map_or(Ok(()), |view| view.set_filter(&look, text))
 }
 
-fn choose(model: &mut Model, now: Timestamp, item: Item, effects: &mut Vec<Effect>) {
+fn choose(model: &mut Model, now: Timestamp, item: Item, words: &[String], effects: &mut Vec<Effect>) {
     remember(&mut model.screen.history.choices, item.text);
     match item.choice {
+        Choice::Act(Action { does: Deed::Operate(id), .. }) if !words.is_empty() => {
+            operate::begin(model, now, id, (None, words), effects);
+        }
         Choice::Act(action) => perform(model, now, action.does, effects),
         Choice::View(ViewId::Fleet) => show_bottom(model),
         Choice::View(id) => perform(model, now, Deed::Open(id), effects),

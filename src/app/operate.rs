@@ -7,10 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Effect, Model, Outcome, bulk};
 use crate::fleet::Entry;
 use crate::id::{ClusterId, InstanceId, Text};
-use crate::keymap::chord::{Chord, Code};
 use crate::operation::{OPERATIONS, On, Operation, operation};
 use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
-use crate::screen::confirm::{Answerable, Confirm, answerable};
+use crate::screen::confirm::Confirm;
 use crate::screen::{Dialog, Leaving, Then};
 use crate::state::State;
 use crate::state::ledger::{LeftOver, Scope, is_protected, scope};
@@ -98,7 +97,7 @@ pub(super) fn ask_left_over(model: &mut Model, now: Timestamp, effects: &mut Vec
     };
     let text = format!("a {} of {} was left by a pgdeck that was cut off: end it?", left.action, left.cluster.name);
     model.state.notices.say(now, Weight::Error, text.clone());
-    begin(model, now, operation.id, Some(subject), effects);
+    begin(model, now, operation.id, (Some(subject), &[]), effects);
     if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
         confirm.unasked = Some(text);
     }
@@ -108,19 +107,25 @@ pub(super) fn subject(model: &Model) -> Subject {
     model.screen.views.last().map_or(Subject::Nothing, |view| view.subject())
 }
 
-/// Arms the scope of what the cursor is on, or disarms all.
+/// Arms the scope of what the cursor is on, or disarms it; without one, disarms all.
 pub(super) fn arm(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    if model.state.ledger.armed_now(now).next().is_some() {
-        model.state.ledger.disarm();
-        effects.push(Effect::Disarm);
-        model.state.notices.say(now, Weight::Info, "read-only again");
+    let scope = subject(model).cluster().map(scope).or_else(|| only_scope(model));
+    let armed = model.state.ledger.armed_now(now).map(|(armed, _)| armed.clone());
+    let ended: Vec<Scope> = armed.filter(|armed| scope.as_ref().is_none_or(|scope| scope == armed)).collect();
+    if !ended.is_empty() {
+        let text = format!("read-only again: {}", ended.join(", "));
+        model.state.notices.say(now, Weight::Info, text);
+        for scope in ended {
+            model.state.ledger.disarm(&scope);
+            effects.push(Effect::Disarm(scope));
+        }
         return;
     }
     if model.state.settings.read_only {
         let text = "this pgdeck was started read-only (--readonly, or readonly in the configuration)";
         return model.state.notices.say(now, Weight::Warning, text);
     }
-    let Some(scope) = subject(model).cluster().map(scope).or_else(|| only_scope(model)) else {
+    let Some(scope) = scope else {
         let text = "put the cursor on a cluster: its context is what is armed";
         return model.state.notices.say(now, Weight::Warning, text);
     };
@@ -142,11 +147,35 @@ fn only_scope(model: &Model) -> Option<Scope> {
 }
 
 fn arm_scope(model: &mut Model, now: Timestamp, scope: Scope, effects: &mut Vec<Effect>) {
-    let minutes = model.state.settings.armed_min;
-    let until = now + SignedDuration::from_mins(minutes.into());
-    model.state.notices.say(now, Weight::Warning, format!("{scope} is ARMED for {minutes} minutes: W ends it"));
+    let (minutes, key) = (model.state.settings.armed_min, model.state.settings.arm_key.clone());
+    model.state.notices.say(now, Weight::Warning, format!("{scope} is ARMED for {minutes} minutes: {key} ends it"));
+    open(model, now, scope, effects);
+}
+
+fn open(model: &mut Model, now: Timestamp, scope: Scope, effects: &mut Vec<Effect>) {
+    let until = now + SignedDuration::from_mins(model.state.settings.armed_min.into());
     model.state.ledger.arm(scope.clone(), until);
     effects.push(Effect::Arm(scope, until));
+}
+
+/// Arms these, but for those whose name must be typed; says so.
+pub(super) fn begin_armed(model: &mut Model, now: Timestamp, scopes: &[Scope]) -> Vec<Effect> {
+    let settings = &model.state.settings;
+    let (held, free): (Vec<Scope>, Vec<Scope>) =
+        scopes.iter().cloned().partition(|scope| is_protected(&settings.protected, scope));
+    let mut text = match &free[..] {
+        [] => "nothing is armed".to_owned(),
+        free => format!("ARMED for {} minutes: {}", settings.armed_min, free.join(", ")),
+    };
+    if !held.is_empty() {
+        text = format!("{text}; protected, and READ-ONLY until its name is typed: {}", held.join(", "));
+    }
+    model.state.notices.say(now, Weight::Warning, text);
+    let mut effects = Vec::new();
+    for scope in free {
+        open(model, now, scope, &mut effects);
+    }
+    effects
 }
 
 /// Takes in what was typed after a question.
@@ -181,12 +210,13 @@ pub(super) fn answered(
     }
 }
 
-/// Looks at what an operation would do; asks for what it needs first.
+/// Looks at what an operation would do to a subject (by itself the cursor's, or what is marked) with the arguments in `words`;
+/// asks for what it needs first.
 pub(super) fn begin(
     model: &mut Model,
     now: Timestamp,
     id: &'static str,
-    of: Option<Subject>,
+    (of, words): (Option<Subject>, &[String]),
     effects: &mut Vec<Effect>,
 ) {
     let Some(operation) = operation(id) else { return };
@@ -197,6 +227,12 @@ pub(super) fn begin(
     let mut args = BTreeMap::new();
     if let (On::Backend, Subject::Backend(_, pid)) = (operation.on, &subject) {
         args.insert(Text::from("pid"), Text::from(pid.to_string()));
+    }
+    if !words.is_empty() {
+        match operation.read_on(args, words) {
+            Ok(read) => args = read,
+            Err(why) => return model.state.notices.say(now, Weight::Warning, why),
+        }
     }
     if let Some(missing) = operation.args.iter().find(|arg| arg.required && !args.contains_key(arg.name)) {
         if subject.cluster().is_none() {
@@ -283,55 +319,6 @@ pub(super) fn look(
     model.state.ledger.put(run);
     effects.push(Effect::Run(id.clone(), outs));
     Ok(id)
-}
-
-/// Takes a key while an order's dialog is open.
-pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: Confirm, effects: &mut Vec<Effect>) {
-    let Some(run) = model.state.ledger.get(&confirm.run) else { return };
-    let answerable = answerable(&model.state, run, now);
-    let name = run.aim.cluster.name.clone();
-    match (chord.code, &answerable) {
-        (Code::Esc, _) => return model.state.ledger.withdraw(&confirm.run),
-        (Code::Char('y'), Answerable::Yes) if !chord.ctrl && !chord.alt => {
-            send(model, now, &confirm.run, "y", None, effects);
-        }
-        (Code::Enter, Answerable::Override) => {
-            if let Some(reason) = overridden(confirm.field.text(), &name) {
-                let how = format!("overridden by the name {name}");
-                send(model, now, &confirm.run, &how, Some(reason), effects);
-            } else {
-                let text = format!("write: override {name} and the reason; nothing was sent");
-                model.state.notices.say(now, Weight::Warning, text);
-            }
-        }
-        (Code::Enter, Answerable::Name) if confirm.field.text() == &*name => {
-            send(model, now, &confirm.run, &format!("the name {name}"), None, effects);
-        }
-        (Code::Enter, Answerable::Name) => {
-            let text = format!("{:?} is not its name: nothing was sent", confirm.field.text());
-            model.state.notices.say(now, Weight::Warning, text);
-        }
-        (Code::Down | Code::PageDown, _) => confirm.scroll += 1,
-        (Code::Up | Code::PageUp, _) => confirm.scroll = confirm.scroll.saturating_sub(1),
-        (_, Answerable::Name | Answerable::Override) => drop(confirm.field.key(chord)),
-        (Code::Char('c'), _) => {
-            let steps = run.deal.as_ref().map(|deal| &deal.steps[..]).unwrap_or_default();
-            let commands: Vec<String> = steps.iter().map(|step| step.order.command()).collect();
-            let text = commands.join("\n");
-            model.state.notices.say(now, Weight::Info, format!("copied: {text}"));
-            effects.push(Effect::Yank(text));
-        }
-        (Code::Char('q'), _) => return model.state.ledger.withdraw(&confirm.run),
-        _ => {}
-    }
-    model.screen.dialog = Some(Dialog::Order(confirm));
-}
-
-/// The reason, if a red line is overridden by the right name.
-fn overridden(text: &str, name: &str) -> Option<String> {
-    let reason = text.trim().strip_prefix("override ")?.trim_start().strip_prefix(name)?;
-    let reason = reason.strip_prefix(' ')?.trim();
-    (!reason.is_empty()).then(|| reason.to_owned())
 }
 
 pub(super) fn send(

@@ -127,7 +127,7 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
         Deed::Leave if model.screen.views.len() > 1 => leave(model),
         Deed::Leave | Deed::Quit => operate::leave(model, now, effects),
         Deed::Arm => operate::arm(model, now, effects),
-        Deed::Operate(id) => operate::begin(model, now, id, None, effects),
+        Deed::Operate(id) => operate::begin(model, now, id, (None, &[]), effects),
         Deed::Filter => dialog::open_filter(model, now),
         Deed::ClearFilter => drop(dialog::set_filter(model, now, "")),
         Deed::Palette => dialog::open_palette(model, now, effects),

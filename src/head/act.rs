@@ -73,7 +73,7 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
         Ok(member) => member,
         Err(why) => return usage(&why),
     };
-    if asked.write && !asked.dry_run {
+    if (asked.write || config.write) && !asked.dry_run {
         settle(runtime, journal, &meant.cluster, asked.timeout);
     }
     let Some(entry) = gathering.fleet.get(&meant.cluster) else { return usage("it is gone") };
@@ -278,7 +278,7 @@ fn confirmed(
     if config.readonly {
         return Err("--readonly, or readonly in the configuration, allows no change".into());
     }
-    if !asked.write {
+    if !asked.write && !config.write {
         return Err("nothing was changed: add --write to do it".into());
     }
     let name = &*run.aim.cluster.name;

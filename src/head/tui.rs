@@ -128,7 +128,7 @@ impl Console {
                 Effect::Run(run, outs) => self.step(&run, outs, runtime, journal)?,
                 Effect::Ask(probes) => runtime.ask_for_brain(probes),
                 Effect::Arm(scope, until) => runtime.gate().open(scope, until),
-                Effect::Disarm => runtime.gate().close(),
+                Effect::Disarm(scope) => runtime.gate().close(&scope),
                 Effect::Exit(outcome) => return Ok(Some(outcome)),
             }
         }

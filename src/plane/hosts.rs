@@ -139,6 +139,10 @@ impl Plane for Hosts {
         .boxed()
     }
 
+    fn listed(&self) -> Option<Vec<ClusterId>> {
+        Some(self.groups.iter().map(id).collect())
+    }
+
     fn protected(&self) -> Vec<String> {
         self.groups.iter().filter(|group| group.protected).map(|group| group.name.clone()).collect()
     }

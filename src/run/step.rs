@@ -153,6 +153,15 @@ impl Run {
         out
     }
 
+    pub(super) fn tried(&mut self, now: Timestamp, order: &Order, said: Result<String, Fault>) -> Vec<Out> {
+        let text = match said {
+            Ok(said) => format!("tried on the server: {}: taken ({said}), nothing was changed", order.title()),
+            Err(fault) => format!("tried on the server: {}: {fault}; {}", order.title(), fault.remedy()),
+        };
+        self.say(now, text);
+        Vec::new()
+    }
+
     /// A patch after another order, not refused too often yet.
     fn may_aim_anew(&self, step: usize) -> bool {
         let refused = self.lines.iter().filter(|line| line.text.starts_with(AIMED_ANEW)).count();

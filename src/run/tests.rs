@@ -108,6 +108,7 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
         Out::Record(_) => "record",
         Out::Note(_) => "note",
         Out::Send(..) => "send",
+        Out::Try(_) => "try",
         Out::Tell(_) => "tell",
     };
     outs.iter().map(kind).collect()

@@ -52,9 +52,9 @@ impl Gate {
         self.lock().armed.insert(scope, until);
     }
 
-    /// Closes it for all.
-    pub fn close(&self) {
-        self.lock().armed.clear();
+    /// Closes it for a scope.
+    pub fn close(&self, scope: &str) {
+        self.lock().armed.remove(scope);
     }
 
     /// What that run of a pgdeck before this one has left may be taken back.
@@ -131,6 +131,10 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
                 tracing::warn!(%fault, "no Event was written");
             }
             None
+        }
+        Out::Try(order) => {
+            let said = carry_out(planes, order.clone(), true).await;
+            Some(Event::Tried(order, said))
         }
         Out::Send(order, pass) => Some(match gate.pass(&order, &pass) {
             Ok(()) => Event::Sent(carry_out(planes, order, false).await),

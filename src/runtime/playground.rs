@@ -68,6 +68,8 @@ async fn console(globals: &Globals, name: &str) -> Result<Exit, Error> {
     console.args(["--all-namespaces", "--context", &command::context(name)?]);
     console.args(globals.theme.iter().flat_map(|theme| ["--theme", theme]));
     console.args(globals.ascii.then_some("--ascii"));
+    console.args(globals.readonly.then_some("--readonly"));
+    console.args(globals.write.then_some("--write"));
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
     // The terminal sends these to the console as well.
     let _interrupted = signal(SignalKind::interrupt()).map_err(failed)?;

@@ -7,9 +7,11 @@
 //! │ send   POST /switchover on acid-shop-0                      │
 //! │        {"leader":"acid-shop-0","candidate":"acid-shop-1"}   │
 //! │ await  acid-shop-1 leads on a new timeline, and all follow  │
-//! │ y do it   c copy as command   esc leave                     │
+//! │ y do it   a arguments   r reason   c copy   esc leave       │
 //! └─────────────────────────────────────────────────────────────┘
 //! ```
+
+mod asking;
 
 use jiff::Timestamp;
 use ratatui::buffer::Buffer;
@@ -25,6 +27,7 @@ use crate::theme::Theme;
 use crate::widget::input::Field;
 use crate::widget::{bar, popup};
 use crate::work::entry::Colour;
+pub use asking::{Asking, Wanted, Wish};
 
 /// The dialog of one order.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub struct Confirm {
     pub field: Field,
     /// The first line in sight.
     pub scroll: usize,
+    /// Why it is done, for the journal and as an Event on the CR.
+    pub reason: Option<String>,
+    /// What is typed before it is answered.
+    pub asking: Option<Asking>,
     /// What pgdeck said when it asked by itself; none where the user asked.
     pub unasked: Option<String>,
 }
@@ -77,7 +84,8 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
         return Answerable::Barred("this pgdeck was started read-only".into());
     }
     if state.ledger.armed(&scope, now).is_none() {
-        return Answerable::Barred(format!("READ-ONLY: leave (esc), arm {scope} (W), and ask again"));
+        let key = &state.settings.arm_key;
+        return Answerable::Barred(format!("READ-ONLY: leave (esc), arm {scope} ({key}), and ask again"));
     }
     let by_name = crate::operation::operation(run.action)
         .is_some_and(|operation| operation.confirm == crate::operation::Confirm::Name);
@@ -149,17 +157,22 @@ pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
 
 impl Confirm {
     pub fn of(run: Text) -> Self {
-        Confirm { run, field: Field::default(), scroll: 0, unasked: None }
+        Confirm { run, field: Field::default(), scroll: 0, reason: None, asking: None, unasked: None }
     }
 
     /// Draws it over the view.
     pub fn draw(&mut self, state: &State, now: Timestamp, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let Some(run) = state.ledger.get(&self.run) else { return };
-        let lines = lines(state, run, now);
-        let answerable = answerable(state, run, now);
+        let mut lines = lines(state, run, now);
+        lines.extend(
+            self.reason.as_ref().map(|why| Line::blank().with("reason ", Tone::Dim).outside(why, Tone::Normal)),
+        );
+        lines.extend(self.asking.iter().flat_map(|asking| asking.lines(run)));
+        let foot = self.foot(state, run, now);
         let width = area.width.saturating_sub(4).min(110);
         let wrapped: Vec<Line<()>> = lines.into_iter().flat_map(|line| line.wrapped(usize::from(width) - 4)).collect();
-        let wanted = u16::try_from(wrapped.len()).unwrap_or(u16::MAX).saturating_add(3);
+        let n_foot = if foot.hint.is_empty() { 1 } else { 2 };
+        let wanted = u16::try_from(wrapped.len()).unwrap_or(u16::MAX).saturating_add(2 + n_foot);
         let subject = run
             .aim
             .member
@@ -167,33 +180,69 @@ impl Confirm {
             .map_or_else(|| run.aim.cluster.to_string(), |member| format!("{}/{member}", run.aim.cluster));
         let title = format!(" {} {} ", run.action, crate::present::clean(&subject));
         let inside = popup::open(&title, (width, wanted.min(area.height.saturating_sub(2))), theme, area, buffer);
-        if inside.height == 0 {
+        if inside.height < n_foot {
             return;
         }
-        let height = usize::from(inside.height - 1);
+        let height = usize::from(inside.height - n_foot);
         self.scroll = self.scroll.min(wrapped.len().saturating_sub(height));
-        // What is under way is followed.
-        if run.is_under_way() || run.outcome().is_some() {
+        // What is under way is followed, and what is asked for.
+        if run.is_under_way() || run.outcome().is_some() || self.asking.is_some() {
             self.scroll = wrapped.len().saturating_sub(height);
         }
         for (line, y) in wrapped.iter().skip(self.scroll).take(height).zip(inside.y..) {
             bar::draw(&line.spans, &[], theme, Rect { y, height: 1, ..inside }, buffer);
         }
-        let foot = Rect { y: inside.bottom() - 1, height: 1, ..inside };
-        match answerable {
-            Answerable::Name => {
-                let prompt = format!("type {} to do it: ", crate::present::clean(&run.aim.cluster.name));
-                self.field.draw(&prompt, theme, foot, buffer);
-            }
-            Answerable::Override => {
-                let name = crate::present::clean(&run.aim.cluster.name);
-                self.field.draw(&format!("red; to go on all the same: override {name} REASON: "), theme, foot, buffer);
-            }
-            Answerable::Yes => foot_line("y do it   c copy as command   esc leave", Tone::Key, theme, foot, buffer),
-            Answerable::Barred(why) => foot_line(&format!("{why}   (esc leaves)"), Tone::Warn, theme, foot, buffer),
-            Answerable::No => foot_line("c copy as command   esc leave", Tone::Key, theme, foot, buffer),
+        let last = Rect { y: inside.bottom() - 1, height: 1, ..inside };
+        if !foot.hint.is_empty() {
+            foot_line(&foot.hint, foot.tone, theme, Rect { y: inside.bottom() - n_foot, height: 1, ..inside }, buffer);
+        }
+        match (foot.prompt, self.asking.as_ref().map_or(&self.field, |asking| &asking.field)) {
+            (Some(prompt), field) => field.draw(&prompt, theme, last, buffer),
+            (None, _) => foot_line(&foot.text, foot.tone, theme, last, buffer),
         }
     }
+
+    /// What stands at the foot: where something is typed, and which keys help.
+    fn foot(&self, state: &State, run: &Run, now: Timestamp) -> Foot {
+        if let Some(asking) = &self.asking {
+            let (hint, tone) = match &asking.error {
+                Some(why) => (why.clone(), Tone::Bad),
+                None => ("enter takes it   esc leaves it as it is".into(), Tone::Key),
+            };
+            return Foot { hint, prompt: Some(asking.prompt().into()), text: String::new(), tone };
+        }
+        let name = crate::present::clean(&run.aim.cluster.name);
+        let typed = |prompt: String| Foot {
+            hint: format!("{}   esc leave", Wish::hints(run, true)),
+            prompt: Some(prompt),
+            text: String::new(),
+            tone: Tone::Key,
+        };
+        let told = |text: String, tone| Foot { hint: String::new(), prompt: None, text, tone };
+        let hints = Wish::hints(run, false);
+        match answerable(state, run, now) {
+            Answerable::Name => typed(format!("type {name} to do it: ")),
+            Answerable::Override => typed(format!("red; to go on all the same: override {name} REASON: ")),
+            Answerable::Yes => told(format!("y do it   {hints}   esc leave"), Tone::Key),
+            Answerable::Barred(why) => {
+                let hint = format!("{hints}   esc leave");
+                Foot { hint, prompt: None, text: why, tone: Tone::Warn }
+            }
+            Answerable::No if hints.is_empty() => told("esc leave".into(), Tone::Key),
+            Answerable::No => told(format!("{hints}   esc leave"), Tone::Key),
+        }
+    }
+}
+
+/// The last lines of the dialog.
+struct Foot {
+    /// Above the last line; empty for none.
+    hint: String,
+    /// Before what is typed in the last line.
+    prompt: Option<String>,
+    /// The last line where nothing is typed.
+    text: String,
+    tone: Tone,
 }
 
 fn foot_line(text: &str, tone: Tone, theme: &Theme, area: Rect, buffer: &mut Buffer) {

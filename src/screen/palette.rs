@@ -1,4 +1,5 @@
-//! The command palette: actions, views and clusters, found by a few of their letters.
+//! The command palette: actions, views and clusters, found by a few of their letters. Behind an operation's id its arguments
+//! may be typed, as after `pgdeck do`: `:scale 3`.
 //!
 //! ```text
 //! ┌ palette ───────────────────────────────┐
@@ -21,6 +22,7 @@ use crate::fleet::Fleet;
 use crate::id::ClusterId;
 use crate::keymap::Keymap;
 use crate::keymap::chord::{Chord, Code};
+use crate::operation::{Operation, operation};
 use crate::present::page::Span;
 use crate::present::{Tone, clean};
 use crate::theme::Theme;
@@ -66,7 +68,8 @@ pub enum Choice {
 pub enum Taken {
     Stays,
     Left,
-    Chosen(Item),
+    /// With the words that were typed behind an operation's id.
+    Chosen(Item, Vec<String>),
 }
 
 impl Palette {
@@ -151,13 +154,27 @@ impl Palette {
     }
 
     fn choose(&mut self) -> Taken {
+        let words = self.called().map(|(_, words)| words.split_whitespace().map(str::to_owned).collect());
         match self.hits.get(self.cursor.at()) {
-            Some(idx) => Taken::Chosen(self.items.swap_remove(*idx)),
+            Some(idx) => Taken::Chosen(self.items.swap_remove(*idx), words.unwrap_or_default()),
             None => Taken::Stays,
         }
     }
 
+    /// The operation whose id is typed with words behind it.
+    fn called(&self) -> Option<(usize, &str)> {
+        let (id, words) = self.field.text().trim_start().split_once(' ')?;
+        let is_called =
+            |item: &Item| matches!(item.choice, Choice::Act(Action { does: Deed::Operate(of), .. }) if *of == id);
+        Some((self.items.iter().position(is_called)?, words))
+    }
+
     fn search(&mut self) {
+        self.cursor = Cursor::default();
+        if let Some((idx, _)) = self.called() {
+            self.hits = vec![idx];
+            return;
+        }
         let pattern = Pattern::parse(self.field.text(), CaseMatching::Smart, Normalization::Smart);
         let mut matcher = Matcher::new(Config::DEFAULT);
         let mut letters = Vec::new();
@@ -171,7 +188,6 @@ impl Palette {
         let mut scores: Vec<_> = scores.collect();
         scores.sort_unstable();
         self.hits = scores.into_iter().map(|(_, idx)| idx).collect();
-        self.cursor = Cursor::default();
     }
 
     /// Settles the cursor to the room there is.
@@ -184,6 +200,7 @@ impl Palette {
         let inside = popup::open(" palette ", size(area), theme, area, buffer);
         self.field.draw(":", theme, Rect { height: inside.height.min(1), ..inside }, buffer);
         let window = self.cursor.window();
+        let called = self.called().is_some();
         for (y, at) in (inside.top() + 1..inside.bottom()).zip(window) {
             let line = Rect { y, height: 1, ..inside };
             let item = &self.items[self.hits[at]];
@@ -193,7 +210,14 @@ impl Palette {
                 text: format!("{mark}{}", item.text).into(),
                 tone: if item.greyed { Tone::Dim } else { Tone::Normal },
             };
-            let left = [text, Span { text: format!("  {}", item.doc).into(), tone: Tone::Dim }];
+            // Who types arguments wants to know which there are.
+            let doc = match &item.choice {
+                Choice::Act(Action { does: Deed::Operate(id), .. }) if called && !item.greyed => {
+                    operation(id).map_or_else(String::new, Operation::usage).into()
+                }
+                _ => Cow::Borrowed(&*item.doc),
+            };
+            let left = [text, Span { text: format!("  {doc}").into(), tone: Tone::Dim }];
             let right = [Span { text: format!("{} ", item.detail).into(), tone: Tone::Key }];
             bar::draw(&left, &right, theme, line, buffer);
             if selected {
@@ -236,8 +260,8 @@ mod tests {
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
         let mut palette = Palette::new(ViewId::Fleet, &fleet, &keymap, recent, |_| None);
         for key in keys.split_whitespace() {
-            if let Taken::Chosen(item) = palette.key(key.parse().unwrap()) {
-                return item.text;
+            if let Taken::Chosen(item, words) = palette.key(key.parse().unwrap()) {
+                return [vec![item.text], words].concat().join(" ");
             }
         }
         "nothing".into()
@@ -250,6 +274,9 @@ mod tests {
         assert_eq!(chosen("d m / s h a c enter", &[]), "demo//shop/acid");
         assert_eq!(chosen("x q x q x enter", &[]), "nothing");
         assert_eq!(chosen("s w i t c h o v e r enter", &[]), "switch over");
+        assert_eq!(chosen("s c a l e space 3 enter", &[]), "scale 3");
+        assert_eq!(chosen("s w i t c h o v e r space t o = x space a t = y enter", &[]), "switch over to=x at=y");
+        assert_eq!(chosen("l o g s space 3 enter", &[]), "nothing");
         assert_eq!(chosen("s w i t c h o v e r - enter", &[]), "cancel the scheduled switchover");
     }
 

@@ -177,9 +177,9 @@ impl Ledger {
         self.armed.insert(scope, until);
     }
 
-    /// Nothing may be changed any more.
-    pub fn disarm(&mut self) {
-        self.armed.clear();
+    /// The scope may not be changed any more.
+    pub fn disarm(&mut self, scope: &str) {
+        self.armed.remove(scope);
     }
 
     /// Until when the scope may be changed; none if it may not.

@@ -5,17 +5,12 @@ use std::time::Instant;
 use jiff::SignedDuration;
 use pgdeck::action::ViewId;
 use pgdeck::app::{self, Effect, Msg, Outcome};
-use pgdeck::fault::Fault;
 use pgdeck::fleet::seen::Seen;
 use pgdeck::run::{Event, Out, Phase};
 use pgdeck::state::notice::Weight;
-use pgdeck::work::patroni::PatroniView;
-use pgdeck::work::probe::{Answer, Objects, Probe, Rules};
 use pgdeck::work::want::Want;
-use serde_json::json;
-use std::collections::BTreeMap;
 
-use crate::rig::{Rig, fleets};
+use crate::rig::{Rig, fleets, world};
 
 fn top(keys: &str) -> ViewId {
     let mut rig = Rig::new(fleets::busy());
@@ -207,26 +202,6 @@ const CHORDS: &[&str] = &[
     "delete",
 ];
 
-/// What a world that allows everything would answer.
-fn answer(probe: &Probe) -> Result<Answer, Fault> {
-    let member = |n: u32, role: &str| json!({"name": format!("acid-shop-{n}"), "role": role, "state": "running", "timeline": 1, "lag": 0});
-    match probe {
-        Probe::May { .. } => Ok(Answer::May(true)),
-        Probe::Patroni(_) => {
-            let cluster = json!({"members": [member(0, "leader"), member(1, "sync_standby"), member(2, "replica")]});
-            Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, json!({})))))
-        }
-        Probe::Objects(id) => {
-            let mut cluster = fleets::cluster("acid-shop", 3);
-            cluster.id = id.clone();
-            let (version, annotations) = ("1".into(), BTreeMap::new());
-            let (finalizers, pods, rules) = (Vec::new(), BTreeMap::new(), Rules::default());
-            Ok(Answer::Objects(Box::new(Objects { cluster, version, annotations, finalizers, pods, rules })))
-        }
-        probe => Err(Fault::Gone { what: probe.what() }),
-    }
-}
-
 /// A cheap sequence of numbers without a pattern (Knuth's multiplier).
 fn next(state: &mut u64) -> usize {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -258,8 +233,12 @@ fn a_hundred_thousand_random_keys_send_nothing_while_read_only_and_break_nothing
                 continue;
             };
             for out in outs {
-                let Out::Look { probes, .. } = out else { panic!("{key}: {out:?} while read-only") };
-                let looked = probes.into_iter().map(|probe| (probe.clone(), answer(&probe))).collect();
+                let looked = match out {
+                    Out::Look { probes, .. } => world::looked(probes),
+                    // What is tried changes nothing.
+                    Out::Try(order) if order.is_of_objects() => continue,
+                    out => panic!("{key}: {out:?} while read-only"),
+                };
                 let happened = Msg::Run(id.clone(), Box::new(Event::Looked(looked)));
                 todo.extend(app::update(&mut rig.model, rig.now, vec![happened]));
             }

@@ -15,6 +15,7 @@ mod hosts;
 mod keys;
 #[cfg(feature = "sandbox")]
 mod kube;
+mod offers;
 mod orders;
 mod pg;
 mod postgres;

@@ -1,6 +1,7 @@
 //! The console without a terminal or a world: a fleet and keys in, effects and pictures out.
 
 pub mod fleets;
+pub mod world;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,128 @@
+//! Arming, and what can be done to an order before it is answered.
+
+use jiff::SignedDuration;
+use pgdeck::app::{self, Effect, Msg};
+use pgdeck::run::{Event, Out};
+use pgdeck::work::entry::What;
+
+use crate::rig::{Rig, fleets};
+
+const SIZE: (u16, u16) = (120, 40);
+
+/// A console that may change things, with the cursor on acid-shop.
+fn writable() -> Rig {
+    let mut rig = Rig::new(fleets::busy());
+    rig.model.state.settings.read_only = false;
+    rig.keys("/ a c i d - s h o p enter");
+    rig
+}
+
+fn armed(rig: &Rig) -> Vec<String> {
+    rig.model.state.ledger.armed_now(rig.now).map(|(scope, _)| scope.to_string()).collect()
+}
+
+#[test]
+fn each_context_and_each_group_of_hosts_is_armed_and_disarmed_on_its_own() {
+    let mut rig = writable();
+    rig.keys("W");
+    assert_eq!(armed(&rig), ["demo"]);
+    rig.keys("esc / o l d p r o d enter");
+    let effects = rig.keys("W");
+    assert!(matches!(&effects[..], [Effect::Arm(scope, _)] if &**scope == "hosts:oldprod"), "{effects:?}");
+    assert_eq!(armed(&rig), ["demo", "hosts:oldprod"]);
+    assert!(rig.text(SIZE).contains("ARMED demo +1"), "{}", rig.text(SIZE));
+    assert_eq!(rig.keys("W"), [Effect::Disarm("hosts:oldprod".into())]);
+    assert_eq!(armed(&rig), ["demo"]);
+    rig.now += SignedDuration::from_mins(15);
+    assert_eq!(armed(&rig), Vec::<String>::new());
+}
+
+#[test]
+fn a_console_that_begins_armed_leaves_out_what_is_protected() {
+    let mut rig = writable();
+    rig.model.state.settings.protected = vec!["oldprod".into()];
+    let effects = rig.model.begin_armed(rig.now, &["demo".into(), "hosts:oldprod".into()]);
+    assert!(matches!(&effects[..], [Effect::Arm(scope, _)] if &**scope == "demo"), "{effects:?}");
+    assert_eq!(armed(&rig), ["demo"]);
+    let text = rig.text(SIZE);
+    assert!(text.contains("protected, and READ-ONLY until its name is typed: hosts:oldprod"), "{text}");
+}
+
+#[test]
+fn the_arguments_of_an_offer_are_typed_over_and_looked_at_anew() {
+    let mut rig = writable();
+    rig.asks("W x s");
+    let text = rig.text(SIZE);
+    assert!(text.contains("\"candidate\":\"acid-shop-1\"") && text.contains("a arguments"), "{text}");
+    rig.keys("a");
+    assert!(rig.text(SIZE).contains("the member that takes over"), "{}", rig.text(SIZE));
+    rig.types("to=acid-shop-2 nonsense=1 more and more");
+    rig.asks("enter");
+    assert!(rig.text(SIZE).contains("takes no argument"), "{}", rig.text(SIZE));
+    rig.keys("ctrl-u");
+    rig.types("to=acid-shop-9");
+    rig.asks("enter");
+    rig.keys("a ctrl-u");
+    rig.types("to=acid-shop-2");
+    rig.asks("enter");
+    let text = rig.text(SIZE);
+    assert!(text.contains("\"candidate\":\"acid-shop-2\""), "{text}");
+    let offered = rig.model.state.ledger.all().filter(|run| run.deal.is_some()).count();
+    assert_eq!(offered, 1, "what was offered before is withdrawn");
+}
+
+#[test]
+fn the_palette_takes_arguments_behind_an_id() {
+    let mut rig = writable();
+    rig.keys("W :");
+    rig.types("switchover to=acid-shop-2");
+    assert!(rig.text(SIZE).contains("switchover [to=…] [at=…]"), "{}", rig.text(SIZE));
+    rig.asks("enter");
+    assert!(rig.text(SIZE).contains("\"candidate\":\"acid-shop-2\""), "{}", rig.text(SIZE));
+    rig.keys("esc :");
+    rig.types("scale many");
+    rig.asks("enter");
+    assert!(rig.text(SIZE).contains("scale: "), "{}", rig.text(SIZE));
+}
+
+#[test]
+fn a_reason_goes_with_the_order_into_the_journal() {
+    let mut rig = writable();
+    rig.asks("W x s r");
+    rig.types("disk of node 7 y");
+    rig.asks("enter");
+    assert!(rig.text(SIZE).contains("reason disk of node 7 y"), "{}", rig.text(SIZE));
+    let effects = rig.asks("y");
+    let [Effect::Run(_, outs)] = &effects[..] else { panic!("{effects:?}") };
+    let [Out::Record(entry)] = &outs[..] else { panic!("{outs:?}") };
+    let What::Asked(asked) = &entry.what else { panic!("{entry:?}") };
+    assert_eq!(asked.reason.as_deref(), Some("disk of node 7 y"));
+}
+
+#[test]
+fn where_a_name_is_typed_letters_are_letters_and_the_rest_has_keys_of_its_own() {
+    let mut rig = writable();
+    rig.asks("W enter j x R");
+    let text = rig.text(SIZE);
+    assert!(text.contains("ctrl-y copy"), "{text}");
+    let effects = rig.asks("c r a t");
+    assert_eq!(effects, []);
+    assert!(rig.text(SIZE).contains(": crat"), "{}", rig.text(SIZE));
+    let effects = rig.asks("ctrl-y");
+    assert!(matches!(&effects[..], [Effect::Yank(text)] if text.contains("reinitialize")), "{effects:?}");
+}
+
+#[test]
+fn an_offer_is_tried_on_the_server_read_only_too() {
+    let mut rig = writable();
+    rig.asks("x n");
+    rig.types("4");
+    rig.asks("enter");
+    let effects = rig.asks("t");
+    let [Effect::Run(id, outs)] = &effects[..] else { panic!("{effects:?}") };
+    let [Out::Try(order)] = &outs[..] else { panic!("{outs:?}") };
+    let said = Event::Tried(order.clone(), Ok("200".into()));
+    app::update(&mut rig.model, rig.now, vec![Msg::Run(id.clone(), Box::new(said))]);
+    let text = rig.text(SIZE);
+    assert!(text.contains("tried on the server: patch postgresql") && text.contains("READ-ONLY"), "{text}");
+}

@@ -1,0 +1,65 @@
+//! A world that allows everything, for consoles without one.
+
+use std::collections::BTreeMap;
+
+use pgdeck::app::{self, Effect, Msg};
+use pgdeck::fault::Fault;
+use pgdeck::run::{Event, Looked, Out};
+use pgdeck::work::patroni::PatroniView;
+use pgdeck::work::probe::{Answer, Objects, Probe, Rules};
+use serde_json::json;
+
+use super::{Rig, fleets};
+
+/// What a world that allows everything would answer.
+pub fn answer(probe: &Probe) -> Result<Answer, Fault> {
+    let member = |n: u32, role: &str| json!({"name": format!("acid-shop-{n}"), "role": role, "state": "running", "timeline": 1, "lag": 0});
+    match probe {
+        Probe::May { .. } => Ok(Answer::May(true)),
+        Probe::Patroni(_) => {
+            let cluster = json!({"members": [member(0, "leader"), member(1, "sync_standby"), member(2, "replica")]});
+            Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, json!({})))))
+        }
+        Probe::Objects(id) => {
+            let mut cluster = fleets::cluster("acid-shop", 3);
+            cluster.id = id.clone();
+            let (version, annotations) = ("1".into(), BTreeMap::new());
+            let (finalizers, pods, rules) = (Vec::new(), BTreeMap::new(), Rules::default());
+            Ok(Answer::Objects(Box::new(Objects { cluster, version, annotations, finalizers, pods, rules })))
+        }
+        probe => Err(Fault::Gone { what: probe.what() }),
+    }
+}
+
+/// Questions with its answers.
+pub fn looked(probes: Vec<Probe>) -> Vec<Looked> {
+    probes.into_iter().map(|probe| (probe.clone(), answer(&probe))).collect()
+}
+
+impl Rig {
+    /// Types keys and answers every question that follows from each; gives what else is asked of the world.
+    pub fn asks(&mut self, keys: &str) -> Vec<Effect> {
+        keys.split_whitespace().flat_map(|key| self.ask(key)).collect()
+    }
+
+    fn ask(&mut self, key: &str) -> Vec<Effect> {
+        let mut todo = self.keys(key);
+        let mut others = Vec::new();
+        while let Some(effect) = todo.pop() {
+            let Effect::Run(id, outs) = effect else {
+                others.push(effect);
+                continue;
+            };
+            for out in outs {
+                match out {
+                    Out::Look { probes, .. } => {
+                        let happened = Msg::Run(id.clone(), Box::new(Event::Looked(looked(probes))));
+                        todo.extend(app::update(&mut self.model, self.now, vec![happened]));
+                    }
+                    out => others.push(Effect::Run(id.clone(), vec![out])),
+                }
+            }
+        }
+        others
+    }
+}
