@@ -1,25 +1,33 @@
 //! The record of every order: one JSON object a line, appended, on disk before anything is sent. Secrets are in none: they
 //! are hidden before an order is written.
 
+mod index;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
+use crate::id::ClusterId;
 use crate::work::entry::Entry;
+use crate::work::past::Past;
+use index::Index;
 
 /// The journal's file; a line is written by one `write`, so that several pgdecks can share it.
 #[derive(Debug, Clone)]
 pub struct Journal {
     path: PathBuf,
+    /// What was read of it so far.
+    index: Arc<Mutex<Index>>,
 }
 
 impl Journal {
     /// The journal in a state folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Journal { path: folder.join("journal.jsonl") }
+        Journal { path: folder.join("journal.jsonl"), index: Arc::default() }
     }
 
     /// Where it lies.
@@ -47,6 +55,15 @@ impl Journal {
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
         file.write_all(&line)?;
         file.sync_data()
+    }
+
+    /// What came before for a cluster, whichever pgdeck ordered it, by what the file says this moment.
+    pub fn past(&self, cluster: &ClusterId) -> Result<Past, String> {
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        match index.catch_up(&self.path) {
+            Ok(()) => Ok(index.past(cluster)),
+            Err(error) => Err(format!("the journal {} cannot be read: {error}", self.path.display())),
+        }
     }
 
     /// All lines, oldest first. One that cannot be read (a crash cut it) is left out and counted.
@@ -90,26 +107,6 @@ pub fn unanswered(lines: &[Value]) -> Vec<&Value> {
     lines.iter().filter(is_open).collect()
 }
 
-/// The action of an order that changes a cluster's CR, was sent, and has not ended.
-pub fn patching<'a>(lines: &'a [Value], cluster: &Value) -> Option<&'a str> {
-    let sent = |run: &Value| {
-        lines.iter().any(|line| line["entry"] == "sending" && line["run"] == *run && line["order"]["kind"] == "patch")
-    };
-    let open = unanswered(lines).into_iter().find(|asked| asked["cluster"] == *cluster && sent(&asked["run"]))?;
-    open["action"].as_str()
-}
-
-/// How the last order for a cluster stands that was sent: its action and outcome, none while it has not ended.
-pub fn last_of(lines: &[Value], cluster: &Value) -> Option<(String, Option<String>)> {
-    let asked = lines.iter().rev().find(|line| {
-        let sent = || lines.iter().any(|other| other["entry"] == "sending" && other["run"] == line["run"]);
-        line["entry"] == "asked" && line["cluster"] == *cluster && sent()
-    })?;
-    let ended = lines.iter().find(|line| line["entry"] == "ended" && line["run"] == asked["run"]);
-    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    Some((text(&asked["action"]), ended.map(|line| text(&line["outcome"]))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,37 +143,6 @@ mod tests {
             serde_json::json!({"entry": "ended", "run": "a"}),
         ];
         assert_eq!(unanswered(&lines), [&lines[1]]);
-    }
-
-    #[test]
-    fn the_last_order_of_a_cluster_that_was_sent_is_found() {
-        let asked = |run: &str, cluster: &str| serde_json::json!({"entry": "asked", "run": run, "action": "scale", "cluster": cluster});
-        let lines = [
-            asked("a", "shop"),
-            serde_json::json!({"entry": "sending", "run": "a"}),
-            serde_json::json!({"entry": "ended", "run": "a", "outcome": "UNPROVEN"}),
-            asked("b", "pay"),
-            serde_json::json!({"entry": "sending", "run": "b"}),
-            asked("c", "shop"),
-        ];
-        let found = |cluster: &str| last_of(&lines, &Value::from(cluster));
-        assert_eq!(found("shop"), Some(("scale".into(), Some("UNPROVEN".into()))));
-        assert_eq!(found("pay"), Some(("scale".into(), None)));
-        assert_eq!(found("none"), None);
-    }
-
-    #[test]
-    fn a_change_of_the_resource_that_has_not_ended_is_found_whatever_came_after_it() {
-        let line = |entry: &str, run: &str| serde_json::json!({"entry": entry, "run": run, "action": "scale", "cluster": "shop"});
-        let sending =
-            |run: &str, kind: &str| serde_json::json!({"entry": "sending", "run": run, "order": {"kind": kind}});
-        let mut lines = vec![line("asked", "a"), sending("a", "patroni")];
-        let found = |lines: &[Value], cluster: &str| patching(lines, &Value::from(cluster)).map(str::to_owned);
-        assert_eq!(found(&lines, "shop"), None);
-        lines.extend([line("asked", "b"), sending("b", "patch"), line("asked", "c"), line("ended", "c")]);
-        assert_eq!((found(&lines, "shop"), found(&lines, "pay")), (Some("scale".into()), None));
-        lines.push(line("ended", "b"));
-        assert_eq!(found(&lines, "shop"), None);
     }
 
     #[test]

@@ -22,9 +22,10 @@ use jiff::Timestamp;
 
 use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
-use crate::id::Text;
-use crate::work::entry::{Asked, Entry, SCHEMA, What};
+use crate::id::{ClusterId, Text};
+use crate::work::entry::{Asked, Entry, Light, SCHEMA, What};
 use crate::work::order::{Kind, Object, Order};
+use crate::work::past::{Open, Past};
 use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
 pub use deal::{Aim, Deal, Hold, Step};
@@ -38,6 +39,8 @@ pub type Consider = fn(&Aim, &[Looked]) -> Result<Deal, String>;
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// What the journal says of the cluster, or why it cannot be read.
+    Recalled(Result<Past, String>),
     Looked(Vec<Looked>),
     /// The user said yes, in this way, for this reason.
     Confirmed {
@@ -59,6 +62,8 @@ pub enum Event {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Out {
+    /// Read in the journal what came before.
+    Recall(ClusterId),
     /// Ask these, after that many milliseconds.
     Look {
         probes: Vec<Probe>,
@@ -190,6 +195,10 @@ pub struct Run {
     pub takes_back: Option<Text>,
     /// Something stays as it is made until an order of its own takes it back.
     pub leaves: bool,
+    /// Another order that changes the CR, and has not ended: this one waits for it.
+    pub waits_for: Option<Open>,
+    /// What came before, as it was read last.
+    past: Result<Past, String>,
     /// It was taken up after a step that was not its last: more was never sent.
     is_part: bool,
     /// It shall be taken back as soon as what is on its way is answered, and why.
@@ -226,8 +235,7 @@ impl Run {
         consider: Consider,
         now: Timestamp,
     ) -> (Run, Vec<Out>) {
-        let look = Out::Look { probes: preflight.clone(), after_ms: 0 };
-        let run = Run {
+        let mut run = Run {
             id,
             action,
             aim,
@@ -239,6 +247,8 @@ impl Run {
             patience_s: None,
             takes_back: None,
             leaves: false,
+            waits_for: None,
+            past: Ok(Past::default()),
             is_part: false,
             ending: None,
             back: None,
@@ -248,7 +258,31 @@ impl Run {
             sent_any: false,
             wanted: None,
         };
-        (run, vec![look])
+        let outs = run.look();
+        (run, outs)
+    }
+
+    /// Looks at all that the preflight is about.
+    fn look(&mut self) -> Vec<Out> {
+        self.past = Err("it was not asked".into());
+        vec![Out::Recall(self.aim.cluster.clone()), Out::Look { probes: self.preflight.clone(), after_ms: 0 }]
+    }
+
+    /// Judges what was looked at, and what came before it.
+    fn judge(&mut self, looked: &[Looked]) -> Result<Deal, String> {
+        self.same_cluster(looked)?;
+        let mut deal = (self.consider)(&self.aim, looked)?;
+        if deal.is_look() {
+            return Ok(deal);
+        }
+        match &self.past {
+            Ok(past) => {
+                deal.lights.extend(past.lights(&self.id));
+                self.waits_for = past.patching(&self.id).filter(|_| deal.patches()).cloned();
+            }
+            Err(why) => deal.lights.push(Light::amber(format!("what was ordered before is not known: {why}"))),
+        }
+        Ok(deal)
     }
 
     /// How it ended, once it has.
@@ -299,6 +333,10 @@ impl Run {
     /// What happened leads to what is to be done. Events that do not belong to the phase are late, and mean nothing.
     pub fn advance(&mut self, now: Timestamp, event: Event) -> Vec<Out> {
         match (self.phase.clone(), event) {
+            (Phase::Looking | Phase::Again, Event::Recalled(past)) => {
+                self.past = past;
+                Vec::new()
+            }
             (Phase::Looking, Event::Looked(looked)) => self.offer(now, &looked),
             (Phase::Offered, Event::Confirmed { how, who, reason }) => self.confirm(now, (how, who, reason)),
             (Phase::Again, Event::Looked(looked)) => self.look_again(now, &looked),
@@ -322,7 +360,7 @@ impl Run {
     }
 
     fn offer(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        match self.same_cluster(looked).and_then(|()| (self.consider)(&self.aim, looked)) {
+        match self.judge(looked) {
             Ok(deal) => {
                 self.deal = Some(deal);
                 self.phase = Phase::Offered;
@@ -346,15 +384,16 @@ impl Run {
         self.say(now, format!("confirmed by {}", confirmed.0));
         self.confirmed = Some(confirmed);
         self.phase = Phase::Again;
-        vec![Out::Look { probes: self.preflight.clone(), after_ms: 0 }]
+        self.look()
     }
 
     /// What was offered must still be what would be sent. From here on the journal knows of it, whatever comes.
     fn look_again(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        let judged = self.same_cluster(looked).and_then(|()| (self.consider)(&self.aim, looked));
+        let judged = self.judge(looked);
         let offered = self.deal.clone();
         let refusal = match (&judged, &offered) {
             (Err(why), _) => Some(why.clone()),
+            _ if self.waits_for.is_some() => self.why_it_waits(),
             (Ok(deal), Some(offered)) => changed(offered, deal),
             (Ok(_), None) => Some("nothing was offered".to_owned()),
         };
@@ -370,6 +409,16 @@ impl Run {
         }
         self.phase = Phase::Asking;
         vec![Out::Record(asked)]
+    }
+
+    /// Why it may not be sent yet; none if it may.
+    pub fn why_it_waits(&self) -> Option<String> {
+        let open = self.waits_for.as_ref()?;
+        Some(format!(
+            "{} changes this cluster's CR, and has not ended: the operator may lose one of two changes; wait until it is proved \
+             (`pgdeck audit` tells more)",
+            open.action
+        ))
     }
 
     /// A cluster that was deleted and made anew has another uid.

@@ -23,7 +23,7 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use crate::app::Msg;
 use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId, Text};
-pub use crate::journal::{Journal, last_of, patching, unanswered};
+pub use crate::journal::{Journal, unanswered};
 use crate::plane::Plane;
 use crate::run::{Event, Out, Run};
 use crate::state::ledger::{Scope, scope};

@@ -2,6 +2,7 @@
 
 pub mod entry;
 pub mod order;
+pub mod past;
 pub mod patroni;
 pub mod probe;
 pub mod secrets;

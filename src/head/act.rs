@@ -16,7 +16,7 @@ use crate::id::{ClusterId, Text};
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
 use crate::run::{Aim, Cause, Deal, Event, Outcome, Run};
-use crate::runtime::{Journal, Runtime, clock, last_of, patching};
+use crate::runtime::{Journal, Runtime, clock};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
 use crate::work::order::{Order, Shell};
@@ -95,12 +95,8 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     run.leaves = operation.leaves(&run.aim.args);
     runtime.drive(&mut run, todo, journal, |_| None, |_| ());
     let Some(deal) = run.deal.clone() else { return finish(&run, asked) };
-    let before = match before(journal, &run) {
-        Ok(before) => before,
-        Err(why) => return refuse(&why),
-    };
-    if let Some(text) = before.filter(|_| asked.output == Report::Text) {
-        say(&present::clean(&text));
+    if let Some(why) = run.why_it_waits() {
+        return refused(&run, &why, asked);
     }
     if asked.output == Report::Text {
         offer(operation, &run, &deal);
@@ -112,13 +108,16 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     let protected = is_protected(&marked, &scope(&meant.cluster));
     match confirmed(config, operation, &run, &deal, asked, protected) {
         Ok(how) => send(runtime, journal, run, how, asked),
-        Err(why) => {
-            if asked.output == Report::Json {
-                say(&present::escaped(&format!("{:#}", shape(&run, Some(&why)))));
-            }
-            refuse(&why)
-        }
+        Err(why) => refused(&run, &why, asked),
     }
+}
+
+/// Says why what was looked at is not done.
+fn refused(run: &Run, why: &str, asked: &Do) -> Exit {
+    if asked.output == Report::Json {
+        say(&present::escaped(&format!("{:#}", shape(run, Some(why)))));
+    }
+    refuse(why)
 }
 
 /// How long that is, in seconds.
@@ -169,28 +168,6 @@ fn send(runtime: &Runtime, journal: &Journal, mut run: Run, how: String, asked: 
 fn refuse(why: &str) -> Exit {
     complain(&format!("pgdeck: refused: {}", present::clean(why)));
     Exit::Refused
-}
-
-/// What the journal says of the last order for the cluster: one that was not proved is told; the operator loses one of two
-/// patches, so that a second one waits.
-fn before(journal: &Journal, run: &Run) -> Result<Option<String>, String> {
-    let (lines, _) = journal.read()?;
-    let (cluster, patches) = (json!(run.aim.cluster), run.deal.as_ref().is_some_and(Deal::patches));
-    let last = last_of(&lines, &cluster);
-    // Its patch may be still to come, after a hand-over.
-    let again =
-        || last.as_ref().filter(|(action, end)| end.is_none() && action == run.action).map(|(action, _)| &**action);
-    if let Some(action) = patching(&lines, &cluster).or_else(again).filter(|_| patches) {
-        return Err(format!(
-            "{action} was sent and has not ended: `pgdeck audit` tells more; wait, or open the console to settle it"
-        ));
-    }
-    match last {
-        Some((action, Some(outcome))) if outcome == "FAILED" || outcome == "UNPROVEN" => {
-            Ok(Some(format!("amber: the last order for this cluster, {action}, ended {outcome}: look at it first")))
-        }
-        _ => Ok(None),
-    }
 }
 
 /// The one cluster or member that is meant.
@@ -272,7 +249,7 @@ fn confirmed(
         let name = &run.aim.cluster.name;
         return Err(format!("{} (--override {name} --reason TEXT goes on all the same)", red.join("; ")));
     }
-    if red.is_empty() && deal.steps.iter().all(|step| step.order.is_look()) {
+    if red.is_empty() && deal.is_look() {
         return Ok("nothing: it only looks".into());
     }
     if config.readonly {

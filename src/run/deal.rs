@@ -58,6 +58,11 @@ impl Deal {
         self.lights.iter().map(|light| light.colour).max().unwrap_or(Colour::Green)
     }
 
+    /// Whether nothing is changed by it itself.
+    pub fn is_look(&self) -> bool {
+        self.steps.iter().all(|step| step.order.is_look())
+    }
+
     /// Whether it changes the cluster's CR, of whose changes the operator may lose all but the last.
     pub fn patches(&self) -> bool {
         self.steps.iter().any(|step| matches!(step.order, Order::Patch { .. }))

@@ -13,6 +13,7 @@ use crate::metric::slots::tests::logical;
 use crate::metric::{Rows, SurveyId};
 use crate::work::entry::Light;
 use crate::work::order::Method;
+use crate::work::past::{Open, Past};
 use crate::work::patroni::{PatroniView, Scheduled};
 use crate::work::probe::Rules;
 
@@ -86,8 +87,9 @@ fn offered() -> Run {
         who: "me".into(),
     };
     let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
+    run.advance(at(0), Event::Recalled(Ok(Past::default())));
     run.advance(at(0), view(false));
-    assert_eq!(run.phase, Phase::Offered);
+    assert_eq!((&run.phase, run.deal.as_ref().unwrap().colour()), (&Phase::Offered, crate::work::entry::Colour::Green));
     run
 }
 
@@ -95,6 +97,7 @@ fn offered() -> Run {
 fn sending() -> Run {
     let mut run = offered();
     run.advance(at(1), confirmed());
+    run.advance(at(1), Event::Recalled(Ok(Past::default())));
     run.advance(at(1), view(false));
     run.advance(at(1), Event::Recorded(Ok(())));
     run.advance(at(1), Event::Recorded(Ok(())));
@@ -104,6 +107,7 @@ fn sending() -> Run {
 
 fn kinds(outs: &[Out]) -> Vec<&'static str> {
     let kind = |out: &Out| match out {
+        Out::Recall(_) => "recall",
         Out::Look { .. } => "look",
         Out::Record(_) => "record",
         Out::Note(_) => "note",
@@ -117,7 +121,8 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
 #[test]
 fn it_is_recorded_before_it_is_sent_and_done_only_when_its_effect_is_seen() {
     let mut run = offered();
-    assert_eq!(kinds(&run.advance(at(1), confirmed())), ["look"]);
+    assert_eq!(kinds(&run.advance(at(1), confirmed())), ["recall", "look"]);
+    run.advance(at(1), Event::Recalled(Ok(Past::default())));
     assert_eq!(kinds(&run.advance(at(1), view(false))), ["record"]);
     assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["record"]);
     assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["send"]);
@@ -132,6 +137,7 @@ fn it_is_recorded_before_it_is_sent_and_done_only_when_its_effect_is_seen() {
 fn nothing_is_sent_that_the_journal_cannot_keep() {
     let mut run = offered();
     run.advance(at(1), confirmed());
+    run.advance(at(1), Event::Recalled(Ok(Past::default())));
     run.advance(at(1), view(false));
     let outs = run.advance(at(1), Event::Recorded(Err("disk full".into())));
     assert_eq!((kinds(&outs), run.outcome()), (vec!["note"], Some(Outcome::Refused)));
@@ -142,6 +148,7 @@ fn what_has_changed_since_it_was_shown_is_not_sent() {
     for changed in [view(true), lost(), anew()] {
         let mut run = offered();
         run.advance(at(1), confirmed());
+        run.advance(at(1), Event::Recalled(Ok(Past::default())));
         let outs = run.advance(at(1), changed);
         assert!(!kinds(&outs).contains(&"record"), "{outs:?}");
         assert_eq!(run.outcome(), Some(Outcome::Refused));
@@ -149,9 +156,33 @@ fn what_has_changed_since_it_was_shown_is_not_sent() {
     let mut run = offered();
     run.advance(at(1), confirmed());
     run.aim.args.insert("by".into(), "another".into());
+    run.advance(at(1), Event::Recalled(Ok(Past::default())));
     run.advance(at(1), view(false));
     assert_eq!(run.outcome(), Some(Outcome::Refused));
     assert!(run.lines.last().unwrap().text.contains("has changed since it was shown"));
+}
+
+/// What came before is part of the preflight: told, and looked at once more before anything is sent.
+#[test]
+fn what_came_before_unproved_needs_a_yes_and_what_comes_meanwhile_is_not_overlooked() {
+    let unproved = Past { last: Some(("scale".into(), "UNPROVEN".into())), ..Past::default() };
+    let lost = Err("the journal cannot be read".to_owned());
+    for (past, word) in [(Ok(unproved), "scale, ended UNPROVEN"), (lost, "cannot be read")] {
+        let aim = offered().aim;
+        let (mut run, outs) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
+        assert_eq!(kinds(&outs), ["recall", "look"]);
+        run.advance(at(0), Event::Recalled(past.clone()));
+        run.advance(at(0), view(false));
+        let worst = run.deal.as_ref().unwrap().lights.last().cloned().unwrap();
+        assert!(worst.colour == crate::work::entry::Colour::Amber && worst.text.contains(word), "{worst:?}");
+
+        let mut run = offered();
+        run.advance(at(1), confirmed());
+        run.advance(at(1), Event::Recalled(past));
+        assert!(!kinds(&run.advance(at(1), view(false))).contains(&"record"));
+        assert_eq!(run.outcome(), Some(Outcome::Refused));
+        assert!(run.lines.last().unwrap().text.contains(word), "{:?}", run.lines);
+    }
 }
 
 #[test]
@@ -235,7 +266,9 @@ fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
     for (instances, expected) in [(3, None), (5, Some(Outcome::Failed))] {
         let aim = offered().aim;
         let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
-        for event in [seen(false, 3), confirmed(), seen(false, 3), Event::Recorded(Ok(())), Event::Recorded(Ok(()))] {
+        let past = || Event::Recalled(Ok(Past::default()));
+        let recorded = || Event::Recorded(Ok(()));
+        for event in [past(), seen(false, 3), confirmed(), past(), seen(false, 3), recorded(), recorded()] {
             run.advance(at(1), event);
         }
         run.advance(at(2), Event::Sent(Ok(String::new())));
@@ -267,6 +300,37 @@ fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
             assert_eq!(run.outcome(), Some(Outcome::Failed));
         }
     }
+}
+
+#[test]
+fn a_change_of_the_resource_waits_for_the_one_before_it_whoever_gave_it() {
+    let open = Open { run: "other".into(), action: "wal-archiving".into(), patches: true };
+    let past = || Event::Recalled(Ok(Past { open: vec![open.clone()], last: None }));
+    let free = || Event::Recalled(Ok(Past::default()));
+    let seen = || {
+        let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
+        looked.push(objects_of("1", 3));
+        Event::Looked(looked)
+    };
+    let aim = offered().aim;
+    let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+    run.advance(at(1), past());
+    run.advance(at(1), seen());
+    assert!(run.why_it_waits().unwrap().starts_with("wal-archiving changes this cluster's CR"));
+    // It has ended when this one is confirmed; or the other way round.
+    run.advance(at(2), confirmed());
+    run.advance(at(2), free());
+    assert_eq!(kinds(&run.advance(at(2), seen())), ["record"]);
+
+    let aim = offered().aim;
+    let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+    for event in [free(), seen(), confirmed(), past(), seen()] {
+        run.advance(at(1), event);
+    }
+    assert_eq!(
+        (run.outcome(), run.lines.last().unwrap().text.contains("has not ended")),
+        (Some(Outcome::Refused), true)
+    );
 }
 
 #[test]

@@ -114,6 +114,11 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             tokio::time::sleep(Duration::from_millis(after_ms.into())).await;
             Some(Event::Looked(ask_all(planes, probes).await))
         }
+        Out::Recall(cluster) => {
+            let journal = journal.clone();
+            let recalled = tokio::task::spawn_blocking(move || journal.past(&cluster)).await;
+            Some(Event::Recalled(recalled.unwrap_or_else(|error| Err(error.to_string()))))
+        }
         Out::Record(entry) => Some(Event::Recorded(write(journal, entry).await)),
         Out::Note(entry) => {
             if let Err(why) = write(journal, entry).await {

@@ -22,7 +22,7 @@ use crate::present::page::Line;
 use crate::present::{Tone, format};
 use crate::run::{Outcome, Phase, Run};
 use crate::state::State;
-use crate::state::ledger::{Before, scope};
+use crate::state::ledger::scope;
 use crate::theme::Theme;
 use crate::widget::input::Field;
 use crate::widget::{bar, popup};
@@ -65,19 +65,21 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     let Some(deal) = run.deal.as_ref().filter(|_| run.phase == Phase::Offered) else { return Answerable::No };
     let scope = scope(&run.aim.cluster);
     // The operator loses one of two patches. An emergency must not wait for a copy that takes an hour.
-    let same = match state.ledger.before(&run.aim.cluster, &run.id) {
-        Before::UnderWay(action) if action == run.action => Some(action),
-        _ => None,
-    };
+    let same = state.ledger.under_way_on(&run.aim.cluster, &run.id).filter(|action| *action == run.action);
     let patching = || state.ledger.patching(&run.aim.cluster, &run.id).filter(|_| deal.patches());
     if let Some(action) = same.or_else(patching) {
         return Answerable::Barred(format!("{action} is under way on this cluster: wait until it is proved"));
+    }
+    // That of another pgdeck; one of ours is over by now, as was just asked.
+    let of_others = run.waits_for.as_ref().is_some_and(|open| state.ledger.get(&open.run).is_none());
+    if let Some(why) = run.why_it_waits().filter(|_| of_others) {
+        return Answerable::Barred(why);
     }
     // What this pgdeck has done may be taken back, armed or not.
     if run.takes_back.is_some() && !deal.by_name && deal.colour() != Colour::Red {
         return Answerable::Yes;
     }
-    if deal.colour() != Colour::Red && deal.steps.iter().all(|step| step.order.is_look()) {
+    if deal.colour() != Colour::Red && deal.is_look() {
         return Answerable::Yes;
     }
     if state.settings.read_only {
@@ -99,22 +101,12 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
 }
 
 /// Everything there is to say of it.
-pub fn lines(state: &State, run: &Run, now: Timestamp) -> Vec<Line<()>> {
+pub fn lines(run: &Run, now: Timestamp) -> Vec<Line<()>> {
     let mut lines = Vec::new();
     if run.phase == Phase::Looking {
         lines.push(Line::blank().with("looking…", Tone::Dim));
     }
     if let Some(deal) = &run.deal {
-        let before = match state.ledger.before(&run.aim.cluster, &run.id) {
-            Before::Unproved(action) => {
-                Some(format!("▲ the last order for this cluster, {action}, was not proved: look at it first (O)"))
-            }
-            Before::UnderWay(action) => {
-                Some(format!("▲ {action} is under way on this cluster, and not proved yet (O)"))
-            }
-            Before::Clear => None,
-        };
-        lines.extend(before.map(|text| Line::blank().with(text, Tone::Warn)));
         for light in &deal.lights {
             let (mark, tone) = match light.colour {
                 Colour::Green => ("○ ", Tone::Good),
@@ -163,7 +155,7 @@ impl Confirm {
     /// Draws it over the view.
     pub fn draw(&mut self, state: &State, now: Timestamp, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let Some(run) = state.ledger.get(&self.run) else { return };
-        let mut lines = lines(state, run, now);
+        let mut lines = lines(run, now);
         lines.extend(
             self.reason.as_ref().map(|why| Line::blank().with("reason ", Tone::Dim).outside(why, Tone::Normal)),
         );

@@ -160,16 +160,10 @@ impl Ledger {
         others.filter(|run| run.deal.as_ref().is_some_and(Deal::patches)).map(|run| run.action).next()
     }
 
-    /// Whether another order for the cluster is under way, or how the last one ended if it was not proved.
-    pub fn before(&self, cluster: &ClusterId, id: &str) -> Before {
-        let mut others = self.runs.values().rev().filter(|run| run.aim.cluster == *cluster && *run.id != *id);
-        if let Some(other) = others.clone().find(|run| run.is_under_way()) {
-            return Before::UnderWay(other.action);
-        }
-        match others.find(|run| run.outcome().is_some_and(|outcome| outcome != Outcome::Refused)) {
-            Some(last) if last.outcome() != Some(Outcome::Proved) => Before::Unproved(last.action),
-            _ => Before::Clear,
-        }
+    /// The action of another order for the cluster that is under way: the newest.
+    pub fn under_way_on(&self, cluster: &ClusterId, id: &str) -> Option<&'static str> {
+        let others = self.runs.values().rev().filter(|run| run.aim.cluster == *cluster && *run.id != *id);
+        others.filter(|run| run.is_under_way()).map(|run| run.action).next()
     }
 
     /// Lets a scope be changed until then.
@@ -191,16 +185,6 @@ impl Ledger {
     pub fn armed_now(&self, now: Timestamp) -> impl Iterator<Item = (&Scope, Timestamp)> {
         self.armed.iter().map(|(scope, until)| (scope, *until)).filter(move |(_, until)| *until > now)
     }
-}
-
-/// What came before an order for the same cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Before {
-    Clear,
-    /// One is not proved yet.
-    UnderWay(&'static str),
-    /// The last one failed, or was not proved.
-    Unproved(&'static str),
 }
 
 #[cfg(test)]

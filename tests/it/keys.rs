@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use pgdeck::action::ViewId;
 use pgdeck::app::{self, Effect, Msg, Outcome};
 use pgdeck::fleet::seen::Seen;
-use pgdeck::run::{Event, Out, Phase};
+use pgdeck::run::{Out, Phase};
 use pgdeck::state::notice::Weight;
 use pgdeck::work::want::Want;
 
@@ -233,13 +233,13 @@ fn a_hundred_thousand_random_keys_send_nothing_while_read_only_and_break_nothing
                 continue;
             };
             for out in outs {
-                let looked = match out {
-                    Out::Look { probes, .. } => world::looked(probes),
+                let event = match world::happened(out) {
+                    Ok(event) => event,
                     // What is tried changes nothing.
-                    Out::Try(order) if order.is_of_objects() => continue,
-                    out => panic!("{key}: {out:?} while read-only"),
+                    Err(out) if matches!(&*out, Out::Try(order) if order.is_of_objects()) => continue,
+                    Err(out) => panic!("{key}: {out:?} while read-only"),
                 };
-                let happened = Msg::Run(id.clone(), Box::new(Event::Looked(looked)));
+                let happened = Msg::Run(id.clone(), Box::new(event));
                 todo.extend(app::update(&mut rig.model, rig.now, vec![happened]));
             }
             n_offered += usize::from(rig.model.state.ledger.get(&id).is_some_and(|run| run.phase == Phase::Offered));

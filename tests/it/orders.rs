@@ -15,6 +15,7 @@ use pgdeck::runtime::Planes;
 use pgdeck::runtime::perform::{self, Gate};
 use pgdeck::sandbox::objects::{POSTGRESQL, STATEFUL_SET};
 use pgdeck::state::ledger::scope;
+use pgdeck::work::entry::Colour;
 use serde_json::{Value, json};
 
 use crate::kube::stage::{self, Stage};
@@ -169,6 +170,25 @@ async fn an_answer_that_is_lost_is_no_failure_the_effect_tells() {
     let said = said(&run);
     assert!(said.contains("the answer was lost") && said.contains("the StatefulSet asks for 1"), "{said}");
     assert!(said.contains("to go back: pgdeck do scale"), "{said}");
+
+    // Whoever orders the next one, and be it another pgdeck, must say yes to that; the journal keeps what was said yes to.
+    let journal = Journal::in_folder(&scene.folder);
+    assert_eq!(journal.past(&scene.id()).unwrap().last, Some(("scale".into(), "UNPROVEN".into())));
+    scene
+        .stage
+        .store
+        .patch(&POSTGRESQL.at(&scene.stage.namespace, "shop"), &json!({"spec": {"numberOfInstances": 1}}))
+        .await
+        .unwrap();
+    scene.proxy.heal();
+    let mut run = scene.offered().await;
+    let told = |lights: &Value| lights.to_string().contains("the last order on this cluster, scale, ended UNPROVEN");
+    let deal = run.deal.as_ref().unwrap();
+    assert!(told(&json!(deal.lights)) && deal.colour() == Colour::Amber);
+    run.patience_s = Some(1);
+    scene.confirm(&mut run).await;
+    let (lines, _) = scene.journal.read().unwrap();
+    assert!(told(&lines.iter().rfind(|line| line["entry"] == "asked").unwrap()["preflight"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pgdeck::app::{self, Effect, Msg};
 use pgdeck::fault::Fault;
 use pgdeck::run::{Event, Looked, Out};
+use pgdeck::work::past::Past;
 use pgdeck::work::patroni::PatroniView;
 use pgdeck::work::probe::{Answer, Objects, Probe, Rules};
 use serde_json::json;
@@ -36,6 +37,15 @@ pub fn looked(probes: Vec<Probe>) -> Vec<Looked> {
     probes.into_iter().map(|probe| (probe.clone(), answer(&probe))).collect()
 }
 
+/// What comes of something that changes nothing; of nothing else. Nothing was ordered there before.
+pub fn happened(out: Out) -> Result<Event, Box<Out>> {
+    match out {
+        Out::Recall(_) => Ok(Event::Recalled(Ok(Past::default()))),
+        Out::Look { probes, .. } => Ok(Event::Looked(looked(probes))),
+        out => Err(Box::new(out)),
+    }
+}
+
 impl Rig {
     /// Types keys and answers every question that follows from each; gives what else is asked of the world.
     pub fn asks(&mut self, keys: &str) -> Vec<Effect> {
@@ -51,12 +61,12 @@ impl Rig {
                 continue;
             };
             for out in outs {
-                match out {
-                    Out::Look { probes, .. } => {
-                        let happened = Msg::Run(id.clone(), Box::new(Event::Looked(looked(probes))));
-                        todo.extend(app::update(&mut self.model, self.now, vec![happened]));
+                match happened(out) {
+                    Ok(event) => {
+                        let told = Msg::Run(id.clone(), Box::new(event));
+                        todo.extend(app::update(&mut self.model, self.now, vec![told]));
                     }
-                    out => others.push(Effect::Run(id.clone(), vec![out])),
+                    Err(out) => others.push(Effect::Run(id.clone(), vec![*out])),
                 }
             }
         }
