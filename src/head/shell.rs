@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId};
 use crate::runtime::Runtime;
 use crate::runtime::forward::Forwarded;
-use crate::work::order::{Order, Shell};
+use crate::work::order::{Order, READ_ONLY, Shell};
 
 /// A program has the terminal: keys that raise signals are its own business.
 pub static HANDED_OVER: AtomicBool = AtomicBool::new(false);
@@ -82,7 +82,7 @@ pub fn hand_over(runtime: &Runtime, folder: &Path, order: &Order) -> Result<Stri
                 command.env("PGPASSFILE", &pass.0);
             }
             if !write {
-                command.env("PGOPTIONS", "-c default_transaction_read_only=on -c role=pg_monitor");
+                command.env("PGOPTIONS", READ_ONLY);
             }
             run("psql", command)
         }

@@ -141,6 +141,9 @@ pub enum Statement {
     SwitchWal,
 }
 
+/// What makes psql a reader by default, as `PGOPTIONS`; `SET` and `RESET ROLE` undo it.
+pub const READ_ONLY: &str = "-c default_transaction_read_only=on -c role=pg_monitor";
+
 impl Statement {
     /// The SQL. It answers one row where it did something, none where its subject was not there.
     pub fn sql(&self) -> String {
@@ -288,14 +291,16 @@ impl Order {
         let kubectl = |cluster: &ClusterId| {
             format!("kubectl --context {} -n {}", quoted(cluster.plane.context()), quoted(&cluster.namespace))
         };
-        let exec = |instance: &InstanceId| {
-            let (kubectl, cluster) = (kubectl(&instance.cluster), &instance.cluster.name);
-            let pod = if instance.is_whoever_leads() {
-                format!("$({kubectl} get pod -l cluster-name={cluster},spilo-role=master -o name)")
-            } else {
-                quoted(&instance.member)
-            };
-            format!("{kubectl} exec {pod} -c postgres")
+        // A pooler's pods have the labels of the members that they lead to.
+        let pod = |instance: &InstanceId| {
+            if !instance.is_whoever_leads() {
+                return format!("pod/{}", quoted(&instance.member));
+            }
+            let labels = format!("cluster-name={},spilo-role=master,!connection-pooler", instance.cluster.name);
+            format!("$({} get pod -l {} -o name)", kubectl(&instance.cluster), quoted(&labels))
+        };
+        let exec = |instance: &InstanceId, flags: &str| {
+            format!("{} exec {}{flags} -c postgres --", kubectl(&instance.cluster), pod(instance))
         };
         match self {
             Order::Patch { cluster, patch, .. } => format!(
@@ -317,39 +322,47 @@ impl Order {
             Order::Delete { cluster, .. } => {
                 format!("{} delete postgresql {}", kubectl(cluster), quoted(&cluster.name))
             }
-            Order::Exec { instance, command } => format!("{} -- {}", exec(instance), shell(command)),
+            Order::Exec { instance, command } => format!("{} {}", exec(instance, ""), shell(command)),
             Order::Shell { instance, shell } => match (shell, &instance.cluster.plane) {
-                (Shell::Psql { .. }, PlaneId::Kubernetes(_)) => format!("{} -it -- psql -U postgres", exec(instance)),
-                (Shell::Exec, PlaneId::Kubernetes(_)) => format!("{} -it -- bash", exec(instance)),
+                (Shell::Psql { write: true }, PlaneId::Kubernetes(_)) => {
+                    format!("{} psql -U postgres", exec(instance, " -it"))
+                }
+                (Shell::Psql { write: false }, PlaneId::Kubernetes(_)) => {
+                    format!("{} env PGOPTIONS={} psql -U postgres", exec(instance, " -it"), quoted(READ_ONLY))
+                }
+                (Shell::Exec, PlaneId::Kubernetes(_)) => format!("{} bash", exec(instance, " -it")),
                 (Shell::Forward { port }, PlaneId::Kubernetes(_)) => {
                     let port = if *port == 0 { String::new() } else { port.to_string() };
-                    format!("{} port-forward pod/{} {port}:5432", kubectl(&instance.cluster), quoted(&instance.member))
+                    format!("{} port-forward {} {port}:5432", kubectl(&instance.cluster), pod(instance))
                 }
-                (_, PlaneId::Hosts) => {
-                    let (host, port) = instance.member.rsplit_once(':').unwrap_or((&instance.member, "5432"));
-                    format!("psql -h {} -p {port}", quoted(host))
+                (Shell::Psql { write: false }, PlaneId::Hosts) => {
+                    format!("PGOPTIONS={} {}", quoted(READ_ONLY), psql(instance))
                 }
+                (_, PlaneId::Hosts) => psql(instance),
             },
             Order::Patroni { instance, method, path, body } => {
                 let data = if body.is_null() { String::new() } else { format!(" -d {}", quoted(&body.to_string())) };
                 let curl = format!("curl -sS -X {} http://localhost:8008{path}{data}", method.word());
                 match instance.cluster.plane {
-                    PlaneId::Kubernetes(_) => format!("{} -- {curl}", exec(instance)),
+                    PlaneId::Kubernetes(_) => format!("{} {curl}", exec(instance, "")),
                     PlaneId::Hosts => curl,
                 }
             }
             Order::Sql { instance, statement } => {
                 let sql = quoted(&statement.sql());
                 match instance.cluster.plane {
-                    PlaneId::Kubernetes(_) => format!("{} -- psql -U postgres -c {sql}", exec(instance)),
-                    PlaneId::Hosts => {
-                        let (host, port) = instance.member.rsplit_once(':').unwrap_or((&instance.member, "5432"));
-                        format!("psql -h {} -p {port} -c {sql}", quoted(host))
-                    }
+                    PlaneId::Kubernetes(_) => format!("{} psql -U postgres -c {sql}", exec(instance, "")),
+                    PlaneId::Hosts => format!("{} -c {sql}", psql(instance)),
                 }
             }
         }
     }
+}
+
+/// psql on a plain host.
+fn psql(instance: &InstanceId) -> String {
+    let (host, port) = instance.member.rsplit_once(':').unwrap_or((&instance.member, "5432"));
+    format!("psql -h {} -p {port}", quoted(host.trim_matches(['[', ']'])))
 }
 
 /// Words as a line for a shell.
@@ -389,9 +402,19 @@ mod tests {
         let call = Order::Patroni { instance: pod, method: Method::Post, path: "/switchover".into(), body };
         assert_eq!(
             call.command(),
-            "kubectl --context prod -n d exec shop-0 -c postgres -- \
+            "kubectl --context prod -n d exec pod/shop-0 -c postgres -- \
              curl -sS -X POST http://localhost:8008/switchover -d '{\"leader\":\"shop-0\"}'"
         );
+        let leader = InstanceId::whoever_leads(&call.cluster().clone());
+        let by_hand = |shell| Order::Shell { instance: leader.clone(), shell }.command();
+        assert_eq!(
+            by_hand(Shell::Forward { port: 0 }),
+            "kubectl --context prod -n d port-forward $(kubectl --context prod -n d get pod \
+             -l 'cluster-name=shop,spilo-role=master,!connection-pooler' -o name) :5432"
+        );
+        assert!(by_hand(Shell::Psql { write: false }).ends_with(
+            "-it -c postgres -- env PGOPTIONS='-c default_transaction_read_only=on -c role=pg_monitor' psql -U postgres"
+        ));
         let host = instance(PlaneId::Hosts, "10.0.0.5:5433");
         let statement = Statement::Terminate { pid: 7, started: Timestamp::UNIX_EPOCH };
         assert_eq!(
