@@ -19,10 +19,12 @@ mod step;
 mod tests;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
 use crate::id::{ClusterId, Text};
+use crate::work::change;
 use crate::work::entry::{Asked, Entry, Light, SCHEMA, What};
 use crate::work::order::{Kind, Object, Order};
 use crate::work::past::{Open, Past};
@@ -209,6 +211,8 @@ pub struct Run {
     consider: Consider,
     confirmed: Option<(String, Text, Option<String>)>,
     sent_any: bool,
+    /// The CR when it was looked at last, where it was.
+    resource: Option<Value>,
     /// What the CR asked for when it was looked at last: a later step is for that alone.
     wanted: Option<Spec>,
 }
@@ -256,6 +260,7 @@ impl Run {
             consider,
             confirmed: None,
             sent_any: false,
+            resource: None,
             wanted: None,
         };
         let outs = run.look();
@@ -318,6 +323,11 @@ impl Run {
         is_waiting && self.is_holding() && !self.to_come_back().is_empty()
     }
 
+    /// What an order changes, line by line; none where it has no body.
+    pub fn change(&self, order: &Order) -> Option<Vec<change::Line>> {
+        change::of(order, self.resource.as_ref())
+    }
+
     /// The steps that will take back what is held; none once they are among the steps.
     pub fn to_come_back(&self) -> &[Step] {
         let hold = self.deal.as_ref().and_then(|deal| deal.hold.as_ref()).filter(|_| self.back.is_none());
@@ -360,6 +370,7 @@ impl Run {
     }
 
     fn offer(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
+        self.resource = objects(looked).map(|objects| objects.resource.clone());
         match self.judge(looked) {
             Ok(deal) => {
                 self.deal = Some(deal);

@@ -1,5 +1,6 @@
 //! What we ask of the world: wants, which keep telling, probes, which answer once, and orders, which change it.
 
+pub mod change;
 pub mod entry;
 pub mod order;
 pub mod past;

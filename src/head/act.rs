@@ -18,6 +18,7 @@ use crate::present;
 use crate::run::{Aim, Cause, Deal, Event, Outcome, Run};
 use crate::runtime::{Journal, Runtime, clock};
 use crate::state::ledger::{is_protected, scope};
+use crate::work::change;
 use crate::work::entry::Colour;
 use crate::work::order::{Order, Shell};
 use crate::work::target::{Candidate, Meant, Target};
@@ -206,8 +207,9 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
     lines.extend(deal.lights.iter().map(|light| format!("  {:<5}  {}", colour(light.colour), light.text)));
     for step in &deal.steps {
         lines.push(format!("  send   {}", step.order.title()));
-        if let Some(body) = step.order.shown() {
-            lines.push(format!("         {body}"));
+        match changes(run, &step.order) {
+            Some(change) => lines.extend(change.iter().map(|line| format!("         {line}"))),
+            None => lines.extend(step.order.shown().map(|body| format!("         {body}"))),
         }
         lines.push(format!("         by hand: {}", step.order.command()));
         lines.push(format!("  await  {}", step.awaited()));
@@ -218,6 +220,12 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
     for line in lines {
         say(&present::clean(&line));
     }
+}
+
+/// What it changes, as a diff.
+fn changes(run: &Run, order: &Order) -> Option<Vec<String>> {
+    let row = |line: &change::Line| format!("{} {}", line.mark.sign(), line.text);
+    run.change(order).map(|lines| lines.iter().map(row).collect())
 }
 
 fn colour(colour: Colour) -> &'static str {
@@ -370,6 +378,7 @@ fn shape(run: &Run, note: Option<&str>) -> Value {
         "note": note,
         "preflight": deal.map(|deal| json!(deal.lights)),
         "orders": steps.clone().map(|step| json!(step.order)).collect::<Vec<_>>(),
+        "changes": steps.clone().map(|step| changes(run, &step.order)).collect::<Vec<_>>(),
         "commands": steps.map(|step| step.order.command()).collect::<Vec<_>>(),
         "lines": run.lines.iter().map(|line| json!({"at": line.at, "text": line.text})).collect::<Vec<_>>(),
         "downtime": deal.map(|deal| &deal.downtime),

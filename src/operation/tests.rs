@@ -46,6 +46,7 @@ fn looked(leader: u32, config: serde_json::Value, change: impl FnOnce(&mut Objec
     let mut objects = Objects {
         cluster,
         version: "7".into(),
+        resource: json!({}),
         annotations: BTreeMap::new(),
         finalizers: Vec::new(),
         pods: BTreeMap::new(),

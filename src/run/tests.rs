@@ -63,6 +63,7 @@ fn anew() -> Event {
     let objects = Objects {
         cluster,
         version: "1".into(),
+        resource: json!({}),
         annotations: BTreeMap::new(),
         finalizers: Vec::new(),
         pods: BTreeMap::new(),
@@ -248,6 +249,7 @@ fn objects_of(version: &str, instances: u32) -> Looked {
     let objects = Objects {
         cluster,
         version: version.into(),
+        resource: json!({}),
         annotations: BTreeMap::new(),
         finalizers: Vec::new(),
         pods: BTreeMap::new(),

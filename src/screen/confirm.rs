@@ -26,7 +26,9 @@ use crate::state::ledger::scope;
 use crate::theme::Theme;
 use crate::widget::input::Field;
 use crate::widget::{bar, popup};
+use crate::work::change::Mark;
 use crate::work::entry::Colour;
+use crate::work::order::Order;
 pub use asking::{Asking, Wanted, Wish};
 
 /// The dialog of one order.
@@ -118,9 +120,7 @@ pub fn lines(run: &Run, now: Timestamp) -> Vec<Line<()>> {
         lines.push(Line::blank());
         for step in &deal.steps {
             lines.push(Line::blank().with("send   ", Tone::Dim).outside(&step.order.title(), Tone::Accent));
-            if let Some(body) = step.order.shown() {
-                lines.push(Line::blank().with("       ", Tone::Dim).outside(&body.to_string(), Tone::Normal));
-            }
+            lines.extend(sent(run, &step.order));
             let awaited = step.awaited();
             lines.push(Line::blank().with("await  ", Tone::Dim).outside(&awaited, Tone::Normal));
         }
@@ -145,6 +145,20 @@ pub fn lines(run: &Run, now: Timestamp) -> Vec<Line<()>> {
         lines.push(Line::blank().with(format!("{took} so far; esc leaves it running (O lists orders)"), Tone::Dim));
     }
     lines
+}
+
+/// What an order sends: what it changes in an object, else its body.
+fn sent(run: &Run, order: &Order) -> Vec<Line<()>> {
+    let row = |text: &str, tone| Line::blank().with("       ", Tone::Dim).outside(text, tone);
+    let Some(change) = run.change(order) else {
+        return order.shown().map(|body| row(&body.to_string(), Tone::Normal)).into_iter().collect();
+    };
+    let tone = |mark| match mark {
+        Mark::Stays => Tone::Dim,
+        Mark::Comes | Mark::Set => Tone::Good,
+        Mark::Goes => Tone::Bad,
+    };
+    change.iter().map(|line| row(&format!("{} {}", line.mark.sign(), line.text), tone(line.mark))).collect()
 }
 
 impl Confirm {

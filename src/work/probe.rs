@@ -118,6 +118,8 @@ pub struct Objects {
     pub cluster: Cluster,
     /// The CR's `resourceVersion`: an order is refused where it is newer by then.
     pub version: Text,
+    /// The CR itself, without its status and the book-keeping of who wrote what.
+    pub resource: Value,
     /// The CR's annotations.
     pub annotations: BTreeMap<Text, Text>,
     /// Its finalizers: it goes when they are gone.

@@ -118,6 +118,8 @@ fn an_offer_is_tried_on_the_server_read_only_too() {
     rig.asks("x n");
     rig.types("4");
     rig.asks("enter");
+    let text = rig.text(SIZE);
+    assert!(text.contains("-   numberOfInstances: 3") && text.contains("+   numberOfInstances: 4"), "{text}");
     let effects = rig.asks("t");
     let [Effect::Run(id, outs)] = &effects[..] else { panic!("{effects:?}") };
     let [Out::Try(order)] = &outs[..] else { panic!("{outs:?}") };

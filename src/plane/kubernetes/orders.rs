@@ -77,7 +77,18 @@ pub async fn objects(
     let finalizers = resource["metadata"]["finalizers"].as_array().into_iter().flatten().map(text).collect();
     let members = cluster.members.iter().filter_map(|member| Some((member.name.clone(), member.uid.clone()?)));
     let pods = members.collect();
-    Ok(Objects { cluster, version, annotations, finalizers, pods, rules: settings.rules.clone() })
+    let rules = settings.rules.clone();
+    Ok(Objects { cluster, version, resource: bare(resource), annotations, finalizers, pods, rules })
+}
+
+fn bare(mut resource: Value) -> Value {
+    if let Some(fields) = resource.as_object_mut() {
+        fields.remove("status");
+        if let Some(meta) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.remove("managedFields");
+        }
+    }
+    resource
 }
 
 fn object(kind: Kind, value: Value, name: &str) -> Result<Object, Fault> {

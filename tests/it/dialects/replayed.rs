@@ -318,6 +318,7 @@ fn what_the_defaults_of_operator_two_delete_is_said_before() {
     let settings = Settings::from_object(&json!({ "configuration": { "kubernetes": {} } }));
     let objects = Objects {
         version: "815".into(),
+        resource: json!({}),
         annotations: BTreeMap::new(),
         finalizers: Vec::new(),
         pods: BTreeMap::new(),

@@ -26,7 +26,8 @@ pub fn answer(probe: &Probe) -> Result<Answer, Fault> {
             cluster.id = id.clone();
             let (version, annotations) = ("1".into(), BTreeMap::new());
             let (finalizers, pods, rules) = (Vec::new(), BTreeMap::new(), Rules::default());
-            Ok(Answer::Objects(Box::new(Objects { cluster, version, annotations, finalizers, pods, rules })))
+            let resource = json!({"spec": {"numberOfInstances": 3, "teamId": "acid"}});
+            Ok(Answer::Objects(Box::new(Objects { cluster, version, resource, annotations, finalizers, pods, rules })))
         }
         probe => Err(Fault::Gone { what: probe.what() }),
     }
