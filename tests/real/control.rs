@@ -1,9 +1,12 @@
 //! A real control plane of one test run: brought up by the scripts beside this file, ended when dropped.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::contract;
+use crate::place::Real;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real");
 /// Names of control planes of test runs: this and the pid.
@@ -47,6 +50,39 @@ impl Control {
         }
         if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// A user with sudo becomes root with all that says what is to be run, and nothing else.
+pub fn handed_on(real: &Real) {
+    let stand_ins = real.home().join("stand-ins");
+    std::fs::create_dir_all(&stand_ins).unwrap();
+    for (program, text) in [("id", "echo 1000"), ("sudo", r#"printf '%s\n' "$@""#)] {
+        let path = stand_ins.join(program);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", stand_ins.display(), std::env::var("PATH").unwrap());
+    let kept = [
+        ("PATRONI", "/of/mine/patroni"),
+        ("PGBIN", "/of/mine/bin"),
+        ("PGDECK_REAL_STORE", "endpoints"),
+        ("HTTPS_PROXY", "http://proxy:1"),
+        ("https_proxy", "http://proxy:2"),
+        ("NO_PROXY", "localhost"),
+        ("SSL_CERT_FILE", "/of/mine/ca.pem"),
+        ("GOPROXY", "http://proxy:3"),
+    ];
+    let mut script = Command::new("bash");
+    let begun = script.args(["-c", r#". "$0" && as_root down it"#]).arg(Path::new(SCRIPTS).join("lib.sh"));
+    let said = begun.env_clear().env("PATH", &path).envs(kept).env("PGPASSWORD", "mine").output().unwrap().stdout;
+
+    let said = String::from_utf8(said).unwrap();
+    let said: Vec<&str> = said.lines().collect();
+    for (name, value) in kept {
+        assert!(said.contains(&format!("{name}={value}").as_str()), "{name} is lost: {said:?}");
+    }
+    assert!(!said.iter().any(|word| word.contains("PGPASSWORD")), "{said:?}");
+    assert!(said.ends_with(&["down", "it"]), "{said:?}");
 }
 
 impl Drop for Control {

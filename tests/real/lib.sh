@@ -3,6 +3,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${PGDECK_REAL_HOME:-/var/tmp/pgdeck-real} # the user that runs the Postgres servers must be able to enter it
 name=${PGDECK_REAL_NAME:-pgdeck-real}          # of the network namespace; two names stand side by side
 k8s=${PGDECK_REAL_K8S:-1.35.4} kwok=${PGDECK_REAL_KWOK:-0.8.0} operator=${PGDECK_REAL_OPERATOR:-1.15.1}
+patroni=${PGDECK_REAL_PATRONI:-} # of PyPI; without one PATRONI, or the machine's own
+[ -z "$patroni" ] || export PATRONI=$home/patroni-$patroni/bin/patroni
 bin=$home/bin run=$home/run/$name
 pki=$run/pki log=$run/log pids=$run/pids
 hosts=/etc/netns/$name/hosts
@@ -17,7 +19,7 @@ as_root() {
   [ "$(id -u)" -ne 0 ] || return 0
   command -v sudo >/dev/null ||
     complain "a network of its own takes root's rights: install sudo, run it as root, or set PGDECK_SKIP_REAL=1"
-  mapfile -t ours < <(env | grep -E '^(PGDECK|CARGO_TARGET_DIR|RUST_|PIP_|GO)')
+  mapfile -t ours < <(env | grep -E '^(PGDECK|CARGO|RUST|PIP_|GO|SSL_CERT_|(PATRONI|PGBIN)=|(HTTPS?|ALL|NO|https?|all|no)_(PROXY|proxy)=)')
   exec sudo env "PATH=$PATH" "${ours[@]}" "$0" "$@"
 }
 inside() { ip netns exec "$name" "$@"; }

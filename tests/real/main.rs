@@ -64,6 +64,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("a_shell_in_a_pod_is_an_order_that_is_proved_by_its_end", acting::entered),
     scenario("exec_logs_and_names_lead_into_the_pods", life::ways_in),
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
+    scenario("what_is_asked_for_reaches_the_scripts_that_became_root", control::handed_on),
     alone("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away),
     alone("an_api_server_that_was_away_and_forgot_takes_nothing_off_the_screen", failures::api_away),
 ];
