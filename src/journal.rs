@@ -8,11 +8,13 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 use crate::id::ClusterId;
-use crate::work::entry::Entry;
+use crate::work::entry::{Entry, Unkept};
 use crate::work::past::Past;
 use index::Index;
 
@@ -35,24 +37,39 @@ impl Journal {
         &self.path
     }
 
-    /// Appends a line and waits until it is on disk.
-    pub fn write(&self, entry: &Entry) -> Result<(), String> {
-        self.append(entry).map_err(|error| {
-            format!("the journal {} cannot be written: {error}; make room or correct its rights", self.path.display())
-        })
+    /// Appends a line and waits until it is on disk. One that claims a CR is not written while the claim of another run stands:
+    /// of several pgdecks that want the same at the same moment one gets it.
+    pub fn write(&self, entry: &Entry) -> Result<(), Unkept> {
+        let broken = |error: io::Error| {
+            let (path, what) = (self.path.display(), "make room or correct its rights");
+            Unkept::Broken(format!("the journal {path} cannot be written: {error}; {what}"))
+        };
+        let mut file = self.open().map_err(broken)?;
+        // The lock goes with the file, at the end of this function or of the process.
+        if let Some(cluster) = entry.claims() {
+            lock(&file).map_err(broken)?;
+            let past = self.past(cluster).map_err(Unkept::Broken)?;
+            if let Some(open) = past.patching(&entry.run) {
+                return Err(Unkept::Taken(open.clone()));
+            }
+        }
+        self.append(&mut file, entry).map_err(broken)
     }
 
-    fn append(&self, entry: &Entry) -> io::Result<()> {
+    fn open(&self) -> io::Result<File> {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
+        OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)
+    }
+
+    fn append(&self, file: &mut File, entry: &Entry) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         // A crash may have cut the last line: nothing may be glued to it.
         if is_cut(&self.path) {
             line.insert(0, b'\n');
         }
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
         file.write_all(&line)?;
         file.sync_data()
     }
@@ -86,6 +103,29 @@ impl Journal {
     }
 }
 
+/// Whoever has it looks for other claims and writes its own, which takes as long as one fsync.
+const LOCKED_FOR: Duration = Duration::from_secs(5);
+
+/// Between two tries.
+const TRIED_AGAIN: Duration = Duration::from_millis(2);
+
+/// Waits until no other pgdeck has the lock.
+fn lock(file: &File) -> io::Result<()> {
+    let mut left = LOCKED_FOR;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if left > Duration::ZERO => {
+                std::thread::sleep(TRIED_AGAIN);
+                left = left.saturating_sub(TRIED_AGAIN);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "another pgdeck keeps it locked"));
+            }
+            locked => return locked.map_err(io::Error::from),
+        }
+    }
+}
+
 fn is_cut(path: &Path) -> bool {
     let last = || -> io::Result<u8> {
         let mut file = File::open(path)?;
@@ -109,8 +149,11 @@ pub fn unanswered(lines: &[Value]) -> Vec<&Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::work::entry::{SCHEMA, What};
+    use crate::work::entry::{Asked, SCHEMA, What};
+    use crate::work::order::Order;
 
     fn entry(run: &str, what: What) -> Entry {
         Entry { schema: SCHEMA, at: jiff::Timestamp::UNIX_EPOCH, run: run.into(), what }
@@ -145,9 +188,56 @@ mod tests {
         assert_eq!(unanswered(&lines), [&lines[1]]);
     }
 
+    fn cluster() -> ClusterId {
+        let plane = crate::id::PlaneId::Kubernetes("t".into());
+        ClusterId { plane, namespace: "d".into(), name: "shop".into() }
+    }
+
+    fn sending(run: &str) -> Entry {
+        let order = Order::Patch { cluster: cluster(), uid: "u".into(), version: "1".into(), patch: Value::Null };
+        entry(run, What::Sending { step: 0, of: 1, order, expect: Value::Null })
+    }
+
+    fn asked(run: &str) -> Entry {
+        let asked = Asked {
+            who: "me".into(),
+            action: "scale",
+            cluster: cluster(),
+            uid: None,
+            member: None,
+            args: BTreeMap::new(),
+            preflight: Vec::new(),
+            confirm: "y".into(),
+            reason: None,
+            undo: String::new(),
+            patches: true,
+        };
+        entry(run, What::Asked(Box::new(asked)))
+    }
+
+    #[test]
+    fn of_many_that_claim_one_resource_at_the_same_moment_one_gets_it() {
+        let folder = std::env::temp_dir().join(format!("pgdeck-claims-{}", std::process::id()));
+        for round in 0..20 {
+            let claim = |n: usize| Journal::in_folder(&folder).write(&asked(&format!("{round}-{n}"))).is_ok();
+            let got: Vec<String> = std::thread::scope(|scope| {
+                let claims: Vec<_> = (0..8).map(|n| (n, scope.spawn(move || claim(n)))).collect();
+                let got = claims.into_iter().filter_map(|(n, claim)| claim.join().unwrap().then_some(n));
+                got.map(|n| format!("{round}-{n}")).collect()
+            });
+            assert_eq!(got.len(), 1, "{got:?}");
+            // It goes on with what it claimed; another one does not, whatever it claimed before.
+            let journal = Journal::in_folder(&folder);
+            journal.write(&sending(&got[0])).unwrap();
+            assert!(matches!(journal.write(&sending("late")), Err(Unkept::Taken(open)) if *open.run == *got[0]));
+            journal.write(&ended(&got[0])).unwrap();
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
     #[test]
     fn a_journal_that_cannot_be_written_says_what_to_do() {
-        let said = Journal::in_folder(Path::new("/proc/nowhere")).write(&ended("a")).unwrap_err();
+        let said = Journal::in_folder(Path::new("/proc/nowhere")).write(&ended("a")).unwrap_err().to_string();
         assert!(said.contains("/proc/nowhere") && said.contains("make room"), "{said}");
     }
 }

@@ -25,7 +25,7 @@ use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
 use crate::id::{ClusterId, Text};
 use crate::work::change;
-use crate::work::entry::{Asked, Entry, Light, SCHEMA, What};
+use crate::work::entry::{Asked, Entry, Light, SCHEMA, Unkept, What};
 use crate::work::order::{Kind, Object, Order};
 use crate::work::past::{Open, Past};
 use crate::work::probe::{Answer, Objects, Probe};
@@ -51,7 +51,7 @@ pub enum Event {
         reason: Option<String>,
     },
     /// The journal has it, or cannot be written.
-    Recorded(Result<(), String>),
+    Recorded(Result<(), Unkept>),
     Sent(Result<String, Fault>),
     /// It was not let through: nothing was sent.
     Barred(String),
@@ -352,6 +352,8 @@ impl Run {
             (Phase::Again, Event::Looked(looked)) => self.look_again(now, &looked),
             (Phase::Asking, Event::Recorded(recorded)) => match recorded {
                 Ok(()) => self.record(now, 0),
+                // It is written down as one that claims nothing.
+                Err(Unkept::Taken(open)) => self.refuse_as_asked(now, &[], &open.why()),
                 Err(why) => self.recorded(now, 0, Err(why)),
             },
             (Phase::Refreshing { step, since }, Event::Looked(looked)) => self.refreshed(now, step, since, &looked),
@@ -412,24 +414,23 @@ impl Run {
             self.deal = Some(deal);
         }
         self.wanted = objects(looked).map(wanted);
-        let asked = self.asked(now);
         if let Some(why) = refusal {
-            let mut outs = vec![Out::Note(asked)];
-            outs.extend(self.refuse(now, looked, &why));
-            return outs;
+            return self.refuse_as_asked(now, looked, &why);
         }
         self.phase = Phase::Asking;
-        vec![Out::Record(asked)]
+        vec![Out::Record(self.asked(now, self.deal.as_ref().is_some_and(Deal::patches)))]
+    }
+
+    /// It was confirmed, and is not sent: the journal has both.
+    fn refuse_as_asked(&mut self, now: Timestamp, looked: &[Looked], why: &str) -> Vec<Out> {
+        let mut outs = vec![Out::Note(self.asked(now, false))];
+        outs.extend(self.refuse(now, looked, why));
+        outs
     }
 
     /// Why it may not be sent yet; none if it may.
     pub fn why_it_waits(&self) -> Option<String> {
-        let open = self.waits_for.as_ref()?;
-        Some(format!(
-            "{} changes this cluster's CR, and has not ended: the operator may lose one of two changes; wait until it is proved \
-             (`pgdeck audit` tells more)",
-            open.action
-        ))
+        self.waits_for.as_ref().map(Open::why)
     }
 
     /// A cluster that was deleted and made anew has another uid.
@@ -441,7 +442,7 @@ impl Run {
         }
     }
 
-    fn asked(&self, now: Timestamp) -> Entry {
+    fn asked(&self, now: Timestamp, patches: bool) -> Entry {
         let (confirm, who, reason) = self.confirmed.clone().unwrap_or_else(|| (String::new(), Text::from(""), None));
         let deal = self.deal.as_ref();
         let asked = Asked {
@@ -455,6 +456,7 @@ impl Run {
             confirm,
             reason,
             undo: deal.map(|deal| deal.undo.clone()).unwrap_or_default(),
+            patches,
         };
         self.entry(now, What::Asked(Box::new(asked)))
     }

@@ -159,6 +159,7 @@ mod tests {
     use crate::metric::lsn::{Bytes, Lsn};
     use crate::run::expect::Expect;
     use crate::run::{Aim, Deal, Event, Hold, Pass, Step};
+    use crate::work::entry::Unkept;
     use crate::work::order::{Order, Statement};
 
     /// So many steps lead back.
@@ -299,7 +300,7 @@ mod tests {
     fn taking_back_waits_for_no_journal() {
         let mut run = holding();
         run.advance(at(2), Event::TakeBack("asked".into()));
-        let outs = run.advance(at(2), Event::Recorded(Err("disk full".into())));
+        let outs = run.advance(at(2), Event::Recorded(Err(Unkept::Broken("disk full".into()))));
         assert!(matches!(&outs[..], [Out::Send(_, Pass::TakesBack(_))]), "{outs:?}");
         assert!(run.lines.last().unwrap().text.contains("JOURNAL DOES NOT KEEP"));
     }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::expect::Judged;
 use super::{Cause, Looked, Out, Outcome, Pass, Phase, Run, Step, wanted};
 use crate::fault::Fault;
-use crate::work::entry::What;
+use crate::work::entry::{Unkept, What};
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
 
@@ -80,10 +80,17 @@ impl Run {
         self.record(now, step)
     }
 
-    pub(super) fn recorded(&mut self, now: Timestamp, step: usize, recorded: Result<(), String>) -> Vec<Out> {
-        if let Err(why) = recorded.or_else(|why| self.goes_on_without(now, why)) {
+    pub(super) fn recorded(&mut self, now: Timestamp, step: usize, recorded: Result<(), Unkept>) -> Vec<Out> {
+        let kept = match recorded {
+            Ok(()) => Ok(()),
+            Err(Unkept::Taken(open)) => Err(open.why()),
+            Err(Unkept::Broken(why)) => self
+                .goes_on_without(now, why)
+                .map_err(|why| format!("nothing is sent that the journal cannot keep: {why}")),
+        };
+        if let Err(why) = kept {
             let outcome = if self.sent_any { Outcome::Failed } else { Outcome::Refused };
-            return self.end(now, outcome, &format!("nothing is sent that the journal cannot keep: {why}"));
+            return self.end(now, outcome, &why);
         }
         let Some(next) = self.step(step) else { return Vec::new() };
         let order = next.order.clone();

@@ -140,7 +140,7 @@ fn nothing_is_sent_that_the_journal_cannot_keep() {
     run.advance(at(1), confirmed());
     run.advance(at(1), Event::Recalled(Ok(Past::default())));
     run.advance(at(1), view(false));
-    let outs = run.advance(at(1), Event::Recorded(Err("disk full".into())));
+    let outs = run.advance(at(1), Event::Recorded(Err(Unkept::Broken("disk full".into()))));
     assert_eq!((kinds(&outs), run.outcome()), (vec!["note"], Some(Outcome::Refused)));
 }
 

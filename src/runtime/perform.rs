@@ -13,7 +13,7 @@ use crate::id::Text;
 use crate::journal::Journal;
 use crate::run::{Event, Out, Pass};
 use crate::state::ledger::{Scope, scope};
-use crate::work::entry::Entry;
+use crate::work::entry::{Entry, Unkept};
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
 
@@ -149,10 +149,10 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
 }
 
 /// A disk may take its time: not on the threads that keep the streams.
-async fn write(journal: &Journal, entry: Entry) -> Result<(), String> {
+async fn write(journal: &Journal, entry: Entry) -> Result<(), Unkept> {
     let journal = journal.clone();
     let written = tokio::task::spawn_blocking(move || journal.write(&entry)).await;
-    written.unwrap_or_else(|error| Err(error.to_string()))
+    written.unwrap_or_else(|error| Err(Unkept::Broken(error.to_string())))
 }
 
 /// Asks one question.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::order::Order;
+use super::past::Open;
 use crate::id::{ClusterId, Text};
 
 /// The version of a line's shape: fields are added within it, never changed.
@@ -37,6 +38,28 @@ pub enum What {
     Ended { outcome: &'static str, evidence: Vec<String>, took_ms: i64 },
 }
 
+impl Entry {
+    /// The cluster whose CR this line claims for its run alone: the operator may lose one of two changes.
+    pub fn claims(&self) -> Option<&ClusterId> {
+        match &self.what {
+            What::Asked(asked) => Some(&asked.cluster).filter(|_| asked.patches),
+            What::Sending { order: Order::Patch { cluster, .. }, .. } => Some(cluster),
+            What::Sending { .. } | What::Answered { .. } | What::Ended { .. } => None,
+        }
+    }
+}
+
+/// Why a line is not in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unkept {
+    /// It cannot be written, and what helps.
+    #[error("{0}")]
+    Broken(String),
+    /// Another run has claimed what this one would change.
+    #[error("{}", Open::why(.0))]
+    Taken(Open),
+}
+
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Asked {
@@ -53,6 +76,8 @@ pub struct Asked {
     pub confirm: String,
     pub reason: Option<String>,
     pub undo: String,
+    /// It changes the CR, or will: until it has ended no other may.
+    pub patches: bool,
 }
 
 /// One line of a preflight, with its evidence.

@@ -21,6 +21,17 @@ pub struct Open {
     pub patches: bool,
 }
 
+impl Open {
+    /// Why another change of the CR is not sent meanwhile.
+    pub fn why(&self) -> String {
+        format!(
+            "{} changes this cluster's CR, and has not ended: the operator may lose one of two changes; wait until it is proved \
+             (`pgdeck audit` tells more)",
+            self.action
+        )
+    }
+}
+
 impl Past {
     /// The order, other than that run's, that changes the CR and has not ended.
     pub fn patching(&self, run: &str) -> Option<&Open> {
