@@ -26,6 +26,8 @@ pub struct Screen {
     pub dialog: Option<Dialog>,
     /// A sequence that has begun.
     pub typed: Vec<Chord>,
+    /// What the cursor was on when the sequence began, or the palette was opened: rows may move meanwhile, an order's aim not.
+    pub aimed: Option<Subject>,
     pub history: History,
     /// Where the view stood in the last picture.
     pub body: Rect,
@@ -86,6 +88,7 @@ impl Screen {
             views: vec![first],
             dialog: None,
             typed: Vec::new(),
+            aimed: None,
             history: History::default(),
             body: Rect::ZERO,
             warned_of_leaving: false,

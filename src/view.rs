@@ -49,6 +49,16 @@ impl Subject {
         }
     }
 
+    /// As titles name it; empty for nothing.
+    pub fn shown(&self) -> String {
+        match self {
+            Subject::Nothing => String::new(),
+            Subject::Cluster(cluster) => cluster.to_string(),
+            Subject::Instance(instance) => instance.to_string(),
+            Subject::Backend(instance, pid) => format!("{instance} pid {pid}"),
+        }
+    }
+
     /// The instance, if it is or belongs to one.
     pub fn instance(&self) -> Option<&InstanceId> {
         match self {

@@ -29,7 +29,8 @@ pub(super) fn open_palette(model: &mut Model, now: Timestamp, effects: &mut Vec<
     applies::ask_rights(model, now, effects);
     let why_not = |id: &'static str| applies::why_not(model, now, id);
     let recent = &model.screen.history.choices;
-    let palette = Palette::new(model.top(), &model.state.fleet, &model.keymap, recent, why_not);
+    let about = operate::subject(model).shown();
+    let palette = Palette::new((model.top(), about), &model.state.fleet, &model.keymap, recent, why_not);
     model.screen.dialog = Some(Dialog::Palette(palette));
 }
 
@@ -46,14 +47,14 @@ pub(super) fn grey(model: &mut Model, now: Timestamp) {
 /// Takes a key while a dialog is open.
 pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut Vec<Effect>) {
     if (Chord { code: Code::Char('c'), ctrl: true, alt: false, shift: false }) == chord {
-        model.screen.dialog = None;
+        (model.screen.dialog, model.screen.aimed) = (None, None);
         return operate::leave(model, now, effects);
     }
     match model.screen.dialog.take() {
         None => {}
         Some(Dialog::Filter { field, before, error }) => filter_key(model, now, chord, (field, before, error)),
         Some(Dialog::Palette(mut palette)) => match palette.key(chord) {
-            Taken::Left => {}
+            Taken::Left => model.screen.aimed = None,
             Taken::Stays => model.screen.dialog = Some(Dialog::Palette(palette)),
             Taken::Chosen(item, words) => choose(model, now, item, &words, effects),
         },
@@ -144,7 +145,12 @@ pub(super) fn set_filter(model: &mut Model, now: Timestamp, text: &str) -> Resul
 
 fn choose(model: &mut Model, now: Timestamp, item: Item, words: &[String], effects: &mut Vec<Effect>) {
     remember(&mut model.screen.history.choices, item.text);
-    match item.choice {
+    chosen(model, now, item.choice, words, effects);
+    model.screen.aimed = None;
+}
+
+fn chosen(model: &mut Model, now: Timestamp, choice: Choice, words: &[String], effects: &mut Vec<Effect>) {
+    match choice {
         Choice::Act(Action { does: Deed::Operate(id), .. }) if !words.is_empty() => {
             operate::begin(model, now, id, (None, words), effects);
         }

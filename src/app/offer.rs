@@ -48,7 +48,9 @@ pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: 
             model.state.notices.say(now, Weight::Warning, text);
         }
         (Code::Down | Code::PageDown, _) => confirm.scroll += 1,
-        (Code::Up | Code::PageUp, _) => confirm.scroll = confirm.scroll.saturating_sub(1),
+        (Code::Up | Code::PageUp, _) => {
+            (confirm.scroll, confirm.follows) = (confirm.scroll.saturating_sub(1), false);
+        }
         _ => match Wish::of(chord, is_typed) {
             Some(wish) => grant(model, now, wish, &mut confirm, effects),
             None if is_typed => drop(confirm.field.key(chord)),
@@ -76,6 +78,7 @@ fn grant(model: &mut Model, now: Timestamp, wish: Wish, confirm: &mut Confirm, e
         Wish::Try => {
             let orders = steps.iter().map(|step| step.order.clone()).filter(Order::is_of_objects);
             effects.push(Effect::Run(confirm.run.clone(), orders.map(Out::Try).collect()));
+            confirm.follows = true;
         }
         Wish::Arguments => confirm.asking = Some(Asking::arguments(run)),
         Wish::Reason => confirm.asking = Some(Asking::reason(confirm.reason.as_deref())),
@@ -94,13 +97,14 @@ fn asked(
     match chord.code {
         Code::Esc => return,
         Code::Enter if asking.wanted == Wanted::Reason => {
+            confirm.follows = true;
             confirm.reason = Some(asking.field.text().trim().to_owned()).filter(|reason| !reason.is_empty());
             return;
         }
         Code::Enter => match aim_anew(model, now, &confirm.run, asking.field.text(), effects) {
             Ok(run) => {
                 model.state.ledger.withdraw(&confirm.run);
-                (confirm.run, confirm.scroll) = (run, 0);
+                (confirm.run, confirm.scroll, confirm.follows) = (run, 0, false);
                 return;
             }
             Err(why) => asking.error = Some(why),

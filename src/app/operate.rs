@@ -103,8 +103,10 @@ pub(super) fn ask_left_over(model: &mut Model, now: Timestamp, effects: &mut Vec
     }
 }
 
+/// What the cursor is on, or was on when the first key of what is typed was pressed.
 pub(super) fn subject(model: &Model) -> Subject {
-    model.screen.views.last().map_or(Subject::Nothing, |view| view.subject())
+    let at_cursor = || model.screen.views.last().map_or(Subject::Nothing, |view| view.subject());
+    model.screen.aimed.clone().unwrap_or_else(at_cursor)
 }
 
 /// Arms the scope of what the cursor is on, or disarms it; without one, disarms all.

@@ -6,6 +6,7 @@ use super::{Effect, Model, Msg, dialog, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::Meaning;
 use crate::keymap::chord::Chord;
+use crate::screen::Dialog;
 use crate::state::notice::Weight;
 use crate::view::help::HelpView;
 use crate::view::{Look, Reply, Subject, VIEWS, View};
@@ -90,14 +91,21 @@ fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut Vec<Effect
     if model.screen.dialog.is_some() {
         return dialog::key(model, now, chord, effects);
     }
+    if model.screen.typed.is_empty() {
+        model.screen.aimed = Some(operate::subject(model));
+    }
     model.screen.typed.push(chord);
     match model.keymap.meaning(model.top(), &model.screen.typed) {
         Meaning::Does(action) => {
             model.screen.typed.clear();
             perform(model, now, action.does, effects);
         }
-        Meaning::Begun => {}
+        Meaning::Begun => return,
         Meaning::Nothing => model.screen.typed.clear(),
+    }
+    // What is chosen in the palette is for what the cursor was on when it was opened.
+    if !matches!(model.screen.dialog, Some(Dialog::Palette(_))) {
+        model.screen.aimed = None;
     }
 }
 

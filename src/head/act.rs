@@ -19,7 +19,7 @@ use crate::run::{Aim, Cause, Deal, Event, Outcome, Run};
 use crate::runtime::{Journal, Runtime, clock};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::change;
-use crate::work::entry::Colour;
+use crate::work::entry::{Colour, Light};
 use crate::work::order::{Order, Shell};
 use crate::work::target::{Candidate, Meant, Target};
 
@@ -204,7 +204,9 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
         .as_ref()
         .map_or_else(|| run.aim.cluster.to_string(), |member| format!("{}/{member}", run.aim.cluster));
     let mut lines = vec![format!("{} {subject}", operation.id)];
-    lines.extend(deal.lights.iter().map(|light| format!("  {:<5}  {}", colour(light.colour), light.text)));
+    let mut lights: Vec<&Light> = deal.lights.iter().collect();
+    lights.sort_by_key(|light| std::cmp::Reverse(light.colour));
+    lines.extend(lights.iter().map(|light| format!("  {:<5}  {}", colour(light.colour), light.text)));
     for step in &deal.steps {
         lines.push(format!("  send   {}", step.order.title()));
         match changes(run, &step.order) {

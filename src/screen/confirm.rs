@@ -18,7 +18,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::id::Text;
-use crate::present::page::Line;
+use crate::present::page::{Line, Span};
 use crate::present::{Tone, format};
 use crate::run::{Outcome, Phase, Run};
 use crate::state::State;
@@ -27,7 +27,7 @@ use crate::theme::Theme;
 use crate::widget::input::Field;
 use crate::widget::{bar, popup};
 use crate::work::change::Mark;
-use crate::work::entry::Colour;
+use crate::work::entry::{Colour, Light};
 use crate::work::order::Order;
 pub use asking::{Asking, Wanted, Wish};
 
@@ -39,6 +39,8 @@ pub struct Confirm {
     pub field: Field,
     /// The first line in sight.
     pub scroll: usize,
+    /// The last line is kept in sight.
+    pub follows: bool,
     /// Why it is done, for the journal and as an Event on the CR.
     pub reason: Option<String>,
     /// What is typed before it is answered.
@@ -109,7 +111,10 @@ pub fn lines(run: &Run, now: Timestamp) -> Vec<Line<()>> {
         lines.push(Line::blank().with("looking…", Tone::Dim));
     }
     if let Some(deal) = &run.deal {
-        for light in &deal.lights {
+        // The worst first: the last lines may be out of sight.
+        let mut lights: Vec<&Light> = deal.lights.iter().collect();
+        lights.sort_by_key(|light| std::cmp::Reverse(light.colour));
+        for light in lights {
             let (mark, tone) = match light.colour {
                 Colour::Green => ("○ ", Tone::Good),
                 Colour::Amber => ("▲ ", Tone::Warn),
@@ -163,7 +168,7 @@ fn sent(run: &Run, order: &Order) -> Vec<Line<()>> {
 
 impl Confirm {
     pub fn of(run: Text) -> Self {
-        Confirm { run, field: Field::default(), scroll: 0, reason: None, asking: None, unasked: None }
+        Confirm { run, field: Field::default(), scroll: 0, follows: false, reason: None, asking: None, unasked: None }
     }
 
     /// Draws it over the view.
@@ -192,19 +197,25 @@ impl Confirm {
         let height = usize::from(inside.height - n_foot);
         self.scroll = self.scroll.min(wrapped.len().saturating_sub(height));
         // What is under way is followed, and what is asked for.
-        if run.is_under_way() || run.outcome().is_some() || self.asking.is_some() {
+        if self.follows || run.is_under_way() || run.outcome().is_some() || self.asking.is_some() {
             self.scroll = wrapped.len().saturating_sub(height);
         }
         for (line, y) in wrapped.iter().skip(self.scroll).take(height).zip(inside.y..) {
             bar::draw(&line.spans, &[], theme, Rect { y, height: 1, ..inside }, buffer);
         }
+        let n_below = wrapped.len().saturating_sub(self.scroll + height);
+        let below = (n_below > 0).then(|| Span { text: format!("{n_below} more: down").into(), tone: Tone::Accent });
         let last = Rect { y: inside.bottom() - 1, height: 1, ..inside };
         if !foot.hint.is_empty() {
-            foot_line(&foot.hint, foot.tone, theme, Rect { y: inside.bottom() - n_foot, height: 1, ..inside }, buffer);
+            let place = Rect { y: inside.bottom() - n_foot, height: 1, ..inside };
+            foot_line((&foot.hint, below.as_slice()), foot.tone, theme, place, buffer);
         }
         match (foot.prompt, self.asking.as_ref().map_or(&self.field, |asking| &asking.field)) {
             (Some(prompt), field) => field.draw(&prompt, theme, last, buffer),
-            (None, _) => foot_line(&foot.text, foot.tone, theme, last, buffer),
+            (None, _) if foot.hint.is_empty() => {
+                foot_line((&foot.text, below.as_slice()), foot.tone, theme, last, buffer);
+            }
+            (None, _) => foot_line((&foot.text, &[]), foot.tone, theme, last, buffer),
         }
     }
 
@@ -251,7 +262,7 @@ struct Foot {
     tone: Tone,
 }
 
-fn foot_line(text: &str, tone: Tone, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+fn foot_line((text, right): (&str, &[Span]), tone: Tone, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let line: Line<()> = Line::blank().outside(text, tone);
-    bar::draw(&line.spans, &[], theme, area, buffer);
+    bar::draw(&line.spans, right, theme, area, buffer);
 }

@@ -2,7 +2,7 @@
 //! may be typed, as after `pgdeck do`: `:scale 3`.
 //!
 //! ```text
-//! ┌ palette ───────────────────────────────┐
+//! ┌ palette: demo//apps/acid-logs ─────────┐
 //! │:logs█                                  │
 //! │>logs  Follows the logs of …          L │
 //! │ demo//apps/acid-logs           cluster │
@@ -34,6 +34,8 @@ use crate::widget::{bar, popup};
 /// The palette while it is open.
 #[derive(Debug)]
 pub struct Palette {
+    /// What its orders are for.
+    about: String,
     field: Field,
     items: Vec<Item>,
     /// Numbers of the items that match, best first.
@@ -73,10 +75,10 @@ pub enum Taken {
 }
 
 impl Palette {
-    /// Opens it over a view; what was chosen before stands first.
+    /// Opens it over a view whose cursor is on `about`; what was chosen before stands first.
     /// `why_not` tells why an operation does not apply to what the cursor is on.
     pub fn new(
-        view: ViewId,
+        (view, about): (ViewId, String),
         fleet: &Fleet,
         keymap: &Keymap,
         recent: &[String],
@@ -111,7 +113,8 @@ impl Palette {
         let mut items: Vec<Item> = actions.chain(views).chain(clusters).collect();
         let rank = |item: &Item| recent.iter().rev().position(|text| *text == item.text).unwrap_or(usize::MAX);
         items.sort_by_key(rank);
-        let mut palette = Palette { field: Field::default(), items, hits: Vec::new(), cursor: Cursor::default() };
+        let mut palette =
+            Palette { about, field: Field::default(), items, hits: Vec::new(), cursor: Cursor::default() };
         palette.search();
         palette
     }
@@ -197,7 +200,9 @@ impl Palette {
 
     /// Draws it in the middle of the screen.
     pub fn draw(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-        let inside = popup::open(" palette ", size(area), theme, area, buffer);
+        let title =
+            if self.about.is_empty() { " palette ".into() } else { format!(" palette: {} ", clean(&self.about)) };
+        let inside = popup::open(&title, size(area), theme, area, buffer);
         self.field.draw(":", theme, Rect { height: inside.height.min(1), ..inside }, buffer);
         let window = self.cursor.window();
         let called = self.called().is_some();
@@ -258,7 +263,7 @@ mod tests {
         let cluster = Box::new(Cluster::named(id, Origin::Resource));
         fleet.apply(Seen::Cluster { cluster, at: Timestamp::UNIX_EPOCH }, Timestamp::UNIX_EPOCH);
         let keymap = Keymap::new(&BTreeMap::new()).unwrap();
-        let mut palette = Palette::new(ViewId::Fleet, &fleet, &keymap, recent, |_| None);
+        let mut palette = Palette::new((ViewId::Fleet, String::new()), &fleet, &keymap, recent, |_| None);
         for key in keys.split_whitespace() {
             if let Taken::Chosen(item, words) = palette.key(key.parse().unwrap()) {
                 return [vec![item.text], words].concat().join(" ");

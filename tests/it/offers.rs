@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use pgdeck::app::{self, Effect, Msg};
+use pgdeck::fleet::seen::Seen;
 use pgdeck::run::{Event, Out};
 use pgdeck::work::entry::What;
 
@@ -127,4 +128,24 @@ fn an_offer_is_tried_on_the_server_read_only_too() {
     app::update(&mut rig.model, rig.now, vec![Msg::Run(id.clone(), Box::new(said))]);
     let text = rig.text(SIZE);
     assert!(text.contains("tried on the server: patch postgresql") && text.contains("READ-ONLY"), "{text}");
+}
+
+#[test]
+fn an_order_is_for_what_the_cursor_was_on_when_its_first_key_was_pressed() {
+    for keys in ["x s", ": s w i t c h o v e r enter"] {
+        let mut rig = Rig::new(fleets::busy());
+        rig.model.state.settings.read_only = false;
+        let first = rig.model.screen.views[0].subject();
+        let (begun, rest) = keys.split_at(1);
+        rig.asks(begun);
+        // Another cluster is the worst now, and stands on top.
+        let mut staging = fleets::cluster("acid-staging", 1);
+        staging.status = Some("CreateFailed".into());
+        rig.see(vec![Seen::Cluster { cluster: Box::new(staging), at: rig.now }]);
+        rig.draw((80, 24));
+        assert_ne!(rig.model.screen.views[0].subject(), first, "the rows moved");
+        rig.asks(rest);
+        let aimed: Vec<_> = rig.model.state.ledger.all().map(|run| run.aim.cluster.clone()).collect();
+        assert_eq!(aimed, [first.cluster().unwrap().clone()], "{keys}");
+    }
 }
