@@ -16,6 +16,7 @@ mod scale;
 mod session;
 mod shell;
 mod slots;
+mod succession;
 #[cfg(test)]
 mod tests;
 
@@ -116,9 +117,9 @@ pub struct Arg {
 /// All of them, in the order the help lists them.
 pub const OPERATIONS: &[Operation] = &[
     scale::SCALE,
-    patroni::SWITCHOVER,
-    patroni::CANCEL_SWITCHOVER,
-    patroni::FAILOVER,
+    succession::SWITCHOVER,
+    succession::CANCEL_SWITCHOVER,
+    succession::FAILOVER,
     restart::RESTART,
     member::REINITIALIZE,
     patroni::PAUSE,

@@ -1,96 +1,20 @@
-//! What Patroni does to a whole cluster when it is asked: switchover, failover, pause.
+//! Patroni of a whole cluster: it is asked, called, paused and resumed.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answers::sampled;
 use super::{
-    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, guards, hand_over, instance, may_forward, of_operator,
-    operator, slots, spokesman, view,
+    Confirm, ON_ANYBODY, On, Operation, allowed, instance, may_forward, of_operator, operator, slots, spokesman, view,
 };
 use crate::fleet::Entry;
-use crate::fleet::cluster::Role;
 use crate::id::Text;
 use crate::metric::SurveyId;
-use crate::metric::lsn::Bytes;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Method, Order};
 use crate::work::patroni::{PatroniView, Peer};
 use crate::work::probe::Probe;
-
-/// A switchover is seen within this, and the old primary follows.
-pub(super) const HANDED_OVER_S: u32 = 120;
-/// Further behind than this, and a switchover takes its time.
-const FAR: Bytes = Bytes(16 << 20);
-
-pub(super) const SWITCHOVER: Operation = Operation {
-    id: "switchover",
-    title: "switch over",
-    doc: "Hands the primary's part over to a standby; with `at` at that time.",
-    keys: &["x s"],
-    on: On::Cluster,
-    confirm: Confirm::Yes,
-    args: &[
-        Arg {
-            name: "to",
-            example: "acid-shop-1",
-            doc: "the member that takes over; the best one by itself",
-            required: false,
-        },
-        Arg {
-            name: "at",
-            example: "2026-11-25T03:00+00:00",
-            doc: "when, such as 2026-11-25T03:00+00:00; at once by itself",
-            required: false,
-        },
-    ],
-    proof: "the member leads on a new timeline and all others follow, by Patroni's word; scheduled: Patroni lists it",
-    undo: "switching back; scheduled: `switchover-cancel`",
-    undoes: None,
-    never: ON_LEADER,
-    stands_in: None,
-    holds: false,
-    aim: ask_everyone,
-    consider: switch_over,
-};
-
-pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
-    id: "switchover-cancel",
-    title: "cancel the scheduled switchover",
-    doc: "Takes back a switchover that waits for its time.",
-    keys: &["x S"],
-    on: On::Cluster,
-    confirm: Confirm::Yes,
-    args: &[],
-    proof: "Patroni lists no switchover any more",
-    undo: "scheduling it again",
-    undoes: Some("switchover"),
-    never: ON_ANYBODY,
-    stands_in: None,
-    holds: false,
-    aim: ask_patroni,
-    consider: cancel_switchover,
-};
-
-pub(super) const FAILOVER: Operation = Operation {
-    id: "failover",
-    title: "fail over",
-    doc: "Makes a standby the primary without the old one's help; what it had not received is lost.",
-    keys: &["x F"],
-    on: On::Cluster,
-    confirm: Confirm::Name,
-    args: &[Arg { name: "to", example: "acid-shop-1", doc: "the member that takes over", required: true }],
-    proof: "the member leads on a new timeline and all others follow, by Patroni's word",
-    undo: "nothing for what was lost; `switchover` back",
-    undoes: None,
-    never: ON_LEADER,
-    stands_in: None,
-    holds: false,
-    aim: ask_candidate,
-    consider: fail_over,
-};
 
 pub(super) const PAUSE: Operation = Operation {
     id: "patroni-pause",
@@ -144,25 +68,6 @@ fn ask_slots(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     Ok(probes)
 }
 
-fn ask_everyone(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
-    let mut probes = ask_patroni(entry, aim)?;
-    probes.extend(hand_over::probes(entry, aim));
-    probes.push(guards::probe(&aim.cluster));
-    Ok(probes)
-}
-
-/// The candidate is asked, not the leader: that may hang, which is what a failover is for.
-fn ask_candidate(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
-    let mut probes = ask_everyone(entry, aim)?;
-    let to = aim.args.get("to").filter(|to| entry.cluster.member(to).is_some());
-    for probe in &mut probes {
-        if let (Probe::Patroni(asked), Some(to)) = (probe, to) {
-            *asked = instance(aim, to);
-        }
-    }
-    Ok(probes)
-}
-
 pub(super) fn call(aim: &Aim, member: &Text, method: Method, path: &str, body: Value) -> Order {
     Order::Patroni { instance: instance(aim, member), method, path: path.into(), body }
 }
@@ -172,171 +77,9 @@ pub(super) fn running(view: &PatroniView) -> Vec<Text> {
     view.members.iter().filter(|peer| peer.is_running()).map(|peer| peer.name.clone()).collect()
 }
 
-/// Why a member cannot take over; none if it can.
-pub(super) fn unfit(view: &PatroniView, peer: &Peer) -> Option<String> {
-    if peer.role == Role::Primary {
-        Some("it leads already".into())
-    } else if !peer.is_running() {
-        Some(format!("it is {}", peer.state))
-    } else if peer.nofailover {
-        Some("it is tagged nofailover".into())
-    } else if view.is_synchronous() && !peer.synchronous {
-        Some("it is not synchronous, and synchronous mode allows only those".into())
-    } else {
-        None
-    }
-}
-
 pub(super) fn leader(view: &PatroniView) -> Result<&Peer, String> {
     view.leader()
         .ok_or_else(|| "no member leads: there is nothing to switch over from (a failover is another thing)".into())
-}
-
-fn candidate<'a>(view: &'a PatroniView, asked: Option<&Text>) -> Result<&'a Peer, String> {
-    if let Some(name) = asked {
-        let peer = view.peer(name).ok_or_else(|| {
-            let names: Vec<&str> = view.members.iter().map(|peer| &*peer.name).collect();
-            format!("there is no member {name}; there are {}", names.join(", "))
-        })?;
-        return match unfit(view, peer) {
-            Some(why) => Err(format!("{name} cannot take over: {why}")),
-            None => Ok(peer),
-        };
-    }
-    let fit = view.members.iter().filter(|peer| unfit(view, peer).is_none());
-    fit.min_by_key(|peer| peer.lag.unwrap_or(Bytes(u64::MAX))).ok_or_else(|| {
-        let why = view.members.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, unfit(view, peer)?)));
-        format!("no member can take over ({})", why.collect::<Vec<_>>().join("; "))
-    })
-}
-
-/// Patroni lets nobody lead who is further behind than it was told to allow.
-fn too_far(view: &PatroniView, to: &Peer) -> Option<Light> {
-    let most = view.config["maximum_lag_on_failover"].as_u64()?;
-    let lag = to.lag?.0;
-    let text = format!("{} is {lag} B behind: Patroni allows {most} B (maximum_lag_on_failover)", to.name);
-    (lag > most).then(|| Light::red(text))
-}
-
-fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
-    let view = view(looked)?;
-    let leader = leader(view)?;
-    let to = candidate(view, aim.args.get("to"))?;
-    if let Some(waits) = &view.switchover {
-        return Err(format!("a switchover waits already, at {}: cancel it first", waits.at));
-    }
-    lights.push(Light::green(format!("{} leads on timeline {}", leader.name, shown(leader.timeline))));
-    lights.push(match to.lag {
-        Some(lag) if lag <= FAR => Light::green(format!("{} is {} B behind", to.name, lag.0)),
-        Some(lag) => Light::amber(format!("{} is {} B behind: writes stop until it has caught up", to.name, lag.0)),
-        None => Light::amber(format!("Patroni cannot tell how far {} is behind", to.name)),
-    });
-    if view.pause {
-        lights.push(Light::amber("Patroni is paused: it does what is asked, and nothing by itself"));
-    }
-    lights.extend(too_far(view, to));
-    let (handed, slots) = hand_over::lights(looked, view, &leader.name, &to.name);
-    lights.extend(handed);
-    let others = view.members.iter().filter(|peer| peer.role != Role::Primary && !peer.is_running());
-    lights.extend(others.map(|peer| Light::amber(format!("{} is {}", peer.name, peer.state))));
-    let mut body = json!({"leader": &*leader.name, "candidate": &*to.name});
-    let at = aim.args.get("at");
-    let moment = at.map_or(Ok(aim.at), |at| at.parse::<Timestamp>());
-    let moment = moment.map_err(|_unreadable| {
-        format!("{at:?} is no moment with its offset; write it like 2026-11-25T03:00:00+00:00")
-    })?;
-    lights.extend(guards::lights(looked, moment));
-    let expect = if let Some(at) = at {
-        if view.pause {
-            return Err("Patroni is paused: it schedules nothing; resume it first".into());
-        }
-        body["scheduled_at"] = json!(&**at);
-        Expect::Scheduled { instance: instance(aim, &leader.name), waits: true }
-    } else {
-        let (timeline, followers) = (leader.timeline, running(view));
-        Expect::Leader { instance: instance(aim, &to.name), timeline, followers, slots }
-    };
-    let undo = match at {
-        Some(_) => format!("pgdeck do switchover-cancel {}", aim.cluster),
-        None => format!("pgdeck do switchover {} to={}", aim.cluster, leader.name),
-    };
-    Ok(Deal {
-        lights,
-        steps: vec![Step {
-            order: call(aim, &leader.name, Method::Post, "/switchover", body),
-            expect,
-            within_s: HANDED_OVER_S,
-        }],
-        undo,
-        downtime: "writes stop for a few seconds, and every client reconnects".into(),
-        by_name: false,
-        ..Deal::default()
-    })
-}
-
-fn shown(timeline: Option<u32>) -> String {
-    timeline.map_or_else(|| "unknown".into(), |timeline| timeline.to_string())
-}
-
-fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
-    let view = view(looked)?;
-    let name = aim.args.get("to").ok_or("name the member that takes over")?;
-    let to = view.peer(name).ok_or_else(|| format!("there is no member {name}"))?;
-    if to.role == Role::Primary {
-        return Err(format!("{name} leads already"));
-    }
-    if !to.is_running() {
-        return Err(format!("{name} is {}: it cannot take over", to.state));
-    }
-    lights.push(match view.leader() {
-        Some(leader) => Light::amber(format!("{} leads: a switchover would lose nothing", leader.name)),
-        None => Light::green("no member leads"),
-    });
-    lights.push(match to.lag {
-        Some(lag) => {
-            Light::amber(format!("{name} is {} B behind by Patroni's last word: so much is lost, at least", lag.0))
-        }
-        None => Light::amber(format!("how far {name} is behind is not known: nor is what is lost")),
-    });
-    let mut slots = Vec::new();
-    if let Some(leader) = view.leader() {
-        let (handed, kept) = hand_over::lights(looked, view, &leader.name, name);
-        lights.extend(handed);
-        slots = kept;
-    }
-    if view.is_synchronous() && !to.synchronous {
-        lights.push(Light::amber(format!("{name} is not synchronous: commits that were confirmed may be lost")));
-    }
-    lights.extend(guards::lights(looked, aim.at));
-    let timeline = view.members.iter().filter_map(|peer| peer.timeline).max();
-    let step = Step {
-        order: call(aim, &to.name, Method::Post, "/failover", json!({"candidate": &*to.name})),
-        expect: Expect::Leader { instance: instance(aim, &to.name), timeline, followers: running(view), slots },
-        within_s: HANDED_OVER_S,
-    };
-    let downtime = "writes stop until it leads, and every client reconnects".into();
-    let undo = "nothing for what was lost; a switchover back moves the primary".into();
-    Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true, ..Deal::default() })
-}
-
-fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let right = allowed(looked)?;
-    let view = view(looked)?;
-    let waits = view.switchover.as_ref().ok_or("no switchover waits")?;
-    let asked = spokesman_of(view)?;
-    let lights = vec![right, Light::green(format!("a switchover waits for {}", waits.at))];
-    let step = Step {
-        order: call(aim, &asked.name, Method::Delete, "/switchover", Value::Null),
-        expect: Expect::Scheduled { instance: instance(aim, &asked.name), waits: false },
-        within_s: 30,
-    };
-    let to = waits.to.as_ref().map(|to| format!(" to={to}")).unwrap_or_default();
-    let undo = format!("pgdeck do switchover {} at={}{to}", aim.cluster, waits.at);
-    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false, ..Deal::default() })
 }
 
 fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
@@ -377,7 +120,7 @@ fn slots_at_risk(looked: &[Looked], view: &PatroniView) -> Vec<Light> {
 }
 
 /// Who is called: the leader, else any that runs.
-fn spokesman_of(view: &PatroniView) -> Result<&Peer, String> {
+pub(super) fn spokesman_of(view: &PatroniView) -> Result<&Peer, String> {
     let any = || view.members.iter().find(|peer| peer.is_running());
     view.leader().or_else(any).ok_or_else(|| "no member runs: there is no Patroni to ask".into())
 }

@@ -222,7 +222,7 @@ fn hand_over(aim: &Aim, view: &PatroniView, count: u32) -> Result<Option<Step>, 
         return Ok(None);
     }
     let stays = |peer: &&crate::work::patroni::Peer| !goes(&peer.name, count) && peer.name != leader.name;
-    let fit = view.members.iter().filter(stays).filter(|peer| super::patroni::unfit(view, peer).is_none());
+    let fit = view.members.iter().filter(stays).filter(|peer| super::succession::unfit(view, peer).is_none());
     let best = fit.min_by_key(|peer| peer.lag.unwrap_or(Bytes(u64::MAX)));
     let Some(best) = best else {
         return Err(format!("the primary {} would go, and no member that stays can take over from it", leader.name));
@@ -241,6 +241,6 @@ fn hand_over(aim: &Aim, view: &PatroniView, count: u32) -> Result<Option<Step>, 
             followers: super::patroni::running(view),
             slots: Vec::new(),
         },
-        within_s: super::patroni::HANDED_OVER_S,
+        within_s: super::succession::HANDED_OVER_S,
     }))
 }

@@ -79,7 +79,7 @@ fn every_row_says_what_it_needs_to_say() {
 
 #[test]
 fn arguments_are_read_in_order_or_by_name() {
-    let read = |words: &[&str]| patroni::SWITCHOVER.read(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let read = |words: &[&str]| succession::SWITCHOVER.read(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
     assert_eq!(read(&["shop-1"]).unwrap()["to"].as_ref(), "shop-1");
     assert_eq!(read(&["at=2026-11-25T03:00+00:00"]).unwrap()["at"].as_ref(), "2026-11-25T03:00+00:00");
     assert!(read(&["a", "b", "c"]).unwrap_err().contains("takes no argument"));
@@ -147,7 +147,7 @@ fn a_missing_right_is_named() {
 
 #[test]
 fn a_switchover_takes_the_best_candidate_or_says_why_not() {
-    let consider = |args: &[(&str, &str)], config| (patroni::SWITCHOVER.consider)(&aim(args), &[patroni(0, config)]);
+    let consider = |args: &[(&str, &str)], config| (succession::SWITCHOVER.consider)(&aim(args), &[patroni(0, config)]);
     let deal = consider(&[], json!({})).unwrap();
     assert_eq!(deal.steps[0].order.body().unwrap(), &json!({"leader": "shop-0", "candidate": "shop-1"}));
     let refused = consider(&[("to", "shop-0")], json!({})).unwrap_err();
@@ -161,7 +161,7 @@ fn a_switchover_takes_the_best_candidate_or_says_why_not() {
 
 #[test]
 fn a_failover_names_what_is_at_risk_and_must_be_typed() {
-    let consider = |to: &str, config| (patroni::FAILOVER.consider)(&aim(&[("to", to)]), &[patroni(0, config)]);
+    let consider = |to: &str, config| (succession::FAILOVER.consider)(&aim(&[("to", to)]), &[patroni(0, config)]);
     let deal = consider("shop-2", json!({"synchronous_mode": true})).unwrap();
     let said: Vec<&str> = deal.lights.iter().map(|light| &*light.text).collect();
     assert!(deal.by_name && said.iter().any(|text| text.contains("2 B behind")), "{said:?}");
