@@ -5,6 +5,7 @@
 mod answers;
 mod archiving;
 mod backup;
+mod candidates;
 mod guards;
 mod hand_over;
 mod member;
@@ -16,6 +17,7 @@ mod scale;
 mod session;
 mod shell;
 mod slots;
+mod stance;
 mod succession;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use answers::{objects, view};
+use stance::By;
 
 use crate::fleet::cluster::Origin;
 use crate::fleet::{Entry, topology};
@@ -253,23 +256,4 @@ fn allowed(looked: &[Looked]) -> Result<Light, String> {
         0 => "allowed by the server's own rules".to_owned(),
         _ => format!("allowed: {}", rights.join(", ")),
     }))
-}
-
-/// What the operator is at: it restarts and switches over by itself while it rolls.
-fn operator(looked: &[Looked]) -> Vec<Light> {
-    let Ok(objects) = objects(looked) else { return Vec::new() };
-    let cluster = &objects.cluster;
-    let mut lights = match cluster.status.as_deref() {
-        Some("Running") => vec![Light::green("the operator says Running")],
-        Some(word) => vec![Light::amber(format!("the operator says {word}: it may be at it itself"))],
-        None => Vec::new(),
-    };
-    let rolls = |member: &&std::sync::Arc<crate::fleet::cluster::Member>| {
-        member.pod.as_ref().is_some_and(|pod| pod.rolling_update || pod.deleting)
-    };
-    let rolling: Vec<&str> = cluster.members.iter().filter(rolls).map(|member| &*member.name).collect();
-    if !rolling.is_empty() {
-        lights.push(Light::amber(format!("the operator recreates {}", rolling.join(", "))));
-    }
-    lights
 }

@@ -21,6 +21,26 @@ impl Lsn {
     }
 }
 
+impl fmt::Display for Bytes {
+    /// In binary units with at most one decimal: `0 B`, `912 B`, `48.0 MiB`, `1.2 TiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        if self.0 < 1024 {
+            return write!(f, "{} B", self.0);
+        }
+        let mut value = self.0 as f64;
+        let mut unit = "B";
+        for next in UNITS {
+            if value < 1023.95 {
+                break;
+            }
+            value /= 1024.0;
+            unit = next;
+        }
+        write!(f, "{value:.1} {unit}")
+    }
+}
+
 impl fmt::Display for Lsn {
     /// As Postgres writes it: `0/3000060`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

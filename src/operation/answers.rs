@@ -78,6 +78,20 @@ pub(super) struct Sampled<'a> {
     pub slots: Result<&'a [Slot], String>,
     pub senders: Result<&'a [WalSender], String>,
     pub archiver: Result<&'a Archiver, String>,
+    pub activity: Result<&'a [Backend], String>,
+}
+
+impl Sampled<'_> {
+    /// Why nothing at all was answered; none if anything was.
+    pub fn silence(&self) -> Option<&str> {
+        let asked = [
+            self.vitals.as_ref().err(),
+            self.slots.as_ref().err(),
+            self.senders.as_ref().err(),
+            self.archiver.as_ref().err(),
+        ];
+        asked.into_iter().collect::<Option<Vec<_>>>()?.first().map(|why| why.as_str())
+    }
 }
 
 /// Every member that was sampled, in that order.
@@ -108,6 +122,7 @@ fn of_member<'a>(member: &'a Text, answer: &'a Result<Answer, Fault>) -> Sampled
             })
         }),
         archiver: sample().and_then(|sample| archiver_of(sample, member)),
+        activity: sample().and_then(|sample| activity_of(sample, member)),
     }
 }
 
@@ -150,7 +165,10 @@ pub(super) fn vitals<'a>(looked: &'a [Looked], member: &Text) -> Result<&'a Vita
 /// The sessions of whoever was sampled.
 pub(super) fn activity(looked: &[Looked]) -> Result<&[Backend], String> {
     let what = "the server";
-    let sample = answer(looked, what, |probe| matches!(probe, Probe::Sample { .. }))?;
+    activity_of(answer(looked, what, |probe| matches!(probe, Probe::Sample { .. }))?, what)
+}
+
+fn activity_of<'a>(sample: &'a Answer, what: &str) -> Result<&'a [Backend], String> {
     pick(
         sample,
         what,

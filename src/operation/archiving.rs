@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::answers::{archiver, backups, base_backups};
 use super::operator::patch;
 use super::{
-    Arg, Confirm, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, guards, may, may_forward, objects, of_operator,
-    operator,
+    Arg, By, Confirm, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, guards, may, may_forward, objects, of_operator,
+    stance,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::{ARCHIVE_VARIABLES, Cluster};
@@ -181,7 +181,8 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let on = switch(aim)?;
     let mut lights = vec![allowed(looked)?];
     let (objects, backups, archiver) = (objects(looked)?, backups(looked)?, archiver(looked));
-    lights.extend(operator(looked));
+    lights.extend(stance::of(objects, By::Operator));
+    lights.push(stance::taken_up(objects));
     lights.extend(layers(objects, backups, &archiver));
     let way = way(aim, on, objects, backups)?;
     let change = match way {
@@ -313,7 +314,7 @@ fn costs(way: Way, on: bool, objects: &Objects, archiver: Option<&Archiver>) -> 
 fn base_backup(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     let objects = objects(looked)?;
-    lights.extend(operator(looked));
+    lights.extend(stance::of(objects, By::Others));
     match archiver(looked) {
         Ok(archiver) if archiver.archiving() == Archiving::Off => {
             return Err(

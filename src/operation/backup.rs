@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answers::backups;
 use super::operator::patch;
-use super::{Arg, Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, operator};
+use super::{Arg, By, Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, stance};
 use crate::fleet::Entry;
 use crate::run::expect::{Expect, Logical};
 use crate::run::{Aim, Deal, Looked, Step};
@@ -89,12 +89,18 @@ fn layers(backups: &Backups) -> Vec<Light> {
 fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     let (objects, backups) = (objects(looked)?, backups(looked)?);
-    lights.extend(operator(looked));
+    let deed = deed(aim)?;
+    if matches!(deed, Deed::On | Deed::Off) {
+        lights.extend(stance::of(objects, By::Operator));
+        lights.push(stance::taken_up(objects));
+    } else {
+        lights.extend(stance::of(objects, By::Others));
+    }
     lights.extend(layers(backups));
     let job = || backups.job.as_ref().ok_or("there is no CronJob: turn logical backups on first");
     let again = |word: &str| format!("pgdeck do logical-backup {} {word}", aim.cluster);
     let expect = |logical| Expect::Logical { cluster: aim.cluster.clone(), logical };
-    let (step, undo) = match deed(aim)? {
+    let (step, undo) = match deed {
         Deed::On if backups.logical && backups.job.is_some() => return Err("logical backups are on already".into()),
         Deed::Off if !backups.logical && backups.job.is_none() => return Err("logical backups are off already".into()),
         Deed::Off if !backups.logical => {

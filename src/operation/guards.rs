@@ -18,8 +18,15 @@ pub(super) fn probe(cluster: &ClusterId) -> Probe {
 /// What the budgets and the windows say of pods that stop, or a primary that moves, at that moment.
 pub(super) fn lights(looked: &[Looked], at: Timestamp) -> Vec<Light> {
     let mut lights = budgets(looked);
-    let windows = objects(looked).map(|objects| objects.cluster.spec.windows.clone()).unwrap_or_default();
+    let windows = match objects(looked) {
+        Ok(objects) => objects.cluster.spec.windows.clone(),
+        Err(why) => {
+            lights.push(Light::amber(format!("its maintenance windows are not known: {why}")));
+            return lights;
+        }
+    };
     if windows.is_empty() {
+        lights.push(Light::green("no maintenance windows are set"));
         return lights;
     }
     let listed = windows.join(", ");
@@ -66,6 +73,9 @@ fn budgets(looked: &[Looked]) -> Vec<Light> {
             }
         }
     };
+    if budgets.is_empty() {
+        return vec![Light::green("no disruption budget covers it")];
+    }
     budgets.iter().map(light).collect()
 }
 
@@ -142,6 +152,7 @@ mod tests {
         check(true, Some(2), "Amber: pdb (minAvailable 1) covers 2 pod(s)");
         check(true, Some(0), "Green: pdb (minAvailable 1) covers no pod");
         check(true, None, "Green: pdb (minAvailable 1): which pods it covers is not known");
+        assert_eq!(told(Ok(Answer::Budgets(Vec::new())))[0], "Green: no disruption budget covers it");
         let forbidden = Fault::Forbidden { what: "budgets".into(), needs: "list poddisruptionbudgets".into() };
         assert!(told(Err(forbidden))[0].starts_with("Amber: its disruption budgets are not known"));
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::answers::vitals;
 use super::patroni::{ask_patroni, call, leader};
-use super::{Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, operator, view};
+use super::{By, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, stance, view};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -86,7 +86,7 @@ pub(super) fn began(vitals: Option<&Vitals>) -> Timestamp {
 
 fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
+    lights.extend(stance::lights(looked, By::Others));
     let view = view(looked)?;
     let member = member_of(aim)?;
     let peer = view.peer(member).ok_or_else(|| format!("Patroni knows no member {member}"))?;

@@ -2,17 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::{Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, operator};
+use super::stance::{CONTROLLER, controller};
+use super::{By, Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, stance};
 use crate::fleet::Entry;
 use crate::id::Text;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
-use crate::work::entry::Light;
+use crate::work::entry::{Colour, Light};
 use crate::work::order::Order;
 use crate::work::probe::{Objects, Probe};
 
-/// An operator leaves every CR alone whose annotation names another one.
-const CONTROLLER: &str = "acid.zalan.do/controller";
 /// The operator that does not exist.
 const NOBODY: &str = "pgdeck-detached";
 /// Any annotation that changes makes the operator look again.
@@ -122,30 +121,13 @@ pub(super) fn poke(aim: &Aim, objects: &Objects, within_s: u32) -> Step {
     Step { expect: Expect::Reconciled { cluster: aim.cluster.clone(), version: None }, within_s, ..step }
 }
 
-/// Who operates the cluster, if it is not the usual one.
-fn controller(objects: &Objects) -> Option<&Text> {
-    objects.annotations.get(CONTROLLER).filter(|id| !id.is_empty())
-}
-
-/// What looking again would set going.
-fn pending(objects: &Objects) -> Light {
-    let flagged = objects.cluster.members.iter();
-    let flagged = flagged.filter(|member| member.pod.as_ref().is_some_and(|pod| pod.rolling_update));
-    let names: Vec<&str> = flagged.map(|member| &*member.name).collect();
-    if names.is_empty() {
-        return Light::green("no rolling update is pending");
-    }
-    Light::amber(format!("a rolling update is pending for {}: it goes on, with a switchover", names.join(", ")))
-}
-
 fn reconcile(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     let objects = objects(looked)?;
-    if let Some(id) = controller(objects) {
-        return Err(format!("the operator leaves it alone ({CONTROLLER} is {id}): attach it first"));
-    }
-    lights.extend(operator(looked));
-    lights.push(pending(objects));
+    lights.extend(stance::of(objects, By::Operator));
+    // What is not taken up yet is what it is for.
+    let taken_up = stance::taken_up(objects);
+    lights.push(Light { colour: taken_up.colour.min(Colour::Amber), ..taken_up });
     Ok(Deal {
         lights,
         steps: vec![poke(aim, objects, 180)],
@@ -161,7 +143,9 @@ fn detach(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if let Some(id) = controller(objects) {
         return Err(format!("the operator leaves it alone already: {CONTROLLER} is {id}"));
     }
-    lights.extend(operator(looked));
+    lights.extend(stance::of(objects, By::Others));
+    let taken_up = stance::taken_up(objects);
+    lights.push(Light { colour: taken_up.colour.min(Colour::Amber), ..taken_up });
     lights.push(Light::amber("until it is attached no change of the CR has any effect: no scaling, no rolling update"));
     lights.push(Light::amber("a pod that goes comes back by its StatefulSet, and Patroni fails over as before"));
     lights.push(Light::amber("if the CR is deleted meanwhile, everything else of the cluster stays"));
@@ -178,7 +162,7 @@ fn attach(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         Some(id) if **id == *NOBODY => Light::green("it was detached by pgdeck"),
         Some(id) => Light::red(format!("{CONTROLLER} is {id}: that operator has it, and somebody else wrote so")),
     });
-    lights.push(pending(objects));
+    lights.extend(stance::rolling(objects, By::Operator));
     lights.push(Light::amber("what was changed in the CR meanwhile takes effect now"));
     let undo = format!("pgdeck do detach {}", aim.cluster);
     // The operator does not hear of the first: the CR was not its own before.
@@ -219,8 +203,11 @@ fn delete(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     }
     lights.extend(backed_up(looked));
     lights.extend(guards(aim, objects));
-    if let Some(id) = controller(objects) {
-        lights.push(Light::red(format!("it is detached ({CONTROLLER} is {id}): all but the CR would stay; attach it")));
+    if let Some(id) = controller(objects).filter(|id| !objects.rules.controllers.contains(id)) {
+        lights.push(Light::red(format!(
+            "detached ({CONTROLLER} is {id}): no operator ends its pods, volumes and secrets: all but the CR would stay; attach \
+             it first"
+        )));
     }
     if !objects.finalizers.is_empty() {
         lights.push(Light::amber(format!("it waits for its finalizers: {}", objects.finalizers.join(", "))));

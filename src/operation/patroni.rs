@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answers::sampled;
 use super::{
-    Confirm, ON_ANYBODY, On, Operation, allowed, instance, may_forward, of_operator, operator, slots, spokesman, view,
+    By, Confirm, ON_ANYBODY, On, Operation, allowed, instance, may_forward, of_operator, slots, spokesman, stance, view,
 };
 use crate::fleet::Entry;
 use crate::id::Text;
@@ -83,20 +83,20 @@ pub(super) fn leader(view: &PatroniView) -> Result<&Peer, String> {
 }
 
 fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let right = allowed(looked)?;
+    let mut lights = vec![allowed(looked)?];
+    lights.extend(stance::lights(looked, By::Others));
     let view = view(looked)?;
     if view.pause {
         return Err("Patroni is paused already".into());
     }
-    let mut lights =
-        vec![right, Light::amber("automatic failover is off until it is resumed: a primary that dies stays dead")];
+    lights.push(Light::amber("automatic failover is off until it is resumed: a primary that dies stays dead"));
     lights.extend(slots_at_risk(looked, view));
     set_pause(aim, view, lights, true)
 }
 
 fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
+    lights.extend(stance::lights(looked, By::Others));
     let view = view(looked)?;
     if !view.pause {
         return Err("Patroni is not paused".into());

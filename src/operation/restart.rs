@@ -7,13 +7,13 @@ use super::member::began;
 use super::operator::poke;
 use super::patroni::{ask_patroni, call};
 use super::{
-    Arg, Confirm, ON_LEADER, On, Operation, allowed, guards, hand_over, instance, may, objects, operator, slots, view,
+    Arg, By, Confirm, ON_LEADER, On, Operation, allowed, candidates, guards, hand_over, instance, may, objects, slots,
+    stance, view,
 };
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
 use crate::id::Text;
-use crate::metric::SurveyId;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
@@ -53,9 +53,6 @@ const WITHIN_S: u32 = 120;
 /// All pods are made anew within this.
 const RECREATED_S: u32 = 1_800;
 
-/// What is asked of each member that is meant.
-const SURVEYS: [SurveyId; 3] = [SurveyId::Vitals, SurveyId::Slots, SurveyId::Archiver];
-
 #[derive(Clone, Copy, PartialEq)]
 enum What {
     Postgres,
@@ -80,7 +77,7 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     }
     let meant =
         entry.cluster.members.iter().filter(|member| aim.member.as_ref().is_none_or(|name| *name == member.name));
-    let sample = |name: &Text| Probe::Sample { instance: instance(aim, name), surveys: SURVEYS.to_vec() };
+    let sample = |name: &Text| Probe::Sample { instance: instance(aim, name), surveys: hand_over::SURVEYS.to_vec() };
     probes.extend(meant.map(|member| sample(&member.name)));
     probes.push(guards::probe(&aim.cluster));
     Ok(probes)
@@ -99,7 +96,7 @@ fn meant<'a>(aim: &Aim, view: &'a PatroniView) -> Result<Vec<&'a Peer>, String> 
 fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let what = what(aim)?;
     let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
+    lights.extend(stance::lights(looked, if what == What::Pods { By::Operator } else { By::Others }));
     let view = view(looked)?;
     let mut peers = meant(aim, view)?;
     if what == What::Pending {
@@ -114,8 +111,10 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let all = sampled(looked);
     lights.extend(slots::unknown(&all, view, "a member starts anew").into_iter().map(Light::amber));
     let primary = peers.iter().find(|peer| peer.role == Role::Primary);
-    let of_primary = all.iter().find(|sampled| primary.is_some_and(|peer| peer.name == *sampled.member));
-    lights.extend(of_primary.and_then(hand_over::archive));
+    if let Some(primary) = primary {
+        lights.push(hand_over::leads(all.iter().find(|sampled| *sampled.member == primary.name), view, &primary.name));
+        lights.push(candidates::synchronous(view));
+    }
     lights.extend(guards::lights(looked, aim.at));
     let leads = primary.is_some();
     if what == What::Pods {
@@ -151,10 +150,10 @@ fn about(peer: &Peer, looked: &[Looked]) -> Result<Vec<Light>, String> {
     });
     let mut lights = match vitals(looked, member) {
         Ok(vitals) => {
-            let long = vitals.oldest_transaction.filter(|age| *age > 300.0);
-            let long = long.map(|age| format!("a transaction on {member} is open for {age:.0} s: it is rolled back"));
             let since = Light::green(format!("Postgres of {member} runs since {}", vitals.started));
-            std::iter::once(since).chain(long.map(Light::amber)).collect()
+            let all = sampled(looked);
+            let own = all.iter().find(|sampled| *sampled.member == *member);
+            std::iter::once(since).chain(own.into_iter().flat_map(hand_over::stops)).collect()
         }
         Err(why) if refused => return Err(why),
         Err(why) => vec![Light::amber(why)],
@@ -172,9 +171,6 @@ fn about(peer: &Peer, looked: &[Looked]) -> Result<Vec<Light>, String> {
 /// Flags the pods and makes the operator look: it recreates the standbys, switches over, and recreates the old primary.
 fn pods(aim: &Aim, looked: &[Looked], peers: &[&Peer], mut lights: Vec<Light>) -> Result<Deal, String> {
     let objects = objects(looked)?;
-    if let Some(id) = objects.annotations.get("acid.zalan.do/controller").filter(|id| !id.is_empty()) {
-        return Err(format!("the operator leaves it alone (its controller is {id}): attach it first"));
-    }
     let mut before = std::collections::BTreeMap::new();
     let mut steps = Vec::new();
     for peer in peers {

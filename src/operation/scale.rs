@@ -2,19 +2,20 @@
 
 use serde_json::json;
 
+use super::patroni::{call, running};
+use super::succession::HANDED_OVER_S;
 use super::{
-    Arg, Confirm, ON_RESOURCE, On, Operation, allowed, guards, instance, may, may_forward, objects, of_operator,
-    spokesman, view,
+    Arg, By, Confirm, ON_RESOURCE, On, Operation, allowed, candidates, guards, hand_over, instance, may, may_forward,
+    objects, of_operator, spokesman, stance, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
 use crate::id::{InstanceId, Text};
-use crate::metric::lsn::Bytes;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Method, Order};
-use crate::work::patroni::PatroniView;
+use crate::work::patroni::{PatroniView, Peer};
 use crate::work::probe::{Answer, Probe};
 
 pub(super) const SCALE: Operation = Operation {
@@ -45,7 +46,7 @@ fn wanted(aim: &Aim) -> Result<u32, String> {
 
 fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     of_operator(entry)?;
-    wanted(aim)?;
+    let count = wanted(aim)?;
     let mut probes = vec![
         Probe::Objects(aim.cluster.clone()),
         Probe::Remains(aim.cluster.clone()),
@@ -55,6 +56,10 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     if let Ok(member) = spokesman(entry) {
         probes.push(Probe::Patroni(instance(aim, &member)));
         probes.extend(may_forward(&aim.cluster));
+    }
+    // The primary may have to hand over.
+    if entry.cluster.spec.instances.is_none_or(|now| count < now) {
+        probes.extend(hand_over::probes(entry, aim));
     }
     Ok(probes)
 }
@@ -71,23 +76,24 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let key = objects.rules.ignore_limits.as_ref();
     let ignored = key.and_then(|key| objects.annotations.get(key)).is_some_and(|value| &**value == "true");
     lights.extend(limits(objects.rules.limits, ignored, count));
-    lights.push(taken_up(cluster, now, objects.rules.limits));
-    lights.push(busy(cluster));
+    lights.extend(stance::of(objects, By::Operator));
+    lights.push(stance::taken_up(objects));
     let asked = view(looked);
     // Without a member that runs there is nobody to ask, and nobody to hand over.
     if let Err(why) = &asked {
         lights.push(blind(cluster, count < now, why));
     }
     let view = asked.ok();
-    lights.extend(view.and_then(|view| synchronous(view, count)));
-    lights.extend(rolling(cluster));
+    lights.push(synchronous(cluster, view, count));
     let mut steps = Vec::new();
     lights.extend(old_volumes(aim, looked, now, count));
     if count < now {
         lights.extend(leaving(cluster, count));
+        lights.extend((count == 1).then(|| Light::amber("with one member there is nobody to fail over to")));
         lights.extend(guards::lights(looked, aim.at));
-        if let Some(step) = view.map(|view| hand_over(aim, view, count)).transpose()?.flatten() {
+        if let Some((step, said)) = view.map(|view| hands_over(aim, looked, view, count)).transpose()?.flatten() {
             lights.push(Light::amber("the primary is among them: it hands over first, and clients reconnect"));
+            lights.extend(said);
             steps.push(step);
         }
     }
@@ -140,14 +146,6 @@ fn blind(cluster: &Cluster, shrinks: bool, why: &str) -> Light {
     }
 }
 
-/// Pods that wait for the operator to recreate them: any patch sets that going.
-fn rolling(cluster: &Cluster) -> Option<Light> {
-    let flagged = cluster.members.iter().filter(|member| member.pod.as_ref().is_some_and(|pod| pod.rolling_update));
-    let names: Vec<&str> = flagged.map(|member| &*member.name).collect();
-    let text = format!("a rolling update is pending for {}: the patch sets it going", names.join(", "));
-    (!names.is_empty()).then(|| Light::amber(text))
-}
-
 /// The operator forces the number between its limits, without a word.
 fn limits((least, most): (Option<u32>, Option<u32>), ignored: bool, count: u32) -> Option<Light> {
     if ignored {
@@ -161,42 +159,40 @@ fn limits((least, most): (Option<u32>, Option<u32>), ignored: bool, count: u32) 
     Some(Light::red(format!("{count} is {beyond}: it would be changed back without a word")))
 }
 
-/// Two patches in a gap: the operator may lose the first.
-fn taken_up(cluster: &Cluster, now: u32, (least, most): (Option<u32>, Option<u32>)) -> Light {
-    // What lies outside of the operator's limits was changed by it: that is no patch that was lost.
-    let forced = now.max(least.unwrap_or(0)).min(most.unwrap_or(u32::MAX));
-    match &cluster.workload {
-        Some(set) if set.replicas == now || set.replicas == forced => {
-            Light::green(format!("the operator has taken up the last change: {now} members"))
-        }
-        Some(set) => Light::red(format!(
-            "an earlier change is not taken up yet: the CR asks for {now}, the StatefulSet for {}; wait for it",
-            set.replicas
+/// Whether commits would hang, or wait for nobody, with so many members. Without Patroni's word the CR's counts.
+fn synchronous(cluster: &Cluster, view: Option<&PatroniView>, count: u32) -> Light {
+    let (is_on, is_strict) = view.map_or((cluster.spec.synchronous, cluster.spec.synchronous_strict), |view| {
+        (view.is_synchronous(), view.is_strict())
+    });
+    if !is_on {
+        return Light::green("synchronous mode is off: commits wait for no standby");
+    }
+    let word = if is_strict { "strict" } else { "on" };
+    let waits = if is_strict { "hang" } else { "wait" };
+    let peers = view.map(|view| &view.members[..]).unwrap_or_default();
+    let able = peers.iter().filter(|peer| !goes(&peer.name, count) && peer.is_running() && !peer.nosync).count();
+    // One of those leads, and those that come may be synchronous too.
+    let able = able.saturating_sub(1) + (count as usize).saturating_sub(peers.len().max(1));
+    let going: Vec<&str> =
+        peers.iter().filter(|peer| peer.synchronous && goes(&peer.name, count)).map(|peer| &*peer.name).collect();
+    match (count, able) {
+        (0, _) => Light::green(format!("synchronous mode is {word}: without a member there is nothing to commit")),
+        (1, _) if is_strict => Light::red("synchronous_mode_strict is on: with one member every commit would hang"),
+        (1, _) => Light::amber("synchronous mode is on: with one member commits wait for nobody"),
+        (_, 0) if is_strict => Light::red(format!(
+            "synchronous_mode_strict is on, and none of the {count} members could be synchronous beside the leader (they do not \
+             run, or are tagged nosync): every commit would hang"
         )),
-        None => Light::red("there is no StatefulSet: the operator has not made the cluster yet"),
+        (_, 0) => Light::amber(format!(
+            "synchronous mode is on, and none of the {count} members could be synchronous beside the leader: commits wait for \
+             nobody"
+        )),
+        _ if !going.is_empty() => Light::amber(format!(
+            "synchronous mode is {word}: {} is synchronous and goes: commits {waits} until Patroni has chosen another",
+            going.join(", ")
+        )),
+        (_, able) => Light::green(format!("synchronous mode is {word}: {able} standby(s) can be synchronous then")),
     }
-}
-
-fn busy(cluster: &Cluster) -> Light {
-    match cluster.status.as_deref() {
-        Some("Running") => Light::green("the operator says Running"),
-        Some(word) => Light::amber(format!("the operator says {word}: it may take the change up late")),
-        None => Light::amber("the operator has said nothing yet: it may take the change up late"),
-    }
-}
-
-fn synchronous(view: &PatroniView, count: u32) -> Option<Light> {
-    if !view.is_synchronous() || count > 1 {
-        return None;
-    }
-    let strict = view.config["synchronous_mode_strict"].as_bool().unwrap_or(false);
-    Some(if strict && count > 0 {
-        Light::red("synchronous_mode_strict is on: with one member every commit would hang")
-    } else {
-        Light::amber(
-            "synchronous mode is on: with one member commits wait for nobody, and no standby is there to fail over to",
-        )
-    })
 }
 
 /// Who goes: a StatefulSet takes the highest ordinals away.
@@ -215,32 +211,28 @@ fn goes(member: &str, count: u32) -> bool {
     ordinal.is_some_and(|ordinal| ordinal >= count)
 }
 
-/// The step that keeps the primary: to the best member that stays.
-fn hand_over(aim: &Aim, view: &PatroniView, count: u32) -> Result<Option<Step>, String> {
+/// The step that keeps the primary: to the best member that stays; with what is said of a switchover.
+fn hands_over(
+    aim: &Aim,
+    looked: &[Looked],
+    view: &PatroniView,
+    count: u32,
+) -> Result<Option<(Step, Vec<Light>)>, String> {
     let Some(leader) = view.leader().filter(|leader| goes(&leader.name, count)) else { return Ok(None) };
     if count == 0 {
         return Ok(None);
     }
-    let stays = |peer: &&crate::work::patroni::Peer| !goes(&peer.name, count) && peer.name != leader.name;
-    let fit = view.members.iter().filter(stays).filter(|peer| super::succession::unfit(view, peer).is_none());
-    let best = fit.min_by_key(|peer| peer.lag.unwrap_or(Bytes(u64::MAX)));
-    let Some(best) = best else {
+    let stays = |peer: &&Peer| !goes(&peer.name, count) && peer.name != leader.name;
+    let Some(best) = candidates::best(view, view.members.iter().filter(stays)) else {
         return Err(format!("the primary {} would go, and no member that stays can take over from it", leader.name));
     };
+    let (said, slots) = hand_over::lights(looked, view, &leader.name, &best.name);
     let body = json!({"leader": &*leader.name, "candidate": &*best.name});
-    Ok(Some(Step {
-        order: Order::Patroni {
-            instance: instance(aim, &leader.name),
-            method: Method::Post,
-            path: Text::from("/switchover"),
-            body,
-        },
-        expect: Expect::Leader {
-            instance: instance(aim, &best.name),
-            timeline: leader.timeline,
-            followers: super::patroni::running(view),
-            slots: Vec::new(),
-        },
-        within_s: super::succession::HANDED_OVER_S,
-    }))
+    let (timeline, followers) = (leader.timeline, running(view));
+    let step = Step {
+        order: call(aim, &leader.name, Method::Post, "/switchover", body),
+        expect: Expect::Leader { instance: instance(aim, &best.name), timeline, followers, slots },
+        within_s: HANDED_OVER_S,
+    };
+    Ok(Some((step, said)))
 }

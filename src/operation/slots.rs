@@ -1,9 +1,11 @@
 //! Replication slots, before something is done to the servers that have them: who has them, who knows of them, what is lost.
 
+use std::collections::BTreeMap;
+
 use super::answers::Sampled;
 use crate::metric::slots::Slot;
 use crate::run::expect::Kept;
-use crate::work::entry::Light;
+use crate::work::entry::{Colour, Light};
 use crate::work::patroni::PatroniView;
 
 /// A member's own slot is named after it, with what a slot's name cannot hold replaced.
@@ -62,40 +64,82 @@ pub(super) fn untold(all: &[Sampled<'_>]) -> Vec<Light> {
     untold.map(|(member, why)| Light::amber(format!("slots of {member} are not known: {why}"))).collect()
 }
 
-/// What becomes of each logical slot of the old primary, and those that the new one should have afterwards.
+/// Slots that logical consumers need: they do not come along by themselves.
+fn logical<'a>(sampled: &'a Sampled<'_>) -> impl Iterator<Item = &'a Slot> {
+    let slots = sampled.slots.as_deref().unwrap_or_default();
+    slots.iter().filter(|slot| slot.logical && !slot.temporary)
+}
+
+/// Whether a member has that slot, whole; none if nobody knows.
+fn has(sampled: &Sampled<'_>, name: &str) -> Option<bool> {
+    let slots = sampled.slots.as_deref().ok()?;
+    Some(slots.iter().any(|slot| *slot.name == *name && !slot.is_lost()))
+}
+
+/// Which members have that slot, which lack it, and of which nobody knows.
+fn whereabouts(all: &[Sampled<'_>], name: &str) -> String {
+    let of = |wanted: Option<bool>| {
+        let members = all.iter().filter(|sampled| has(sampled, name) == wanted);
+        members.map(|sampled| &**sampled.member).collect::<Vec<_>>().join(", ")
+    };
+    let parts = [("on", of(Some(true))), ("missing on", of(Some(false))), ("not known on", of(None))];
+    let told = parts.iter().filter(|(_, members)| !members.is_empty());
+    told.map(|(word, members)| format!("{word} {members}")).collect::<Vec<_>>().join("; ")
+}
+
+/// What a member lacks of the logical slots that the leader has.
+pub(super) fn lacked(all: &[Sampled<'_>], view: &PatroniView, member: &str) -> (Colour, String) {
+    let of = |name: &str| all.iter().find(|sampled| **sampled.member == *name);
+    let leader = view.leader().and_then(|leader| of(&leader.name));
+    let (Some(leader), Some(own)) = (leader.filter(|leader| leader.slots.is_ok()), of(member)) else {
+        return (Colour::Amber, "which logical slots it lacks is not known".into());
+    };
+    if let Err(why) = &own.slots {
+        return (Colour::Amber, format!("its slots are not known: {why}"));
+    }
+    let lacked = logical(leader).filter(|slot| has(own, &slot.name) == Some(false));
+    let names: Vec<&str> = lacked.map(|slot| &*slot.name).collect();
+    match names[..] {
+        [] => (Colour::Green, "lacks no logical slot".into()),
+        _ => (Colour::Amber, format!("lacks the logical slot(s) {}", names.join(", "))),
+    }
+}
+
+/// What becomes of each logical slot that any member has, and how each should be afterwards.
 pub(super) fn handed_over(all: &[Sampled<'_>], view: &PatroniView, from: &str, to: &str) -> (Vec<Light>, Vec<Kept>) {
-    let of = |member: &str| all.iter().find(|sampled| **sampled.member == *member);
-    let slots = |member: &str| of(member).and_then(|sampled| sampled.slots.as_deref().ok());
-    let (Some(here), Some(there)) = (slots(from), slots(to)) else { return (Vec::new(), Vec::new()) };
-    let logical: Vec<&Slot> = here.iter().filter(|slot| slot.logical && !slot.temporary).collect();
     let mut lights = Vec::new();
-    let mut kept = Vec::new();
-    if logical.is_empty() {
+    let leader = all.iter().find(|sampled| **sampled.member == *from);
+    if let Some(why) = leader.and_then(|leader| leader.slots.as_ref().err()) {
+        lights.push(Light::amber(format!("which logical slots {from} has is not known: {why}")));
+    }
+    // What the leader says of a slot goes before what a copy says of itself.
+    let mut found: BTreeMap<&str, &Slot> = BTreeMap::new();
+    for slot in leader.into_iter().chain(all).flat_map(logical) {
+        found.entry(&*slot.name).or_insert(slot);
+    }
+    if found.is_empty() && lights.is_empty() {
         lights.push(Light::green("there are no logical slots to lose"));
     }
-    for slot in logical {
-        let has = |slots: &[Slot]| slots.iter().any(|other| other.name == slot.name && !other.is_lost());
-        let others = all.iter().filter(|sampled| **sampled.member != *from && **sampled.member != *to);
-        let too: Vec<&str> =
-            others.filter(|sampled| sampled.slots.as_deref().is_ok_and(has)).map(|sampled| &**sampled.member).collect();
-        let too = if too.is_empty() { String::new() } else { format!("; it is on {} too", too.join(", ")) };
-        let name = &slot.name;
+    let candidate = all.iter().find(|sampled| **sampled.member == *to);
+    let mut kept = Vec::new();
+    for (name, slot) in found {
         let read = if slot.active { "read now" } else { "which nobody reads now" };
-        let stays = has(there) || is_permanent(view, name);
-        lights.push(if has(there) {
-            Light::green(format!("{to} has the logical slot {name}, {read}{too}"))
-        } else if stays {
+        let place = whereabouts(all, name);
+        let there = candidate.and_then(|candidate| has(candidate, name));
+        let stays = there == Some(true) || is_permanent(view, name);
+        lights.push(match there {
+            Some(true) => Light::green(format!("{to} has the logical slot {name}, {read} ({place})")),
+            None => Light::amber(format!("whether {to} has the logical slot {name}, {read}, is not known ({place})")),
             // Seen with 3.0.2: 12 s without writes, where the copy and the switchover met.
-            Light::amber(format!(
+            Some(false) if stays => Light::amber(format!(
                 "{to} does not have the logical slot {name} yet, {read}: Patroni restarts its Postgres to copy it, and writes \
-                 stop for longer if that comes now"
-            ))
-        } else {
-            Light::amber(format!("{to} lacks the logical slot {name}, {read}: its consumer loses its place{too}"))
+                 stop for longer if that comes now ({place})"
+            )),
+            Some(false) => Light::amber(format!(
+                "{to} lacks the logical slot {name}, {read}: its consumer loses its place ({place})"
+            )),
         });
-        if stays {
-            kept.push(Kept { name: name.clone(), read: slot.active });
-        }
+        kept.push(Kept { name: name.into(), read: slot.active, lost: !stays });
     }
     (lights, kept)
 }

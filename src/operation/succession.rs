@@ -3,12 +3,16 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::answers::sampled;
+use super::candidates::{best, too_far, unfit};
 use super::patroni::{ask_patroni, call, leader, running, spokesman_of};
-use super::{Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, guards, hand_over, instance, operator, view};
+use super::{
+    Arg, By, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, candidates, guards, hand_over, instance, stance,
+    view,
+};
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
 use crate::id::Text;
-use crate::metric::lsn::Bytes;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
@@ -18,9 +22,6 @@ use crate::work::probe::Probe;
 
 /// A switchover is seen within this, and the old primary follows.
 pub(super) const HANDED_OVER_S: u32 = 120;
-/// Further behind than this, and a switchover takes its time.
-const FAR: Bytes = Bytes(16 << 20);
-
 pub(super) const SWITCHOVER: Operation = Operation {
     id: "switchover",
     title: "switch over",
@@ -107,21 +108,6 @@ fn ask_candidate(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     Ok(probes)
 }
 
-/// Why a member cannot take over; none if it can.
-pub(super) fn unfit(view: &PatroniView, peer: &Peer) -> Option<String> {
-    if peer.role == Role::Primary {
-        Some("it leads already".into())
-    } else if !peer.is_running() {
-        Some(format!("it is {}", peer.state))
-    } else if peer.nofailover {
-        Some("it is tagged nofailover".into())
-    } else if view.is_synchronous() && !peer.synchronous {
-        Some("it is not synchronous, and synchronous mode allows only those".into())
-    } else {
-        None
-    }
-}
-
 fn candidate<'a>(view: &'a PatroniView, asked: Option<&Text>) -> Result<&'a Peer, String> {
     if let Some(name) = asked {
         let peer = view.peer(name).ok_or_else(|| {
@@ -133,44 +119,30 @@ fn candidate<'a>(view: &'a PatroniView, asked: Option<&Text>) -> Result<&'a Peer
             None => Ok(peer),
         };
     }
-    let fit = view.members.iter().filter(|peer| unfit(view, peer).is_none());
-    fit.min_by_key(|peer| peer.lag.unwrap_or(Bytes(u64::MAX))).ok_or_else(|| {
-        let why = view.members.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, unfit(view, peer)?)));
+    best(view, view.members.iter()).ok_or_else(|| {
+        let why = |peer: &Peer| unfit(view, peer).or_else(|| too_far(view, peer));
+        let why = view.members.iter().filter_map(|peer| Some(format!("{}: {}", peer.name, why(peer)?)));
         format!("no member can take over ({})", why.collect::<Vec<_>>().join("; "))
     })
 }
 
-/// Patroni lets nobody lead who is further behind than it was told to allow.
-fn too_far(view: &PatroniView, to: &Peer) -> Option<Light> {
-    let most = view.config["maximum_lag_on_failover"].as_u64()?;
-    let lag = to.lag?.0;
-    let text = format!("{} is {lag} B behind: Patroni allows {most} B (maximum_lag_on_failover)", to.name);
-    (lag > most).then(|| Light::red(text))
-}
-
 fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
+    lights.extend(stance::lights(looked, By::Others));
     let view = view(looked)?;
     let leader = leader(view)?;
     let to = candidate(view, aim.args.get("to"))?;
     if let Some(waits) = &view.switchover {
         return Err(format!("a switchover waits already, at {}: cancel it first", waits.at));
     }
-    lights.push(Light::green(format!("{} leads on timeline {}", leader.name, shown(leader.timeline))));
-    lights.push(match to.lag {
-        Some(lag) if lag <= FAR => Light::green(format!("{} is {} B behind", to.name, lag.0)),
-        Some(lag) => Light::amber(format!("{} is {} B behind: writes stop until it has caught up", to.name, lag.0)),
-        None => Light::amber(format!("Patroni cannot tell how far {} is behind", to.name)),
+    lights.push(if view.pause {
+        Light::amber("Patroni is paused: it does what is asked, and nothing by itself")
+    } else {
+        Light::green("Patroni is not paused, and no switchover waits")
     });
-    if view.pause {
-        lights.push(Light::amber("Patroni is paused: it does what is asked, and nothing by itself"));
-    }
-    lights.extend(too_far(view, to));
+    lights.extend(too_far(view, to).map(|why| Light::red(format!("Patroni would refuse {}: {why}", to.name))));
     let (handed, slots) = hand_over::lights(looked, view, &leader.name, &to.name);
     lights.extend(handed);
-    let others = view.members.iter().filter(|peer| peer.role != Role::Primary && !peer.is_running());
-    lights.extend(others.map(|peer| Light::amber(format!("{} is {}", peer.name, peer.state))));
     let mut body = json!({"leader": &*leader.name, "candidate": &*to.name});
     let at = aim.args.get("at");
     let moment = at.map_or(Ok(aim.at), |at| at.parse::<Timestamp>());
@@ -206,13 +178,9 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     })
 }
 
-fn shown(timeline: Option<u32>) -> String {
-    timeline.map_or_else(|| "unknown".into(), |timeline| timeline.to_string())
-}
-
 fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
-    lights.extend(operator(looked));
+    lights.extend(stance::lights(looked, By::Others));
     let view = view(looked)?;
     let name = aim.args.get("to").ok_or("name the member that takes over")?;
     let to = view.peer(name).ok_or_else(|| format!("there is no member {name}"))?;
@@ -222,30 +190,36 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if !to.is_running() {
         return Err(format!("{name} is {}: it cannot take over", to.state));
     }
+    let all = sampled(looked);
+    let of = |member: &str| all.iter().find(|sampled| **sampled.member == *member);
+    let silent = view.leader().filter(|leader| of(&leader.name).is_none_or(|of| of.silence().is_some()));
     lights.push(match view.leader() {
-        Some(leader) => Light::amber(format!("{} leads: a switchover would lose nothing", leader.name)),
+        Some(leader) if silent.is_some() => Light::amber(format!(
+            "{} leads by Patroni's last word, and does not answer: it is not waited for; if it comes back it may take writes \
+             until its Patroni has noticed",
+            leader.name
+        )),
+        Some(leader) => Light::amber(format!("{} leads, and answers: a switchover would lose nothing", leader.name)),
         None => Light::green("no member leads"),
     });
     lights.push(match to.lag {
-        Some(lag) => {
-            Light::amber(format!("{name} is {} B behind by Patroni's last word: so much is lost, at least", lag.0))
-        }
+        Some(lag) => Light::amber(format!("{name} is {lag} behind by Patroni's last word: so much is lost, at least")),
         None => Light::amber(format!("how far {name} is behind is not known: nor is what is lost")),
     });
-    let mut slots = Vec::new();
-    if let Some(leader) = view.leader() {
-        let (handed, kept) = hand_over::lights(looked, view, &leader.name, name);
-        lights.extend(handed);
-        slots = kept;
-    }
+    lights.extend(candidates::ahead(looked, view, name));
+    let from = view.leader().map_or("the old primary", |leader| &*leader.name);
+    let (handed, slots) = hand_over::lights(looked, view, from, name);
+    lights.extend(handed);
     if view.is_synchronous() && !to.synchronous {
         lights.push(Light::amber(format!("{name} is not synchronous: commits that were confirmed may be lost")));
     }
     lights.extend(guards::lights(looked, aim.at));
     let timeline = view.members.iter().filter_map(|peer| peer.timeline).max();
+    let mut followers = running(view);
+    followers.retain(|member| silent.is_none_or(|leader| leader.name != *member));
     let step = Step {
         order: call(aim, &to.name, Method::Post, "/failover", json!({"candidate": &*to.name})),
-        expect: Expect::Leader { instance: instance(aim, &to.name), timeline, followers: running(view), slots },
+        expect: Expect::Leader { instance: instance(aim, &to.name), timeline, followers, slots },
         within_s: HANDED_OVER_S,
     };
     let downtime = "writes stop until it leads, and every client reconnects".into();

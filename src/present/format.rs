@@ -6,20 +6,7 @@ use crate::metric::lsn::Bytes;
 
 /// Bytes in binary units with at most one decimal: `0 B`, `912 B`, `48.0 MiB`, `1.2 TiB`.
 pub fn bytes(bytes: Bytes) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes.0 < 1024 {
-        return format!("{} B", bytes.0);
-    }
-    let mut value = bytes.0 as f64;
-    let mut unit = "B";
-    for next in UNITS {
-        if value < 1023.95 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    format!("{value:.1} {unit}")
+    bytes.to_string()
 }
 
 /// A duration in its two greatest units: `0s`, `42s`, `3m10s`, `2h05m`, `4d03h`; below a second `250ms`.

@@ -23,7 +23,7 @@ pub enum Expect {
     /// So many members, each of them running by Patroni's word, and all but the primary streaming by the primary's.
     Members { cluster: ClusterId, count: u32, primary: Option<InstanceId> },
     /// That member leads, on a timeline after `timeline`, and those that ran before follow.
-    /// Then it is looked for a while whether it has these slots, and whether they are read again.
+    /// Then it is looked for a while whether it has these slots, and whether they are read again; where else they are is told.
     Leader {
         instance: InstanceId,
         timeline: Option<u32>,
@@ -72,6 +72,9 @@ pub struct Kept {
     pub name: Text,
     /// A consumer read it before.
     pub read: bool,
+    /// It was not to be expected there: its consumer was said to lose its place.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// How the objects of the logical backup should be.
@@ -125,8 +128,13 @@ impl Expect {
             Expect::Over => return Vec::new(),
             Expect::Logical { cluster, .. } => Probe::Backups(cluster.clone()),
             Expect::Deleted { cluster } => Probe::Remains(cluster.clone()),
-            Expect::Leader { instance, slots, .. } if !slots.is_empty() => {
-                return vec![Probe::Patroni(instance.clone()), sample(instance, SurveyId::Slots)];
+            Expect::Leader { instance, slots, followers, .. } if !slots.is_empty() => {
+                let others = followers.iter().filter(|member| **member != instance.member);
+                let others =
+                    others.map(|member| InstanceId { cluster: instance.cluster.clone(), member: member.clone() });
+                let members = std::iter::once(instance.clone()).chain(others);
+                let sampled = members.map(|member| sample(&member, SurveyId::Slots));
+                return std::iter::once(Probe::Patroni(instance.clone())).chain(sampled).collect();
             }
             Expect::Leader { instance, .. } | Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
             Expect::Restarted { instance, .. }
@@ -187,13 +195,13 @@ impl Expect {
         }
     }
 
-    /// Whether the same is waited for; who reads a slot may change at any time.
+    /// Whether the same is waited for; who reads a slot, and where it is already, may change at any time.
     pub fn is_same(&self, other: &Expect) -> bool {
         let plain = |expect: &Expect| {
             let mut expect = expect.clone();
             if let Expect::Leader { slots, .. } = &mut expect {
                 for slot in slots {
-                    slot.read = false;
+                    (slot.read, slot.lost) = (false, false);
                 }
             }
             expect
@@ -225,7 +233,7 @@ impl Expect {
             },
             (Expect::Leader { instance, timeline, followers, slots }, Answer::Patroni(view)) => {
                 match leader::leads(view, &instance.member, *timeline, followers) {
-                    Judged::Proved(said) => leader::has_slots(said, slots, looked.get(1)),
+                    Judged::Proved(said) => leader::has_slots(said, slots, looked.get(1..).unwrap_or_default()),
                     judged => judged,
                 }
             }

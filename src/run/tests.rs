@@ -338,7 +338,7 @@ fn a_change_of_the_resource_waits_for_the_one_before_it_whoever_gave_it() {
 #[test]
 fn a_leader_without_its_consumer_is_waited_for_a_while_and_then_proved_as_it_is() {
     let mut run = sending();
-    let slots = vec![Kept { name: "cdc".into(), read: true }];
+    let slots = vec![Kept { name: "cdc".into(), read: true, lost: false }];
     let expect = Expect::Leader { instance: instance(), timeline: None, followers: Vec::new(), slots };
     let step = &mut run.deal.as_mut().unwrap().steps[0];
     (step.expect, step.within_s) = (expect.clone(), 120);

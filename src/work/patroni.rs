@@ -33,6 +33,8 @@ pub struct Peer {
     pub pending_restart: bool,
     /// It takes no part in leader elections.
     pub nofailover: bool,
+    /// It is never chosen as synchronous.
+    pub nosync: bool,
 }
 
 /// A switchover that waits for its time.
@@ -76,6 +78,16 @@ impl PatroniView {
             _ => false,
         }
     }
+
+    /// Whether commits hang where no standby is left for them to wait for.
+    pub fn is_strict(&self) -> bool {
+        let strict = match &self.config["synchronous_mode_strict"] {
+            Value::Bool(on) => *on,
+            Value::String(word) => matches!(&**word, "on" | "true" | "yes"),
+            _ => false,
+        };
+        strict && self.is_synchronous()
+    }
 }
 
 impl Peer {
@@ -96,6 +108,7 @@ fn peer(value: &Value) -> Option<Peer> {
         lag: value["lag"].as_u64().map(Bytes),
         pending_restart: value["pending_restart"].as_bool().unwrap_or(false),
         nofailover: value["tags"]["nofailover"].as_bool().unwrap_or(false),
+        nosync: value["tags"]["nosync"].as_bool().unwrap_or(false),
     })
 }
 
@@ -111,14 +124,15 @@ mod tests {
             &json!({"members": [
                 {"name": "shop-0", "role": "leader", "state": "running", "timeline": 3},
                 {"name": "shop-1", "role": "sync_standby", "state": "streaming", "timeline": 3, "lag": 0},
-                {"name": "shop-2", "role": "replica", "state": "running", "lag": "unknown", "tags": {"nofailover": true}},
+                {"name": "shop-2", "role": "replica", "state": "running", "lag": "unknown", "tags": {"nofailover": true, "nosync": true}},
             ], "scheduled_switchover": {"at": "2026-11-25T03:00:00+00:00", "from": "shop-0"}}),
-            json!({"pause": true, "synchronous_mode": "quorum"}),
+            json!({"pause": true, "synchronous_mode": "quorum", "synchronous_mode_strict": true}),
         );
         assert_eq!(view.leader().map(|peer| &*peer.name), Some("shop-0"));
         let [_, one, two] = &view.members[..] else { panic!("{view:?}") };
-        assert_eq!((one.synchronous, one.lag, two.lag, two.nofailover), (true, Some(Bytes(0)), None, true));
-        assert!(view.pause && view.is_synchronous());
+        assert_eq!((one.synchronous, one.lag, two.lag), (true, Some(Bytes(0)), None));
+        assert!(two.nofailover && two.nosync && !one.nofailover && !one.nosync);
+        assert!(view.pause && view.is_synchronous() && view.is_strict());
         assert_eq!(view.switchover.unwrap().from.as_deref(), Some("shop-0"));
     }
 }

@@ -143,6 +143,8 @@ pub struct Rules {
     /// Annotations that a CR must carry before the operator deletes its cluster: one with today's date, one with its name.
     pub delete_date: Option<Text>,
     pub delete_name: Option<Text>,
+    /// `CONTROLLER_ID` of the operators that can be seen; looked for only where a CR names one.
+    pub controllers: Vec<Text>,
     /// Whether this was read; the operator's own defaults are assumed otherwise.
     pub known: bool,
 }
@@ -157,6 +159,7 @@ impl Default for Rules {
             deletes_secrets: true,
             delete_date: None,
             delete_name: None,
+            controllers: Vec::new(),
             known: false,
         }
     }

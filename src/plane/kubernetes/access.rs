@@ -119,11 +119,26 @@ pub async fn versions(server: &Server) -> Result<Versions, Fault> {
 
 /// The tag of the operator's image, where a Deployment of its usual name can be seen.
 async fn operator(server: &Server) -> Option<Text> {
-    let deployments = server.items("/apis/apps/v1/deployments").await.ok()?;
-    let images = deployments
+    let container = operators(server).await.into_iter().next()?;
+    container["image"].as_str()?.rsplit_once(':').map(|(_, tag)| Text::from(tag))
+}
+
+/// The ids that operators go by, of those that can be seen: each acts on the CRs alone that name it.
+pub async fn controllers(server: &Server) -> Vec<Text> {
+    let id = |container: &Value| {
+        let variable = container["env"].as_array()?.iter().find(|variable| variable["name"] == "CONTROLLER_ID")?;
+        variable["value"].as_str().map(Text::from)
+    };
+    operators(server).await.iter().filter_map(id).collect()
+}
+
+/// The containers of Deployments that run an operator's image; none where they may not be listed.
+async fn operators(server: &Server) -> Vec<Value> {
+    let deployments = server.items("/apis/apps/v1/deployments").await.unwrap_or_default();
+    let containers = deployments
         .iter()
         .flat_map(|item| item["spec"]["template"]["spec"]["containers"].as_array().cloned().unwrap_or_default());
-    let mut images = images.filter_map(|container| Some(container["image"].as_str()?.to_owned()));
-    let image = images.find(|image| image.contains("postgres-operator:"))?;
-    image.rsplit_once(':').map(|(_, tag)| Text::from(tag))
+    containers
+        .filter(|container| container["image"].as_str().is_some_and(|image| image.contains("postgres-operator:")))
+        .collect()
 }

@@ -15,7 +15,7 @@ use super::client::Server;
 use super::parts::{Index, Kind, Object, Reach};
 use super::settings::Settings;
 use super::watch::encode;
-use super::{Options, dialect, reach, slim};
+use super::{Options, access, dialect, reach, slim};
 use crate::fault::Fault;
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use crate::pg::Stream;
@@ -77,7 +77,10 @@ pub async fn objects(
     let finalizers = resource["metadata"]["finalizers"].as_array().into_iter().flatten().map(text).collect();
     let members = cluster.members.iter().filter_map(|member| Some((member.name.clone(), member.uid.clone()?)));
     let pods = members.collect();
-    let rules = settings.rules.clone();
+    let mut rules = settings.rules.clone();
+    if annotations.contains_key("acid.zalan.do/controller") {
+        rules.controllers = access::controllers(server).await;
+    }
     Ok(Objects { cluster, version, resource: bare(resource), annotations, finalizers, pods, rules })
 }
 

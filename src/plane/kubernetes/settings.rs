@@ -117,6 +117,7 @@ fn rules(configuration: &Value, kubernetes: &Value) -> Rules {
         deletes_secrets: flag(&kubernetes["enable_secrets_deletion"], true),
         delete_date: text(&kubernetes["delete_annotation_date_key"]),
         delete_name: text(&kubernetes["delete_annotation_name_key"]),
+        controllers: Vec::new(),
         known: true,
     }
 }

@@ -1,12 +1,14 @@
 //! A new leader: that it leads, who follows it, and whether logical consumers have found it.
 
 use super::{Judged, Kept, when};
+use crate::fault::Fault;
 use crate::fleet::cluster::Role;
 use crate::id::Text;
 use crate::metric::Rows;
+use crate::metric::slots::Slot;
 use crate::run::Looked;
 use crate::work::patroni::PatroniView;
-use crate::work::probe::Answer;
+use crate::work::probe::{Answer, Probe};
 
 /// That member leads, on a timeline after the one before, and the others follow, by Patroni's word.
 pub(super) fn leads(view: &PatroniView, expected: &str, before: Option<u32>, followers: &[Text]) -> Judged {
@@ -29,36 +31,63 @@ pub(super) fn leads(view: &PatroniView, expected: &str, before: Option<u32>, fol
     when(behind.is_empty(), if behind.is_empty() { said } else { format!("{said}; {}", behind.join(", ")) })
 }
 
-/// Whether it has the logical slots that it should have, and whether they are read again where they were before.
-pub(super) fn has_slots(said: String, slots: &[Kept], asked: Option<&Looked>) -> Judged {
+/// Whether the new leader, which is asked first, has the logical slots that it should have, and whether they are read again
+/// where they were before; which other members have them is told.
+pub(super) fn has_slots(said: String, slots: &[Kept], asked: &[Looked]) -> Judged {
     if slots.is_empty() {
         return Judged::Proved(said);
     }
-    let rows = match asked {
-        Some((_, Ok(Answer::Sample(sample)))) => sample.first().map(|(_, rows)| rows.as_ref()),
-        Some((_, Err(fault))) => return Judged::Nearly(format!("{said}; its logical slots are not known: {fault}")),
-        _ => None,
-    };
-    let found = match rows {
-        Some(Ok(Rows::Slots(found))) => found,
-        Some(Err(fault)) => return Judged::Nearly(format!("{said}; its logical slots are not known: {fault}")),
-        _ => return Judged::Nearly(format!("{said}; its logical slots are not known")),
+    let found = match asked.first().map_or_else(|| Err("nobody asked".to_owned()), |(_, answer)| slots_of(answer)) {
+        Ok(found) => found,
+        Err(why) => return Judged::Nearly(format!("{said}; its logical slots are not known: {why}")),
     };
     let mut is_well = true;
     let mut told = vec![said];
-    for Kept { name, read } in slots {
+    for Kept { name, read, lost } in slots {
         let word = match found.iter().find(|slot| slot.name == *name) {
+            None if *lost => "is not there, as was said before",
             None => "is not there",
             Some(slot) if slot.is_lost() => "is lost",
             Some(slot) if slot.active => "is read",
             Some(_) if *read => "is there, and nobody reads it yet",
             Some(_) => "is there, read by nobody, as before",
         };
-        is_well &= matches!(word, "is read" | "is there, read by nobody, as before");
-        told.push(format!("slot {name} {word}"));
+        is_well &=
+            matches!(word, "is read" | "is there, read by nobody, as before" | "is not there, as was said before");
+        told.push(format!("slot {name} {word}{}", elsewhere(&asked[1..], name)));
     }
     let told = told.join("; ");
     if is_well { Judged::Proved(told) } else { Judged::Nearly(told) }
+}
+
+fn slots_of(answer: &Result<Answer, Fault>) -> Result<&[Slot], String> {
+    match answer {
+        Ok(Answer::Sample(sample)) => match sample.first() {
+            Some((_, Ok(Rows::Slots(found)))) => Ok(found),
+            Some((_, Err(fault))) => Err(fault.to_string()),
+            _ => Err("something else was answered".into()),
+        },
+        Ok(_) => Err("something else was answered".into()),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+/// Which other members have that slot, and which lack it.
+fn elsewhere(asked: &[Looked], name: &str) -> String {
+    let (mut on, mut missing, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for (probe, answer) in asked {
+        let Probe::Sample { instance, .. } = probe else { continue };
+        let place = match slots_of(answer) {
+            Ok(found) if found.iter().any(|slot| *slot.name == *name && !slot.is_lost()) => &mut on,
+            Ok(_) => &mut missing,
+            Err(_) => &mut unknown,
+        };
+        place.push(&*instance.member);
+    }
+    let parts = [("on", on), ("missing on", missing), ("not known on", unknown)];
+    let told = parts.iter().filter(|(_, members)| !members.is_empty());
+    let told: Vec<String> = told.map(|(word, members)| format!("{word} {}", members.join(", "))).collect();
+    if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
 }
 
 #[cfg(test)]
@@ -70,18 +99,25 @@ mod tests {
     use crate::metric::slots::tests::logical;
     use crate::work::probe::Probe;
 
-    fn check(kept: &[(&str, bool)], found: Result<&[(&str, bool)], Fault>, expected: &Judged) {
+    fn slots_on(member: &str, found: Result<&[(&str, bool)], Fault>) -> Looked {
         let cluster = ClusterId { plane: PlaneId::Hosts, namespace: "".into(), name: "shop".into() };
-        let instance = InstanceId { cluster, member: "shop-1".into() };
+        let instance = InstanceId { cluster, member: member.into() };
         let rows = found.map(|found| {
             let slots =
                 found.iter().map(|(name, active)| crate::metric::slots::Slot { active: *active, ..logical(name) });
             Rows::Slots(slots.collect())
         });
         let probe = Probe::Sample { instance, surveys: vec![SurveyId::Slots] };
-        let looked = (probe, Ok(Answer::Sample(vec![(SurveyId::Slots, rows)])));
-        let kept: Vec<Kept> = kept.iter().map(|(name, read)| Kept { name: (*name).into(), read: *read }).collect();
-        assert_eq!(has_slots("it leads".into(), &kept, Some(&looked)), *expected);
+        (probe, Ok(Answer::Sample(vec![(SurveyId::Slots, rows)])))
+    }
+
+    fn kept(name: &str, read: bool, lost: bool) -> Kept {
+        Kept { name: name.into(), read, lost }
+    }
+
+    fn check(before: &[(&str, bool)], found: Result<&[(&str, bool)], Fault>, expected: &Judged) {
+        let before: Vec<Kept> = before.iter().map(|(name, read)| kept(name, *read, false)).collect();
+        assert_eq!(has_slots("it leads".into(), &before, &[slots_on("shop-1", found)]), *expected);
     }
 
     #[test]
@@ -97,6 +133,16 @@ mod tests {
         check(&[("cdc", true)], Ok(&[("cdc", false)]), &nearly("it leads; slot cdc is there, and nobody reads it yet"));
         check(&[("cdc", true)], Ok(&[]), &nearly("it leads; slot cdc is not there"));
         check(&[], Err(Fault::Cancelled), &proved("it leads"));
+        let others = [
+            slots_on("shop-1", Ok(&[("cdc", true)])),
+            slots_on("shop-0", Ok(&[("cdc", false)])),
+            slots_on("shop-2", Ok(&[])),
+            slots_on("shop-3", Err(Fault::Cancelled)),
+        ];
+        let before = [kept("cdc", true, false), kept("gone", true, true)];
+        let told = "it leads; slot cdc is read (on shop-0; missing on shop-2; not known on shop-3); slot gone is not there, as \
+                    was said before (missing on shop-0, shop-2; not known on shop-3)";
+        assert_eq!(has_slots("it leads".into(), &before, &others), proved(told));
         let unknown = format!("it leads; its logical slots are not known: {}", Fault::Cancelled);
         check(&[("cdc", true)], Err(Fault::Cancelled), &nearly(&unknown));
     }
