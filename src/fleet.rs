@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::Timestamp;
 
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
-use cluster::Cluster;
+use cluster::{Cluster, Origin};
 use health::{Health, Scene, Severity};
 use hearing::Hearing;
 use instance::Instance;
@@ -388,6 +388,16 @@ impl Fleet {
 }
 
 impl Entry {
+    /// What tells the cluster from another one of that name: the CR's uid; on plain hosts the system identifier that the member
+    /// told last, none if it was never asked.
+    pub fn identity(&self, member: Option<&Text>) -> Option<Text> {
+        if self.cluster.origin != Origin::Hosts {
+            return self.cluster.uid.clone();
+        }
+        let vitals = self.instances.get(member?)?.vitals.fresh()?;
+        vitals.system.map(|system| Text::from(system.to_string()))
+    }
+
     /// A cluster at first sight.
     pub fn new(cluster: Cluster, seen: Timestamp) -> Self {
         Entry {

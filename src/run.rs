@@ -12,6 +12,7 @@
 mod deal;
 pub mod expect;
 mod hold;
+mod identity;
 mod settle;
 mod step;
 
@@ -239,6 +240,7 @@ impl Run {
         consider: Consider,
         now: Timestamp,
     ) -> (Run, Vec<Out>) {
+        let preflight = identity::with_it(preflight, &aim);
         let mut run = Run {
             id,
             action,
@@ -277,6 +279,7 @@ impl Run {
     fn judge(&mut self, looked: &[Looked]) -> Result<Deal, String> {
         self.same_cluster(looked)?;
         let mut deal = (self.consider)(&self.aim, looked)?;
+        deal.lights.extend(self.unknown_identity(&deal, looked));
         if deal.is_look() {
             return Ok(deal);
         }
@@ -431,15 +434,6 @@ impl Run {
     /// Why it may not be sent yet; none if it may.
     pub fn why_it_waits(&self) -> Option<String> {
         self.waits_for.as_ref().map(Open::why)
-    }
-
-    /// A cluster that was deleted and made anew has another uid.
-    fn same_cluster(&self, looked: &[Looked]) -> Result<(), String> {
-        let Some(aimed) = &self.aim.uid else { return Ok(()) };
-        match objects(looked).and_then(|objects| objects.cluster.uid.as_ref()) {
-            Some(uid) if uid != aimed => Err("it is another cluster by now: this one was deleted and made anew".into()),
-            _ => Ok(()),
-        }
     }
 
     fn asked(&self, now: Timestamp, patches: bool) -> Entry {

@@ -292,7 +292,8 @@ pub(super) fn aim_at(
     entry: &Entry,
     (cluster, member, args): (ClusterId, Option<Text>, BTreeMap<Text, Text>),
 ) -> Aim {
-    Aim { cluster, uid: entry.cluster.uid.clone(), member, args, at: now, who: model.state.settings.who.clone() }
+    let uid = entry.identity(member.as_ref());
+    Aim { cluster, uid, member, args, at: now, who: model.state.settings.who.clone() }
 }
 
 /// Begins a run: it looks, and offers what it would do. Gives its name.

@@ -80,7 +80,7 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
     let Some(entry) = gathering.fleet.get(&meant.cluster) else { return usage("it is gone") };
     let aim = Aim {
         cluster: meant.cluster.clone(),
-        uid: entry.cluster.uid.clone(),
+        uid: entry.identity(member.as_ref()),
         member,
         args,
         at: clock::now(),

@@ -103,6 +103,21 @@ pub fn of_asking(what: &str, survey: &Survey, major: u16, after: Duration, error
     }
 }
 
+/// Why the system identifier was not told.
+pub fn of_identity(what: &str, error: &Error) -> Fault {
+    let asked = format!("the system identifier of {what}");
+    match error.as_db_error() {
+        None => Fault::Unreachable { what: what.into(), why: chain(error) },
+        Some(said) if *said.code() == SqlState::INSUFFICIENT_PRIVILEGE => {
+            Fault::Forbidden { what: asked, needs: "GRANT EXECUTE ON FUNCTION pg_control_system()".into() }
+        }
+        Some(said) => {
+            let why = format!("{} (SQLSTATE {})", said.message(), said.code().code());
+            Fault::Refused { what: asked, why }
+        }
+    }
+}
+
 /// Why a statement was not carried out; lost answers are told apart from refusals.
 pub fn of_order(what: &str, statement: &Statement, error: &Error) -> Fault {
     let asked = format!("{} on {what}", statement.sql());

@@ -125,6 +125,7 @@ impl Plane for Hosts {
                 Probe::Versions(_) => Ok(Answer::Versions(Versions::default())),
                 Probe::Rights { .. } => Ok(Answer::Rights(Vec::new())),
                 Probe::Reach(instance) => pg::probe::reach(this.reach(instance).await?).await,
+                Probe::Identity(instance) => pg::probe::identity(this.reach(instance).await?).await,
                 Probe::Sample { instance, surveys } => pg::probe::sample(this.reach(instance).await?, &surveys).await,
                 // Whoever may log in is limited by the server alone.
                 Probe::May { .. } => Ok(Answer::May(true)),

@@ -220,6 +220,7 @@ impl Kubernetes {
                 let instance = self.named(instance).await?;
                 pg::probe::reach(self.find(instance).await?).await
             }
+            Probe::Identity(instance) => orders::uid(&server, &instance.cluster).await.map(Answer::Identity),
             Probe::Objects(cluster) => {
                 let (settings, now) = (self.settings().await?, (self.shared.clock)());
                 let read = orders::objects(&server, &self.shared.plane, &settings, &cluster, now).await;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::expect::Judged;
-use super::{Cause, Looked, Out, Outcome, Pass, Phase, Run, Step, wanted};
+use super::{Cause, Looked, Out, Outcome, Pass, Phase, Run, Step, identity, wanted};
 use crate::fault::Fault;
 use crate::work::entry::{Unkept, What};
 use crate::work::order::Order;
@@ -37,11 +37,18 @@ impl Run {
         vec![Out::Record(self.entry(now, What::Sending { step, of, order, expect }))]
     }
 
-    /// Goes on to the next step. A patch was aimed at the object as it was before the step before: it is aimed anew.
+    /// Goes on to the next step, if that is still for the same cluster. A patch was aimed at the object as it was before the step
+    /// before: it is aimed anew.
     pub(super) fn go_on(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
         match self.step(step).map(|next| &next.order) {
             Some(Order::Patch { cluster, .. }) => {
                 let probes = vec![Probe::Objects(cluster.clone())];
+                self.phase = Phase::Refreshing { step, since: now };
+                vec![Out::Look { probes, after_ms: 0 }]
+            }
+            // What is taken back is made certain by its own steps.
+            Some(_) if self.back.is_none() && self.takes_back.is_none() => {
+                let probes = vec![identity::probe(&self.aim)];
                 self.phase = Phase::Refreshing { step, since: now };
                 vec![Out::Look { probes, after_ms: 0 }]
             }
@@ -58,6 +65,10 @@ impl Run {
                     return self.end(now, Outcome::Failed, why);
                 }
                 objects.version.clone()
+            }
+            // Where the right to ask is missing, that was said before it was confirmed.
+            (Ok(()), Some((Probe::Identity(_), Ok(_) | Err(Fault::Forbidden { .. })))) => {
+                return self.record(now, step);
             }
             // What answers nobody now may answer in a moment: half-way is the worst place to give up.
             (

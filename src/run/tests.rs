@@ -11,7 +11,7 @@ use crate::id::PlaneId;
 use crate::metric::slots::Slot;
 use crate::metric::slots::tests::logical;
 use crate::metric::{Rows, SurveyId};
-use crate::work::entry::Light;
+use crate::work::entry::{Colour, Light};
 use crate::work::order::Method;
 use crate::work::past::{Open, Past};
 use crate::work::patroni::{PatroniView, Scheduled};
@@ -50,6 +50,19 @@ fn view(pause: bool) -> Event {
     Event::Looked(vec![(Probe::Patroni(instance()), Ok(Answer::Patroni(Box::new(view))))])
 }
 
+/// The same, asked before it is sent.
+fn before(pause: bool) -> Event {
+    let Event::Looked(mut looked) = view(pause) else { unreachable!("it is") };
+    looked.push(is("u"));
+    Event::Looked(looked)
+}
+
+/// What is there under that name.
+fn is(uid: &str) -> Looked {
+    let cluster = InstanceId::whoever_leads(&instance().cluster);
+    (Probe::Identity(cluster), Ok(Answer::Identity(Some(uid.into()))))
+}
+
 fn lost() -> Event {
     let fault = Fault::Unreachable { what: "Patroni".into(), why: "refused".into() };
     Event::Looked(vec![(Probe::Patroni(instance()), Err(fault))])
@@ -74,6 +87,13 @@ fn anew() -> Event {
     Event::Looked(looked)
 }
 
+/// The same, where nothing but the uid was asked.
+fn another() -> Event {
+    let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
+    looked.push(is("another"));
+    Event::Looked(looked)
+}
+
 fn confirmed() -> Event {
     Event::Confirmed { how: "y".into(), who: "me".into(), reason: None }
 }
@@ -89,8 +109,8 @@ fn offered() -> Run {
     };
     let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
     run.advance(at(0), Event::Recalled(Ok(Past::default())));
-    run.advance(at(0), view(false));
-    assert_eq!((&run.phase, run.deal.as_ref().unwrap().colour()), (&Phase::Offered, crate::work::entry::Colour::Green));
+    run.advance(at(0), before(false));
+    assert_eq!((&run.phase, run.deal.as_ref().unwrap().colour()), (&Phase::Offered, Colour::Green));
     run
 }
 
@@ -99,7 +119,7 @@ fn sending() -> Run {
     let mut run = offered();
     run.advance(at(1), confirmed());
     run.advance(at(1), Event::Recalled(Ok(Past::default())));
-    run.advance(at(1), view(false));
+    run.advance(at(1), before(false));
     run.advance(at(1), Event::Recorded(Ok(())));
     run.advance(at(1), Event::Recorded(Ok(())));
     assert_eq!(run.phase, Phase::Sending { step: 0 });
@@ -124,7 +144,7 @@ fn it_is_recorded_before_it_is_sent_and_done_only_when_its_effect_is_seen() {
     let mut run = offered();
     assert_eq!(kinds(&run.advance(at(1), confirmed())), ["recall", "look"]);
     run.advance(at(1), Event::Recalled(Ok(Past::default())));
-    assert_eq!(kinds(&run.advance(at(1), view(false))), ["record"]);
+    assert_eq!(kinds(&run.advance(at(1), before(false))), ["record"]);
     assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["record"]);
     assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["send"]);
     assert_eq!(kinds(&run.advance(at(2), Event::Sent(Ok("taken".into())))), ["note", "look"]);
@@ -139,14 +159,14 @@ fn nothing_is_sent_that_the_journal_cannot_keep() {
     let mut run = offered();
     run.advance(at(1), confirmed());
     run.advance(at(1), Event::Recalled(Ok(Past::default())));
-    run.advance(at(1), view(false));
+    run.advance(at(1), before(false));
     let outs = run.advance(at(1), Event::Recorded(Err(Unkept::Broken("disk full".into()))));
     assert_eq!((kinds(&outs), run.outcome()), (vec!["note"], Some(Outcome::Refused)));
 }
 
 #[test]
 fn what_has_changed_since_it_was_shown_is_not_sent() {
-    for changed in [view(true), lost(), anew()] {
+    for changed in [before(true), lost(), anew(), another()] {
         let mut run = offered();
         run.advance(at(1), confirmed());
         run.advance(at(1), Event::Recalled(Ok(Past::default())));
@@ -158,7 +178,7 @@ fn what_has_changed_since_it_was_shown_is_not_sent() {
     run.advance(at(1), confirmed());
     run.aim.args.insert("by".into(), "another".into());
     run.advance(at(1), Event::Recalled(Ok(Past::default())));
-    run.advance(at(1), view(false));
+    run.advance(at(1), before(false));
     assert_eq!(run.outcome(), Some(Outcome::Refused));
     assert!(run.lines.last().unwrap().text.contains("has changed since it was shown"));
 }
@@ -173,14 +193,14 @@ fn what_came_before_unproved_needs_a_yes_and_what_comes_meanwhile_is_not_overloo
         let (mut run, outs) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
         assert_eq!(kinds(&outs), ["recall", "look"]);
         run.advance(at(0), Event::Recalled(past.clone()));
-        run.advance(at(0), view(false));
+        run.advance(at(0), before(false));
         let worst = run.deal.as_ref().unwrap().lights.last().cloned().unwrap();
-        assert!(worst.colour == crate::work::entry::Colour::Amber && worst.text.contains(word), "{worst:?}");
+        assert!(worst.colour == Colour::Amber && worst.text.contains(word), "{worst:?}");
 
         let mut run = offered();
         run.advance(at(1), confirmed());
         run.advance(at(1), Event::Recalled(past));
-        assert!(!kinds(&run.advance(at(1), view(false))).contains(&"record"));
+        assert!(!kinds(&run.advance(at(1), before(false))).contains(&"record"));
         assert_eq!(run.outcome(), Some(Outcome::Refused));
         assert!(run.lines.last().unwrap().text.contains(word), "{:?}", run.lines);
     }
@@ -333,6 +353,66 @@ fn a_change_of_the_resource_waits_for_the_one_before_it_whoever_gave_it() {
         (run.outcome(), run.lines.last().unwrap().text.contains("has not ended")),
         (Some(Outcome::Refused), true)
     );
+}
+
+#[test]
+fn an_order_that_cannot_be_told_to_be_for_the_same_cluster_is_refused_but_where_a_right_is_missing() {
+    let forbidden = Fault::Forbidden { what: "the CR".into(), needs: "get postgresqls".into() };
+    let lost = Fault::Unreachable { what: "the API".into(), why: "refused".into() };
+    for (fault, colour) in [(lost, Colour::Red), (forbidden, Colour::Amber)] {
+        let aim = offered().aim;
+        let (mut run, outs) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
+        let [_, Out::Look { probes, .. }] = &outs[..] else { panic!("{outs:?}") };
+        assert!(matches!(probes[..], [Probe::Patroni(_), Probe::Identity(_)]), "{probes:?}");
+        let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
+        looked.push((probes[1].clone(), Err(fault)));
+        run.advance(at(0), Event::Recalled(Ok(Past::default())));
+        run.advance(at(0), Event::Looked(looked));
+        let deal = run.deal.as_ref().unwrap();
+        assert!(deal.colour() == colour && deal.lights.iter().any(|light| light.text.contains("cannot be told")));
+    }
+}
+
+/// Nobody has sampled the host before: its identity is the one of the first look.
+#[test]
+fn a_host_that_is_another_database_by_now_gets_no_order() {
+    let cluster = ClusterId { plane: PlaneId::Hosts, namespace: "".into(), name: "old".into() };
+    let aim = Aim { cluster, uid: None, member: Some("h:5432".into()), ..offered().aim };
+    let (mut run, _) = Run::new("r".into(), "terminate", aim, vec![Probe::Patroni(instance())], consider, at(0));
+    for event in [Event::Recalled(Ok(Past::default())), before(false), confirmed()] {
+        run.advance(at(0), event);
+    }
+    assert_eq!((&run.phase, run.aim.uid.as_deref()), (&Phase::Again, Some("u")));
+    run.advance(at(1), another());
+    assert_eq!(run.outcome(), Some(Outcome::Refused));
+    assert!(run.lines.last().unwrap().text.contains("another database"), "{:?}", run.lines);
+}
+
+/// Two calls: the cluster is made anew between them.
+#[test]
+fn a_later_step_is_for_the_same_cluster_or_not_sent() {
+    fn twice(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let mut deal = consider(aim, looked)?;
+        deal.steps.push(deal.steps[0].clone());
+        Ok(deal)
+    }
+    for (uid, outcome) in [("u", None), ("another", Some(Outcome::Failed))] {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], twice, at(0));
+        let past = || Event::Recalled(Ok(Past::default()));
+        let recorded = || Event::Recorded(Ok(()));
+        for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
+            run.advance(at(1), event);
+        }
+        run.advance(at(2), Event::Sent(Ok(String::new())));
+        let outs = run.advance(at(3), view(true));
+        assert!(
+            matches!(&outs[..], [Out::Look { probes, .. }] if matches!(probes[..], [Probe::Identity(_)])),
+            "{outs:?}"
+        );
+        let outs = run.advance(at(3), Event::Looked(vec![is(uid)]));
+        assert_eq!((run.outcome(), kinds(&outs)[0]), (outcome, if outcome.is_none() { "record" } else { "note" }));
+    }
 }
 
 #[test]

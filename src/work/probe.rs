@@ -22,6 +22,8 @@ pub enum Probe {
     Rights { plane: PlaneId, namespace: Option<Text> },
     /// Whether the instance's SQL port answers and the login works; says server version and role.
     Reach(InstanceId),
+    /// Which cluster is there under that name: the CR's uid; on plain hosts the system identifier of that member.
+    Identity(InstanceId),
     /// The cluster's objects as they stand this moment.
     Objects(ClusterId),
     /// Every layer that decides on the cluster's backups.
@@ -65,6 +67,7 @@ impl Probe {
         match self {
             Probe::Versions(plane) | Probe::Rights { plane, .. } => plane,
             Probe::Reach(instance)
+            | Probe::Identity(instance)
             | Probe::Patroni(instance)
             | Probe::BaseBackups(instance)
             | Probe::Sample { instance, .. } => &instance.cluster.plane,
@@ -81,6 +84,7 @@ impl Probe {
         match self {
             Probe::Versions(plane) | Probe::Rights { plane, .. } => plane.to_string(),
             Probe::Reach(instance) | Probe::Sample { instance, .. } => instance.to_string(),
+            Probe::Identity(instance) => format!("the identity of {}", instance.shown()),
             Probe::Patroni(instance) => format!("Patroni of {instance}"),
             Probe::Objects(cluster) | Probe::Remains(cluster) => cluster.to_string(),
             Probe::BaseBackups(instance) => format!("base backups of {}", instance.cluster),
@@ -101,6 +105,8 @@ pub enum Answer {
         primary: bool,
         tls: bool,
     },
+    /// None where no CR is there.
+    Identity(Option<Text>),
     Objects(Box<Objects>),
     Backups(Box<Backups>),
     BaseBackups(BaseBackups),

@@ -5,7 +5,7 @@
 
 mod cases;
 mod recipe;
-mod relay;
+pub mod relay;
 mod stage;
 mod switched;
 

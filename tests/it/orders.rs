@@ -1,13 +1,14 @@
 //! Orders on bad days: whoever changes the same thing, an answer that is lost, a gate that is closed. The machine that the
 //! console and `pgdeck do` drive is driven here against a Kubernetes API with a proxy before it.
 
+mod identity;
 mod together;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use pgdeck::fleet::Entry;
 use pgdeck::id::{ClusterId, Text};
 use pgdeck::journal::{Journal, unanswered};
 use pgdeck::operation::operation;
@@ -18,6 +19,7 @@ use pgdeck::runtime::perform::{self, Gate};
 use pgdeck::sandbox::objects::{POSTGRESQL, STATEFUL_SET};
 use pgdeck::state::ledger::scope;
 use pgdeck::work::entry::Colour;
+use pgdeck::work::probe::{Answer, Probe};
 use serde_json::{Value, json};
 
 use crate::kube::stage::{self, Stage};
@@ -72,21 +74,29 @@ impl Scene {
         todo
     }
 
+    /// What there is of the cluster by the plane's word.
+    async fn entry(&self) -> Entry {
+        let looked = perform::ask_all(&self.planes, vec![Probe::Objects(self.id())]).await;
+        let Some((_, Ok(Answer::Objects(objects)))) = looked.into_iter().next() else { panic!("no objects") };
+        Entry::new(objects.cluster, Timestamp::now())
+    }
+
+    /// An offer, or why there is none.
+    async fn offer(&self, action: &str, member: Option<&str>, words: &[&str]) -> Run {
+        let (operation, entry) = (operation(action).unwrap(), self.entry().await);
+        let args = operation.read(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap();
+        let (uid, member) = (entry.cluster.uid.clone(), member.map(Text::from));
+        let aim = Aim { cluster: self.id(), uid, member, args, at: Timestamp::UNIX_EPOCH, who: "me".into() };
+        let probes = (operation.aim)(&entry, &aim).unwrap();
+        let (mut run, todo) = Run::new("r1".into(), operation.id, aim, probes, operation.consider, Timestamp::now());
+        run.leaves = operation.leaves(&run.aim.args);
+        self.drive(&mut run, todo, |_| false).await;
+        run
+    }
+
     /// The offer to have two members.
     async fn offered(&self) -> Run {
-        let scale = operation("scale").unwrap();
-        let args = BTreeMap::from([(Text::from("instances"), Text::from("2"))]);
-        let aim =
-            Aim { cluster: self.id(), uid: None, member: None, args, at: Timestamp::UNIX_EPOCH, who: "me".into() };
-        let probes = {
-            let mut cluster = crate::rig::fleets::cluster("shop", 1);
-            cluster.id = self.id();
-            cluster.members.clear();
-            let entry = pgdeck::fleet::Entry::new(cluster, Timestamp::now());
-            (scale.aim)(&entry, &aim).unwrap()
-        };
-        let (mut run, todo) = Run::new("r1".into(), scale.id, aim, probes, scale.consider, Timestamp::now());
-        self.drive(&mut run, todo, |_| false).await;
+        let run = self.offer("scale", None, &["2"]).await;
         assert_eq!(run.phase, Phase::Offered, "{:?}", run.lines);
         run
     }

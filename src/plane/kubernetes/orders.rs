@@ -94,6 +94,15 @@ fn bare(mut resource: Value) -> Value {
     resource
 }
 
+/// The CR's uid; none if there is none.
+pub async fn uid(server: &Server, id: &ClusterId) -> Result<Option<Text>, Fault> {
+    match server.get_json(&dialect::usual().path(id)).await {
+        Ok(resource) => Ok(resource["metadata"]["uid"].as_str().map(Text::from)),
+        Err(Fault::Gone { .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 fn object(kind: Kind, value: Value, name: &str) -> Result<Object, Fault> {
     fn of<T: serde::de::DeserializeOwned>(value: Value) -> Result<Box<T>, serde_json::Error> {
         serde_json::from_value(value).map(Box::new)

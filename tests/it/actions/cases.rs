@@ -375,9 +375,10 @@ fn conflict(id: &str, stage: &Stage) {
         gate.open(scope(&cluster), Timestamp::now() + jiff::SignedDuration::from_mins(5));
         let looked = perform::ask_all(&planes, vec![Probe::Objects(cluster.clone())]).await;
         let Some((_, Ok(Answer::Objects(objects)))) = looked.into_iter().next() else { panic!("no objects") };
+        let uid = objects.cluster.uid.clone();
         let entry = Entry::new(objects.cluster, Timestamp::now());
         let args = operation.read(&words).unwrap();
-        let aim = Aim { cluster, uid: None, member: None, args, at: Timestamp::now(), who: "test".into() };
+        let aim = Aim { cluster, uid, member: None, args, at: Timestamp::now(), who: "test".into() };
         let probes = (operation.aim)(&entry, &aim).unwrap();
         let (mut run, mut todo) = Run::new("c".into(), operation.id, aim, probes, operation.consider, Timestamp::now());
         let mut touched = Value::Null;

@@ -12,7 +12,7 @@ pub struct Relay {
 }
 
 struct Shared {
-    to: SocketAddr,
+    to: Mutex<SocketAddr>,
     is_open: AtomicBool,
     /// Bytes that went to the server.
     sent: AtomicU64,
@@ -26,7 +26,7 @@ impl Relay {
     pub fn to(to: SocketAddr) -> Relay {
         let listener = TcpListener::bind((to.ip(), 0)).unwrap();
         let shared = Arc::new(Shared {
-            to,
+            to: Mutex::new(to),
             is_open: AtomicBool::new(true),
             sent: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
@@ -64,6 +64,11 @@ impl Relay {
         self.shared.turned_away.load(Ordering::SeqCst)
     }
 
+    /// From now on new connections lead somewhere else.
+    pub fn turn(&self, to: SocketAddr) {
+        *self.shared.to.lock().unwrap() = to;
+    }
+
     pub fn mend(&self) {
         self.shared.is_open.store(true, Ordering::SeqCst);
     }
@@ -77,7 +82,7 @@ impl Drop for Relay {
 
 impl Shared {
     fn carry(self: &Arc<Self>, guest: &TcpStream) {
-        let Ok(host) = TcpStream::connect(self.to) else { return };
+        let Ok(host) = TcpStream::connect(*self.to.lock().unwrap()) else { return };
         self.sockets.lock().unwrap().extend([guest.try_clone().unwrap(), host.try_clone().unwrap()]);
         for (from, into, is_request) in [(guest, &host, true), (&host, guest, false)] {
             let (from, into, shared) = (from.try_clone().unwrap(), into.try_clone().unwrap(), self.clone());

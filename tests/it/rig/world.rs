@@ -21,8 +21,9 @@ pub fn answer(probe: &Probe) -> Result<Answer, Fault> {
             let cluster = json!({"members": [member(0, "leader"), member(1, "sync_standby"), member(2, "replica")]});
             Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, json!({})))))
         }
+        Probe::Identity(instance) => Ok(Answer::Identity(Some(format!("uid-{}", instance.cluster.name).into()))),
         Probe::Objects(id) => {
-            let mut cluster = fleets::cluster("acid-shop", 3);
+            let mut cluster = fleets::cluster(&id.name, 3);
             cluster.id = id.clone();
             let (version, annotations) = ("1".into(), BTreeMap::new());
             let (finalizers, pods, rules) = (Vec::new(), BTreeMap::new(), Rules::default());

@@ -1,0 +1,68 @@
+//! Whether an order is still aimed at what it was aimed at when the key was pressed.
+
+use super::{Aim, Deal, Looked, Run};
+use crate::fault::Fault;
+use crate::id::{InstanceId, PlaneId, Text};
+use crate::work::entry::Light;
+use crate::work::probe::{Answer, Probe};
+
+/// Asks for it.
+pub(super) fn probe(aim: &Aim) -> Probe {
+    let leads = || InstanceId::whoever_leads(&aim.cluster);
+    let member = aim.member.clone().map(|member| InstanceId { cluster: aim.cluster.clone(), member });
+    Probe::Identity(member.unwrap_or_else(leads))
+}
+
+/// Adds the question where the others do not answer it: objects carry the CR's uid.
+pub(super) fn with_it(mut probes: Vec<Probe>, aim: &Aim) -> Vec<Probe> {
+    if !probes.iter().any(|probe| matches!(probe, Probe::Objects(_) | Probe::Identity(_))) {
+        probes.push(probe(aim));
+    }
+    probes
+}
+
+/// What is there under that name, or why nobody knows.
+fn found(looked: &[Looked]) -> Result<Option<&Text>, Option<&Fault>> {
+    let mut why = None;
+    for (probe, answer) in looked {
+        match (probe, answer) {
+            (_, Ok(Answer::Objects(objects))) => return Ok(objects.cluster.uid.as_ref()),
+            (_, Ok(Answer::Identity(found))) => return Ok(found.as_ref()),
+            (Probe::Identity(_) | Probe::Objects(_), Err(fault)) => why = Some(fault),
+            _ => {}
+        }
+    }
+    Err(why)
+}
+
+impl Run {
+    /// A cluster that was deleted and made anew has another uid, and a host that was a new database since has another system
+    /// identifier. The identifier of a host that nobody has sampled is the one it has when it is looked at first.
+    pub(super) fn same_cluster(&mut self, looked: &[Looked]) -> Result<(), String> {
+        let Ok(found) = found(looked) else { return Ok(()) };
+        if self.aim.uid.is_none() && self.aim.cluster.plane == PlaneId::Hosts {
+            self.aim.uid = found.cloned();
+        }
+        if self.aim.uid.as_ref() == found {
+            return Ok(());
+        }
+        Err(match self.aim.cluster.plane {
+            PlaneId::Hosts => "it is another database by now: its system identifier is not the one it had; aim again",
+            PlaneId::Kubernetes(_) => {
+                "it is another cluster by now: the one of that name was deleted and made anew; aim again"
+            }
+        }
+        .into())
+    }
+
+    /// The line that is due where that cannot be told: it stands against the order, but not where a right is missing, nothing
+    /// is changed, or something is taken back.
+    pub(super) fn unknown_identity(&self, deal: &Deal, looked: &[Looked]) -> Option<Light> {
+        let Err(why) = found(looked) else { return None };
+        let why = why.map_or_else(|| "it was not asked".to_owned(), |why| format!("{why}; {}", why.remedy()));
+        let text = format!("whether it is still what it was when you aimed at it cannot be told: {why}");
+        let is_right_missing = matches!(self::found(looked), Err(Some(Fault::Forbidden { .. })));
+        let bears_it = is_right_missing || deal.is_look() || self.takes_back.is_some();
+        Some(if bears_it { Light::amber(text) } else { Light::red(text) })
+    }
+}
