@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::id::ClusterId;
 use crate::work::entry::{Entry, Unkept};
 use crate::work::past::Past;
+use crate::work::secrets;
 use index::Index;
 
 /// The journal's file; a line is written by one `write`, so that several pgdecks can share it.
@@ -83,7 +84,8 @@ impl Journal {
         }
     }
 
-    /// All lines, oldest first. One that cannot be read (a crash cut it) is left out and counted.
+    /// All lines, oldest first, without secrets that an older pgdeck may have written. One that cannot be read (a crash cut it)
+    /// is left out and counted.
     pub fn read(&self) -> Result<(Vec<Value>, usize), String> {
         let file = match File::open(&self.path) {
             Ok(file) => file,
@@ -95,7 +97,10 @@ impl Journal {
         let (mut lines, mut broken) = (Vec::new(), 0);
         for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
             match serde_json::from_slice(&line) {
-                Ok(value) => lines.push(value),
+                Ok(mut value) => {
+                    secrets::hide_in_line(&mut value);
+                    lines.push(value);
+                }
                 Err(_cut) => broken += 1,
             }
         }
@@ -186,6 +191,20 @@ mod tests {
             serde_json::json!({"entry": "ended", "run": "a"}),
         ];
         assert_eq!(unanswered(&lines), [&lines[1]]);
+    }
+
+    #[test]
+    fn what_an_older_pgdeck_wrote_is_read_without_its_secrets() {
+        let folder = std::env::temp_dir().join(format!("pgdeck-old-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let env = serde_json::json!([{"name": "FOO", "value": "CANARY"}, {"name": "USE_WALG_BACKUP", "value": "true"}]);
+        let order = serde_json::json!({"kind": "patch", "patch": {"spec": {"env": env}}});
+        let line = serde_json::json!({"entry": "sending", "run": "a", "order": order});
+        let journal = Journal::in_folder(&folder);
+        fs::write(journal.path(), format!("{line}\n")).unwrap();
+        let told = journal.read().unwrap().0[0].to_string();
+        assert!(!told.contains("CANARY") && told.contains("USE_WALG_BACKUP") && told.contains("true"), "{told}");
+        fs::remove_dir_all(folder).unwrap();
     }
 
     fn cluster() -> ClusterId {

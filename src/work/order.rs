@@ -436,7 +436,7 @@ mod tests {
     fn a_secret_is_sent_and_neither_shown_nor_recorded() {
         let cluster = instance(PlaneId::Kubernetes("prod".into()), "shop-0").cluster;
         let env = json!([{"name": "AWS_SECRET_ACCESS_KEY", "value": "CANARY-1"}, {"name": "CLONE_SECRET", "value": "CANARY-2"},
-            {"name": "LOGICAL_BACKUP_AZURE_STORAGE_ACCOUNT_KEY", "value": "CANARY-3"}, {"name": "DATABASE_URL", "value": "CANARY-4"},
+            {"name": "LOGICAL_BACKUP_AZURE_STORAGE_ACCOUNT_KEY", "value": "CANARY-3"}, {"name": "DATABASE_URL", "value": "CANARY-4"}, {"name": "FOO", "value": "CANARY-5"},
                          {"name": "USE_WALG_BACKUP", "value": "false"}]);
         let (uid, version) = (Text::from("u"), Text::from("7"));
         let patch = Order::Patch { cluster: cluster.clone(), uid, version, patch: json!({"spec": {"env": env}}) };

@@ -59,7 +59,7 @@ mod tests {
     fn secrets_that_people_wrote_into_objects_are_hidden() {
         let mut value = json!({"metadata": {"managedFields": [1]}, "spec": {
             "clone": {"s3_secret_access_key": "CANARY-1", "cluster": "a"},
-            "env": [{"name": "PGPASSWORD", "value": "CANARY-2"}, {"name": "X", "value": "kept"}]}});
+            "env": [{"name": "PGPASSWORD", "value": "CANARY-2"}, {"name": "X", "value": "CANARY-3"}, {"name": "USE_WALG_BACKUP", "value": "kept"}]}});
         strip(&mut value);
         let text = value.to_string();
         assert!(!text.contains("CANARY") && !text.contains("managedFields") && text.contains("kept"), "{text}");
