@@ -53,8 +53,8 @@ pub struct Globals {
     /// Never change anything, whatever is typed
     #[arg(long, global = true, help_heading = "Manners")]
     pub readonly: bool,
-    /// Begin armed: orders are let through for a while, as after W in every context that is not protected
-    #[arg(long, conflicts_with = "readonly", help_heading = "Manners")]
+    /// Let changes through: `do` changes something, the console begins armed in all that is not protected
+    #[arg(long, global = true, help_heading = "Manners")]
     pub write: bool,
     /// Configuration file [default: pgdeck/config.toml in your XDG configuration folder]
     #[arg(long, global = true, value_name = "FILE", env = "PGDECK_CONFIG", help_heading = "Manners")]
@@ -151,9 +151,6 @@ pub struct Do {
     /// List all actions
     #[arg(long)]
     pub list: bool,
-    /// Really change something
-    #[arg(long)]
-    pub write: bool,
     /// Answer yes to what the console would ask with `y`
     #[arg(long)]
     pub yes: bool,

@@ -111,14 +111,6 @@ pub fn load(globals: &Globals, around: &Surroundings) -> Result<Config, Vec<Prob
         }
     };
     check_keys(&written, path, &mut problems);
-    if globals.write && written.readonly {
-        problems.push(Problem {
-            thing: "--write".into(),
-            place: path.display().to_string(),
-            why: "readonly = true there allows no change".into(),
-            remedy: "leave the flag out, or take readonly out of the file".into(),
-        });
-    }
     let config = merged(globals, around, &written);
     check_sources(globals, &config, &mut problems);
     if problems.is_empty() { Ok(config) } else { Err(problems) }

@@ -133,6 +133,9 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return usage("the console needs a terminal for its keys and its picture; use `pgdeck status` in scripts");
     }
+    if config.write && config.readonly {
+        return usage("--write: --readonly, or readonly in the configuration, allows no change; leave one of them out");
+    }
     let settings = Settings {
         ascii: config.ascii,
         protected: [&config.protected[..], &runtime.protected()].concat(),

@@ -74,7 +74,7 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
         Ok(member) => member,
         Err(why) => return usage(&why),
     };
-    if (asked.write || config.write) && !asked.dry_run {
+    if config.write && !asked.dry_run {
         settle(runtime, journal, &meant.cluster, asked.timeout);
     }
     let Some(entry) = gathering.fleet.get(&meant.cluster) else { return usage("it is gone") };
@@ -265,7 +265,7 @@ fn confirmed(
     if config.readonly {
         return Err("--readonly, or readonly in the configuration, allows no change".into());
     }
-    if !asked.write && !config.write {
+    if !config.write {
         return Err("nothing was changed: add --write to do it".into());
     }
     let name = &*run.aim.cluster.name;
