@@ -187,6 +187,8 @@ pub struct Run {
     pub action: &'static str,
     pub aim: Aim,
     pub began: Timestamp,
+    /// When what the deal is made of was looked at last.
+    pub looked_at: Timestamp,
     pub phase: Phase,
     pub deal: Option<Deal>,
     pub lines: Vec<Line>,
@@ -246,6 +248,7 @@ impl Run {
             action,
             aim,
             began: now,
+            looked_at: now,
             phase: Phase::Looking,
             deal: None,
             lines: Vec::new(),
@@ -376,6 +379,7 @@ impl Run {
 
     fn offer(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
         self.resource = objects(looked).map(|objects| objects.resource.clone());
+        self.looked_at = now;
         match self.judge(looked) {
             Ok(deal) => {
                 self.deal = Some(deal);
@@ -405,6 +409,7 @@ impl Run {
 
     /// What was offered must still be what would be sent. From here on the journal knows of it, whatever comes.
     fn look_again(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
+        self.looked_at = now;
         let judged = self.judge(looked);
         let offered = self.deal.clone();
         let refusal = match (&judged, &offered) {

@@ -81,8 +81,23 @@ fn grant(model: &mut Model, now: Timestamp, wish: Wish, confirm: &mut Confirm, e
             confirm.follows = true;
         }
         Wish::Arguments => confirm.asking = Some(Asking::arguments(run)),
+        Wish::Again => {
+            let operation = operation(run.action);
+            let about = (run.aim.cluster.clone(), run.aim.member.clone(), run.aim.args.clone());
+            let looked = operation.ok_or("there is no such operation".into());
+            match looked.and_then(|operation| look(model, now, operation, about, effects)) {
+                Ok(run) => replace(model, confirm, run),
+                Err(why) => model.state.notices.say(now, Weight::Warning, why),
+            }
+        }
         Wish::Reason => confirm.asking = Some(Asking::reason(confirm.reason.as_deref())),
     }
+}
+
+/// Another run takes the place of what was offered.
+fn replace(model: &mut Model, confirm: &mut Confirm, run: Text) {
+    model.state.ledger.withdraw(&confirm.run);
+    (confirm.run, confirm.scroll, confirm.follows) = (run, 0, false);
 }
 
 /// Takes a key while something is typed for an offer.
@@ -103,8 +118,7 @@ fn asked(
         }
         Code::Enter => match aim_anew(model, now, &confirm.run, asking.field.text(), effects) {
             Ok(run) => {
-                model.state.ledger.withdraw(&confirm.run);
-                (confirm.run, confirm.scroll, confirm.follows) = (run, 0, false);
+                replace(model, confirm, run);
                 return;
             }
             Err(why) => asking.error = Some(why),

@@ -7,7 +7,7 @@
 //! │ send   POST /switchover on acid-shop-0                      │
 //! │        {"leader":"acid-shop-0","candidate":"acid-shop-1"}   │
 //! │ await  acid-shop-1 leads on a new timeline, and all follow  │
-//! │ y do it   a arguments   r reason   c copy   esc leave       │
+//! │ y do it  a arguments  r reason  l look again  c copy  esc … │
 //! └─────────────────────────────────────────────────────────────┘
 //! ```
 
@@ -18,7 +18,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::id::Text;
-use crate::present::page::{Line, Span};
+use crate::present::page::Line;
 use crate::present::{Tone, format};
 use crate::run::{Outcome, Phase, Run};
 use crate::state::State;
@@ -122,6 +122,8 @@ pub fn lines(run: &Run, now: Timestamp) -> Vec<Line<()>> {
             };
             lines.push(Line::blank().with(mark, tone).outside(&light.text, tone));
         }
+        let at = run.looked_at.strftime("%H:%M:%S UTC");
+        lines.push(Line::blank().with(format!("  as of {at}"), Tone::Dim));
         lines.push(Line::blank());
         for step in &deal.steps {
             lines.push(Line::blank().with("send   ", Tone::Dim).outside(&step.order.title(), Tone::Accent));
@@ -204,18 +206,19 @@ impl Confirm {
             bar::draw(&line.spans, &[], theme, Rect { y, height: 1, ..inside }, buffer);
         }
         let n_below = wrapped.len().saturating_sub(self.scroll + height);
-        let below = (n_below > 0).then(|| Span { text: format!("{n_below} more: down").into(), tone: Tone::Accent });
+        if n_below > 0 {
+            let text = format!(" {n_below} more: down ");
+            let x = inside.right().saturating_sub(u16::try_from(text.len()).unwrap_or(inside.width));
+            buffer.set_stringn(x, inside.bottom(), text, usize::from(inside.width), theme.style(Tone::Accent));
+        }
         let last = Rect { y: inside.bottom() - 1, height: 1, ..inside };
         if !foot.hint.is_empty() {
             let place = Rect { y: inside.bottom() - n_foot, height: 1, ..inside };
-            foot_line((&foot.hint, below.as_slice()), foot.tone, theme, place, buffer);
+            foot_line(&foot.hint, foot.tone, theme, place, buffer);
         }
         match (foot.prompt, self.asking.as_ref().map_or(&self.field, |asking| &asking.field)) {
             (Some(prompt), field) => field.draw(&prompt, theme, last, buffer),
-            (None, _) if foot.hint.is_empty() => {
-                foot_line((&foot.text, below.as_slice()), foot.tone, theme, last, buffer);
-            }
-            (None, _) => foot_line((&foot.text, &[]), foot.tone, theme, last, buffer),
+            (None, _) => foot_line(&foot.text, foot.tone, theme, last, buffer),
         }
     }
 
@@ -230,7 +233,7 @@ impl Confirm {
         }
         let name = crate::present::clean(&run.aim.cluster.name);
         let typed = |prompt: String| Foot {
-            hint: format!("{}   esc leave", Wish::hints(run, true)),
+            hint: format!("{}  esc leave", Wish::hints(run, true)),
             prompt: Some(prompt),
             text: String::new(),
             tone: Tone::Key,
@@ -240,13 +243,13 @@ impl Confirm {
         match answerable(state, run, now) {
             Answerable::Name => typed(format!("type {name} to do it: ")),
             Answerable::Override => typed(format!("red; to go on all the same: override {name} REASON: ")),
-            Answerable::Yes => told(format!("y do it   {hints}   esc leave"), Tone::Key),
+            Answerable::Yes => told(format!("y do it  {hints}  esc leave"), Tone::Key),
             Answerable::Barred(why) => {
-                let hint = format!("{hints}   esc leave");
+                let hint = format!("{hints}  esc leave");
                 Foot { hint, prompt: None, text: why, tone: Tone::Warn }
             }
             Answerable::No if hints.is_empty() => told("esc leave".into(), Tone::Key),
-            Answerable::No => told(format!("{hints}   esc leave"), Tone::Key),
+            Answerable::No => told(format!("{hints}  esc leave"), Tone::Key),
         }
     }
 }
@@ -262,7 +265,7 @@ struct Foot {
     tone: Tone,
 }
 
-fn foot_line((text, right): (&str, &[Span]), tone: Tone, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+fn foot_line(text: &str, tone: Tone, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let line: Line<()> = Line::blank().outside(text, tone);
-    bar::draw(&line.spans, right, theme, area, buffer);
+    bar::draw(&line.spans, &[], theme, area, buffer);
 }

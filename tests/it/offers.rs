@@ -149,3 +149,14 @@ fn an_order_is_for_what_the_cursor_was_on_when_its_first_key_was_pressed() {
         assert_eq!(aimed, [first.cluster().unwrap().clone()], "{keys}");
     }
 }
+
+#[test]
+fn an_offer_is_looked_at_again_and_says_as_of_when() {
+    let mut rig = writable();
+    rig.asks("x s");
+    assert!(rig.text(SIZE).contains(&rig.now.strftime("as of %H:%M:%S UTC").to_string()), "{}", rig.text(SIZE));
+    rig.wait(61);
+    rig.asks("l");
+    assert!(rig.text(SIZE).contains(&rig.now.strftime("as of %H:%M:%S UTC").to_string()), "{}", rig.text(SIZE));
+    assert_eq!(rig.model.state.ledger.all().count(), 1, "what was offered before is withdrawn");
+}

@@ -65,6 +65,8 @@ impl Asking {
 pub enum Wish {
     Arguments,
     Reason,
+    /// Look at everything once more.
+    Again,
     /// Try it on the server, which changes nothing.
     Try,
     Copy,
@@ -74,6 +76,7 @@ pub enum Wish {
 const WISHES: &[(Wish, char, &str, &str)] = &[
     (Wish::Arguments, 'a', "tab", "arguments"),
     (Wish::Reason, 'r', "ctrl-r", "reason"),
+    (Wish::Again, 'l', "ctrl-g", "look again"),
     (Wish::Try, 't', "ctrl-t", "try"),
     (Wish::Copy, 'c', "ctrl-y", "copy"),
 ];
@@ -92,6 +95,7 @@ impl Wish {
         let mut steps = run.deal.iter().flat_map(|deal| &deal.steps);
         match self {
             Wish::Arguments => is_open && operation(run.action).is_some_and(|operation| !operation.args.is_empty()),
+            Wish::Again => matches!(run.phase, Phase::Offered | Phase::Ended(Outcome::Refused)),
             Wish::Reason => run.phase == Phase::Offered,
             Wish::Try => run.phase == Phase::Offered && steps.any(|step| step.order.is_of_objects()),
             Wish::Copy => steps.next().is_some(),
@@ -116,6 +120,6 @@ impl Wish {
             if is_typed { format!("{key} {word}") } else { format!("{letter} {word}") }
         };
         let apply = WISHES.iter().filter(|(wish, ..)| wish.applies(run));
-        apply.map(row).collect::<Vec<_>>().join("   ")
+        apply.map(row).collect::<Vec<_>>().join("  ")
     }
 }
