@@ -4,6 +4,7 @@ mod applies;
 mod bulk;
 mod dialog;
 mod draw;
+mod left_over;
 mod offer;
 mod operate;
 mod update;

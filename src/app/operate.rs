@@ -6,13 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Effect, Model, Outcome, bulk};
 use crate::fleet::Entry;
-use crate::id::{ClusterId, InstanceId, Text};
-use crate::operation::{OPERATIONS, On, Operation, operation};
+use crate::id::{ClusterId, Text};
+use crate::operation::{On, Operation, operation};
 use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
 use crate::screen::confirm::Confirm;
 use crate::screen::{Dialog, Leaving, Then};
-use crate::state::State;
-use crate::state::ledger::{LeftOver, Scope, is_protected, scope};
+use crate::state::ledger::{Scope, is_protected, scope};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
@@ -74,33 +73,6 @@ pub(super) fn interrupted(model: &mut Model, now: Timestamp, effects: &mut Vec<E
     }
     model.screen.leaving = Some(Leaving::System);
     take_back(model, now, "pgdeck was asked to end", effects);
-}
-
-/// Asks about what a pgdeck before this one has left, as soon as its cluster is in sight.
-pub(super) fn ask_left_over(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    if model.screen.dialog.is_some() {
-        return;
-    }
-    let State { fleet, ledger, .. } = &mut model.state;
-    let in_sight = |left: &&mut LeftOver| {
-        let entry = fleet.get(&left.cluster).filter(|entry| !entry.stale && !entry.cluster.coming);
-        entry.is_some_and(|entry| left.member.as_ref().is_none_or(|member| entry.cluster.member(member).is_some()))
-    };
-    let Some(left) = ledger.left_over().find(in_sight) else { return };
-    left.asked = true;
-    let Some(operation) = OPERATIONS.iter().find(|row| row.undoes.is_some_and(|undone| *undone == *left.action)) else {
-        return;
-    };
-    let subject = match &left.member {
-        Some(member) => Subject::Instance(InstanceId { cluster: left.cluster.clone(), member: member.clone() }),
-        None => Subject::Cluster(left.cluster.clone()),
-    };
-    let text = format!("a {} of {} was left by a pgdeck that was cut off: end it?", left.action, left.cluster.name);
-    model.state.notices.say(now, Weight::Error, text.clone());
-    begin(model, now, operation.id, (Some(subject), &[]), effects);
-    if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
-        confirm.unasked = Some(text);
-    }
 }
 
 /// What the cursor is on, or was on when the first key of what is typed was pressed.

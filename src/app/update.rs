@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, Model, Msg, dialog, operate};
+use super::{Effect, Model, Msg, dialog, left_over, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::Meaning;
 use crate::keymap::chord::Chord;
@@ -26,7 +26,7 @@ pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect>
     for msg in data {
         take(model, now, msg, &mut effects);
     }
-    operate::ask_left_over(model, now, &mut effects);
+    left_over::ask(model, now, &mut effects);
     effects
 }
 

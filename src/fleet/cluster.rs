@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::surroundings::Surroundings;
@@ -177,6 +177,17 @@ pub struct Held {
     pub since: Option<Timestamp>,
     /// Its budget, in seconds.
     pub for_s: u32,
+}
+
+impl Held {
+    /// From the aiming to the pause, and from its end to its being taken back, in seconds.
+    const GRACE_S: i64 = 120;
+
+    /// Whether its time is over, so that whoever held it must have ended before it could.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let budget = SignedDuration::from_secs(i64::from(self.for_s) + Self::GRACE_S);
+        self.since.is_none_or(|since| now.duration_since(since) > budget)
+    }
 }
 
 /// One change of timeline.

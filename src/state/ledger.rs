@@ -1,6 +1,6 @@
 //! Orders of this session: those that are offered, under way, and over; and what may be changed at all.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use globset::Glob;
 use jiff::Timestamp;
@@ -40,9 +40,16 @@ pub struct Ledger {
     armed: BTreeMap<Scope, Timestamp>,
     /// What a pgdeck that was cut off has left.
     left_over: Vec<LeftOver>,
+    /// What other pgdecks have left, and was told of.
+    told: BTreeSet<Told>,
+    /// When that was looked for: the fleet's generation, and the time.
+    pub looked_for_left: Option<(u64, i64)>,
     /// Runs of one answer: each is confirmed when the one before it is proved. The first is under way.
     queue: VecDeque<Text>,
 }
+
+/// What another pgdeck has left: where, on which member, since when.
+pub type Told = (ClusterId, Text, Option<Timestamp>);
 
 /// Something that a pgdeck holds no more, and did not take back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +141,17 @@ impl Ledger {
     /// What the user has not been asked about.
     pub fn left_over(&mut self) -> impl Iterator<Item = &mut LeftOver> {
         self.left_over.iter_mut().filter(|left| !left.asked)
+    }
+
+    /// Whether the user was told of that before.
+    pub fn has_told(&self, left: &Told) -> bool {
+        let of_ours = |ours: &LeftOver| ours.cluster == left.0 && ours.member.as_ref() == Some(&left.1);
+        self.told.contains(left) || self.left_over.iter().any(of_ours)
+    }
+
+    /// The user is told of it.
+    pub fn tell(&mut self, left: Told) {
+        self.told.insert(left);
     }
 
     /// The run of that action whose effect on the subject stands: by this pgdeck, or by one that was cut off. None if it was

@@ -15,6 +15,7 @@ mod hosts;
 mod keys;
 #[cfg(feature = "sandbox")]
 mod kube;
+mod left_over;
 mod offers;
 mod orders;
 mod pg;

@@ -42,15 +42,11 @@ fn held(scene: &Scene<'_>) -> Judged {
     let since =
         held.since.map_or_else(|| "an unknown time".to_owned(), |since| since.strftime("%F %T UTC").to_string());
     let text = format!("{} has paused replay of {} since {since}, for {} s", held.who, held.member, held.for_s);
-    let budget = jiff::SignedDuration::from_secs(i64::from(held.for_s) + GRACE_S);
-    if held.since.is_none_or(|since| scene.now.duration_since(since) > budget) {
+    if held.is_over(scene.now) {
         return holds(format!("{text}: its time is over, end it (replay-resume)"));
     }
     holds(text)
 }
-
-/// From the aiming to the pause, and from its end to its being taken back, in seconds.
-const GRACE_S: i64 = 120;
 
 fn paused(scene: &Scene<'_>) -> Judged {
     let config = scene.entry.cluster.dcs.as_ref().and_then(|dcs| dcs.config.as_ref());

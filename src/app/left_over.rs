@@ -1,0 +1,91 @@
+//! What a pgdeck has left behind is asked about: this one's journal knows it, or Patroni's own configuration says it.
+
+use jiff::Timestamp;
+
+use super::operate::begin;
+use super::{Effect, Model};
+use crate::fleet::Entry;
+use crate::fleet::cluster::Held;
+use crate::id::{ClusterId, InstanceId};
+use crate::operation::OPERATIONS;
+use crate::screen::Dialog;
+use crate::state::State;
+use crate::state::ledger::{LeftOver, Told};
+use crate::state::notice::Weight;
+use crate::view::Subject;
+
+/// Time alone leaves something behind: it is looked for this often, in seconds.
+const EVERY_S: i64 = 10;
+
+/// Asks about one thing that was left, as soon as its cluster is in sight, and once.
+pub(super) fn ask(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if model.screen.dialog.is_some() {
+        return;
+    }
+    let ours = of_ours(&mut model.state);
+    // What is not ours cannot be ended here then.
+    let is_vain = ours.is_none() && model.state.settings.read_only;
+    let Some((action, subject, text)) = ours.or_else(|| of_others(&mut model.state, now)) else { return };
+    model.state.notices.say(now, Weight::Error, text.clone());
+    let operation = OPERATIONS.iter().find(|row| row.undoes.is_some_and(|undone| undone == action));
+    let Some(operation) = operation.filter(|_| !is_vain) else { return };
+    begin(model, now, operation.id, (Some(subject), &[]), effects);
+    if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
+        confirm.unasked = Some(text);
+    }
+}
+
+/// An action with what it was done to, and what is said of it.
+type Left = (String, Subject, String);
+
+fn is_in_sight(entry: &Entry) -> bool {
+    !entry.stale && !entry.cluster.coming
+}
+
+/// What a pgdeck with this journal was cut off at: this one may take it back, armed or not.
+fn of_ours(State { fleet, ledger, .. }: &mut State) -> Option<Left> {
+    let is_there = |left: &&mut LeftOver| {
+        let entry = fleet.get(&left.cluster).filter(|entry| is_in_sight(entry));
+        entry.is_some_and(|entry| left.member.as_ref().is_none_or(|member| entry.cluster.member(member).is_some()))
+    };
+    let left = ledger.left_over().find(is_there)?;
+    left.asked = true;
+    let subject = match &left.member {
+        Some(member) => Subject::Instance(InstanceId { cluster: left.cluster.clone(), member: member.clone() }),
+        None => Subject::Cluster(left.cluster.clone()),
+    };
+    let text = format!("a {} of {} was left by a pgdeck that was cut off: end it?", left.action, left.cluster.name);
+    Some((left.action.to_string(), subject, text))
+}
+
+/// What any other pgdeck has said in Patroni's configuration that it holds, and has not ended though its time is over. It is not
+/// this one's: to end it is an order like any other.
+fn of_others(State { fleet, ledger, .. }: &mut State, now: Timestamp) -> Option<Left> {
+    let moment = (fleet.generation(), now.as_second() / EVERY_S);
+    if ledger.looked_for_left.replace(moment) == Some(moment) {
+        return None;
+    }
+    let is_ours = |id: &ClusterId, held: &Held| {
+        let mine = || ledger.holding().any(|run| run.aim.cluster == *id);
+        mine() || ledger.has_told(&told(id, held))
+    };
+    let is_left = |id: &ClusterId, entry: &Entry, held: &Held| {
+        held.is_over(now) && is_in_sight(entry) && entry.cluster.member(&held.member).is_some() && !is_ours(id, held)
+    };
+    let (id, held) = fleet.clusters().find_map(|(id, entry)| {
+        let held = entry.cluster.dcs.as_ref()?.config.as_ref()?.held.as_ref()?;
+        is_left(id, entry, held).then(|| (id.clone(), held.clone()))
+    })?;
+    ledger.tell(told(&id, &held));
+    let since =
+        held.since.map_or_else(|| "an unknown time".to_owned(), |since| since.strftime("%F %T UTC").to_string());
+    let text = format!(
+        "{} has paused replay of {} since {since}, for {} s, and did not end it: replay-resume on it does, once armed",
+        held.who, held.member, held.for_s
+    );
+    Some(("replay-pause".to_owned(), Subject::Instance(InstanceId { cluster: id, member: held.member }), text))
+}
+
+fn told(id: &ClusterId, held: &Held) -> Told {
+    (id.clone(), held.member.clone(), held.since)
+}
