@@ -52,8 +52,8 @@ pub struct Operation {
     pub proof: &'static str,
     /// How it is taken back, for the help.
     pub undo: &'static str,
-    /// The operation whose effect it takes back: then it needs no arming, if this pgdeck was the one that did it.
-    pub undoes: Option<&'static str>,
+    /// What it takes back: then it needs no arming, if this pgdeck was the one that did it.
+    pub undoes: Option<Undone>,
     /// Cases that its orders can never meet, each with the reason: the tests are measured by it.
     pub never: &'static [Never],
     /// What stands in for the real thing where it is tested; none where nothing does.
@@ -63,6 +63,14 @@ pub struct Operation {
     /// Whether it applies, and what is looked at first.
     pub aim: fn(&Entry, &Aim) -> Result<Vec<Probe>, String>,
     pub consider: Consider,
+}
+
+/// An operation whose effect another one takes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undone {
+    pub id: &'static str,
+    /// Only where it was given that argument: otherwise its effect is over at once.
+    pub with: Option<&'static str>,
 }
 
 /// A case of the tests that cannot arise, and why.
@@ -149,6 +157,11 @@ pub fn operation(id: &str) -> Option<&'static Operation> {
     OPERATIONS.iter().find(|operation| operation.id == id)
 }
 
+/// The row that takes back the effect of that one.
+pub fn undoing(id: &str) -> Option<&'static Operation> {
+    OPERATIONS.iter().find(|operation| operation.undoes.is_some_and(|undone| undone.id == id))
+}
+
 impl Operation {
     /// Reads `name=value` and bare words into arguments, by their order in the row.
     pub fn read(&self, words: &[String]) -> Result<BTreeMap<Text, Text>, String> {
@@ -172,11 +185,10 @@ impl Operation {
         }
     }
 
-    /// Whether its effect, with these arguments, stays until another operation takes it back: what could wait for a time and does
-    /// not is over at once.
+    /// Whether its effect, with these arguments, stays until another operation takes it back.
     pub fn leaves(&self, args: &BTreeMap<Text, Text>) -> bool {
-        let waits = !self.args.iter().any(|arg| arg.name == "at") || args.contains_key("at");
-        waits && OPERATIONS.iter().any(|other| other.undoes == Some(self.id))
+        let stays = |undone: Undone| undone.with.is_none_or(|arg| args.contains_key(arg));
+        undoing(self.id).and_then(|other| other.undoes).is_some_and(stays)
     }
 
     /// How it is called: `scale INSTANCES`.

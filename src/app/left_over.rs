@@ -7,7 +7,7 @@ use super::{Effect, Model};
 use crate::fleet::Entry;
 use crate::fleet::cluster::Held;
 use crate::id::{ClusterId, InstanceId};
-use crate::operation::OPERATIONS;
+use crate::operation::undoing;
 use crate::screen::Dialog;
 use crate::state::State;
 use crate::state::ledger::{LeftOver, Told};
@@ -27,8 +27,7 @@ pub(super) fn ask(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
     let is_vain = ours.is_none() && model.state.settings.read_only;
     let Some((action, subject, text)) = ours.or_else(|| of_others(&mut model.state, now)) else { return };
     model.state.notices.say(now, Weight::Error, text.clone());
-    let operation = OPERATIONS.iter().find(|row| row.undoes.is_some_and(|undone| undone == action));
-    let Some(operation) = operation.filter(|_| !is_vain) else { return };
+    let Some(operation) = undoing(&action).filter(|_| !is_vain) else { return };
     begin(model, now, operation.id, (Some(subject), &[]), effects);
     if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
         confirm.unasked = Some(text);

@@ -242,11 +242,11 @@ fn start(
         }
     };
     // What this pgdeck holds is let go; nothing needs to be asked for that.
-    let held = model
-        .state
-        .ledger
-        .holding()
-        .find(|run| operation.undoes == Some(run.action) && run.aim.cluster == cluster && run.aim.member == member);
+    let held = model.state.ledger.holding().find(|run| {
+        operation.undoes.is_some_and(|undone| undone.id == run.action)
+            && run.aim.cluster == cluster
+            && run.aim.member == member
+    });
     if let Some(id) = held.map(|run| run.id.clone()) {
         happened(model, now, &id, Event::TakeBack("it was asked for".into()), effects);
         model.screen.dialog = Some(Dialog::Order(Confirm::of(id)));
@@ -288,9 +288,9 @@ pub(super) fn look(
     let id = names.find(|name| model.state.ledger.get(name).is_none()).ok_or("there are too many orders")?;
     let (mut run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
     run.leaves = operation.leaves(&run.aim.args);
-    run.takes_back = operation
-        .undoes
-        .and_then(|undone| model.state.ledger.left_by(undone, operation.id, &run.aim.cluster, run.aim.member.as_ref()));
+    run.takes_back = operation.undoes.and_then(|undone| {
+        model.state.ledger.left_by(undone.id, operation.id, &run.aim.cluster, run.aim.member.as_ref())
+    });
     model.state.ledger.put(run);
     effects.push(Effect::Run(id.clone(), outs));
     Ok(id)

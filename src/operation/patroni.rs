@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::answers::sampled;
 use super::{
-    By, Confirm, ON_ANYBODY, On, Operation, allowed, instance, may_forward, of_operator, slots, spokesman, stance, view,
+    By, Confirm, ON_ANYBODY, On, Operation, Undone, allowed, instance, may_forward, of_operator, slots, spokesman,
+    stance, view,
 };
 use crate::fleet::Entry;
 use crate::id::Text;
@@ -44,7 +45,7 @@ pub(super) const RESUME: Operation = Operation {
     args: &[],
     proof: "Patroni's own word",
     undo: "`patroni-pause`",
-    undoes: Some("patroni-pause"),
+    undoes: Some(Undone { id: "patroni-pause", with: None }),
     never: ON_ANYBODY,
     stands_in: None,
     holds: false,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answers::{Sampled, sampled};
 use super::patroni::call;
 use super::{
-    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, may_forward, slots, spokesman, view,
+    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, Undone, allowed, instance, may_forward, slots, spokesman, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Origin;
@@ -64,7 +64,7 @@ pub(super) const REPLAY_RESUME: Operation = Operation {
     args: &[],
     proof: "the standby replays; Patroni is as it was before",
     undo: "`replay-pause`",
-    undoes: Some("replay-pause"),
+    undoes: Some(Undone { id: "replay-pause", with: None }),
     never: ON_ANYBODY,
     stands_in: None,
     holds: false,

@@ -7,8 +7,8 @@ use super::answers::sampled;
 use super::candidates::{best, too_far, unfit};
 use super::patroni::{ask_patroni, call, leader, running, spokesman_of};
 use super::{
-    Arg, By, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, candidates, guards, hand_over, instance, stance,
-    view,
+    Arg, By, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, Undone, allowed, candidates, guards, hand_over, instance,
+    stance, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -63,7 +63,7 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     args: &[],
     proof: "Patroni lists no switchover any more",
     undo: "scheduling it again",
-    undoes: Some("switchover"),
+    undoes: Some(Undone { id: "switchover", with: Some("at") }),
     never: ON_ANYBODY,
     stands_in: None,
     holds: false,

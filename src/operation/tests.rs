@@ -368,3 +368,18 @@ fn a_switchover_leaves_something_only_when_it_is_for_later() {
     assert!(leaves("switchover", &[("at", "2099-01-01T00:00:00Z")]) && !leaves("switchover", &[("to", "shop-1")]));
     assert!(leaves("patroni-pause", &[]) && !leaves("restart", &[]));
 }
+
+#[test]
+fn what_stays_until_it_is_taken_back_depends_on_how_it_was_called() {
+    let leaves = |id: &str, words: &[&str]| {
+        let row = operation(id).unwrap();
+        row.leaves(&row.read(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()).unwrap())
+    };
+    assert!(leaves("patroni-pause", &[]) && leaves("replay-pause", &["for=10m"]));
+    assert!(leaves("switchover", &["at=2099-01-01T00:00:00Z"]) && !leaves("switchover", &["to=shop-1"]));
+    assert!(!leaves("scale", &["3"]));
+    for undone in OPERATIONS.iter().filter_map(|row| row.undoes) {
+        let row = operation(undone.id).unwrap();
+        assert!(undone.with.is_none_or(|with| row.args.iter().any(|arg| arg.name == with)), "{undone:?}");
+    }
+}

@@ -14,6 +14,7 @@ use crate::id::{ClusterId, InstanceId, Text};
 use crate::metric::activity::Backend;
 use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
+use crate::work::order::Order;
 use crate::work::probe::{Answer, Objects, Probe};
 
 /// An effect to be seen. The journal keeps it, so that what was cut off can still be proved.
@@ -216,8 +217,22 @@ impl Expect {
         }
     }
 
-    /// What the answers say of it.
-    pub fn judge(&self, looked: &[Looked]) -> Judged {
+    /// What the answers say of it after that order. A patch may be on its way though its answer was lost: while the CR is in the
+    /// very version that it was made for, nothing has failed.
+    pub fn judge(&self, sent: &Order, looked: &[Looked]) -> Judged {
+        let is_untouched = match sent {
+            Order::Patch { version, .. } => looked
+                .iter()
+                .any(|(_, answer)| matches!(answer, Ok(Answer::Objects(objects)) if objects.version == *version)),
+            _ => false,
+        };
+        match self.judge_as_seen(looked) {
+            Judged::Failed(_) if is_untouched => Judged::NotYet("the CR is as it was before the order".into()),
+            judged => judged,
+        }
+    }
+
+    fn judge_as_seen(&self, looked: &[Looked]) -> Judged {
         if *self == Expect::Over {
             return Judged::Proved(String::new());
         }

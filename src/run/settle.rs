@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::expect::Expect;
 use super::{Aim, Deal, Out, Phase, Run, Step};
-use crate::id::{ClusterId, Text};
+use crate::id::{ClusterId, InstanceId, Text};
 use crate::work::order::{Method, Order};
 
 /// What was sent is looked for so long at the next start, in seconds: it was sent a while ago.
@@ -33,13 +33,7 @@ impl Run {
         };
         let (mut run, _) = Run::new(text(&asked["run"])?, action, aim, Vec::new(), |_, _| Err(String::new()), began);
         let undo = asked["undo"].as_str().unwrap_or_default().to_owned();
-        // It is never sent again: it stands for the one that was.
-        let order = Order::Patroni {
-            instance: crate::id::InstanceId::whoever_leads(&cluster),
-            method: Method::Post,
-            path: text(&sending["order"]["path"]).unwrap_or_else(|| "as the journal has it".into()),
-            body: sending["order"].clone(),
-        };
+        let order = stand_in(&cluster, &sending["order"]);
         let probes = expect.probes();
         run.deal = Some(Deal { steps: vec![Step { order, expect, within_s: WITHIN_S }], undo, ..Deal::default() });
         run.confirmed = Some((String::new(), run.aim.who.clone(), None));
@@ -51,12 +45,27 @@ impl Run {
     }
 }
 
+/// It is never sent again: it stands for the one that was. A patch keeps the version that it was made for, since the CR is
+/// untouched while it has that.
+fn stand_in(cluster: &ClusterId, order: &Value) -> Order {
+    let text = |key: &str| order[key].as_str().map(Text::from);
+    if let (Some("patch"), Some(uid), Some(version)) = (order["kind"].as_str(), text("uid"), text("version")) {
+        return Order::Patch { cluster: cluster.clone(), uid, version, patch: order["patch"].clone() };
+    }
+    Order::Patroni {
+        instance: InstanceId::whoever_leads(cluster),
+        method: Method::Post,
+        path: text("path").unwrap_or_else(|| "as the journal has it".into()),
+        body: order.clone(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::id::{InstanceId, PlaneId};
+    use crate::id::PlaneId;
 
     #[test]
     fn what_was_cut_off_is_taken_up_from_the_journal() {
@@ -71,5 +80,11 @@ mod tests {
         assert_eq!(outs, [Out::Look { probes: expect.probes(), after_ms: 0 }]);
         assert!(run.is_under_way() && run.aim.cluster == cluster);
         assert!(Run::settle("switchover", &asked, &json!({"order": {}}), now).is_none());
+
+        let patch = json!({"kind": "patch", "uid": "u", "version": "7", "patch": {"spec": {}}});
+        let (run, _) = Run::settle("scale", &asked, &json!({"order": patch, "expect": expect}), now).unwrap();
+        let deal = run.deal.unwrap();
+        assert!(deal.patches(), "another one must wait for it");
+        assert!(matches!(&deal.steps[0].order, Order::Patch { version, .. } if &**version == "7"));
     }
 }

@@ -206,13 +206,7 @@ impl Run {
             return Vec::new();
         }
         let is_enough = now >= deadline.min(since + LONGER);
-        let judged = match next.expect.judge(looked) {
-            Judged::Failed(_) if is_untouched(&next.order, looked) => {
-                Judged::NotYet("the CR is as it was before the order".into())
-            }
-            judged => judged,
-        };
-        match judged {
+        match next.expect.judge(&next.order, looked) {
             Judged::Proved(evidence) => self.proved(now, step, evidence),
             Judged::Nearly(evidence) if is_enough => self.proved(now, step, evidence),
             Judged::Failed(why) => self.end(now, Outcome::Failed, &why),
@@ -236,10 +230,4 @@ impl Run {
         }
         self.go_on(now, step + 1)
     }
-}
-
-/// Whether the CR is in the very version that a patch was made for: then it has not arrived, and may yet.
-fn is_untouched(order: &Order, looked: &[Looked]) -> bool {
-    let Order::Patch { version, .. } = order else { return false };
-    looked.iter().any(|(_, answer)| matches!(answer, Ok(Answer::Objects(objects)) if objects.version == *version))
 }

@@ -21,7 +21,7 @@ use crate::fleet::Standing;
 use crate::fleet::health::Severity;
 use crate::fleet::seen::{Source, SourceState};
 use crate::id::PlaneId;
-use crate::operation::OPERATIONS;
+use crate::operation::undoing;
 use crate::present::page::Span;
 use crate::present::sources::state_word;
 use crate::present::{Tone, clean, format};
@@ -188,7 +188,7 @@ fn banner(look: &Look<'_>, mut area: Rect, buffer: &mut Buffer) {
     for run in look.state.ledger.holding().take(usize::from(area.height)) {
         let member = run.aim.member.as_ref().map_or(&run.aim.cluster.name, |member| member);
         let how = run.lines.last().map(|line| line.text.as_str()).unwrap_or_default();
-        let ends = OPERATIONS.iter().find(|row| row.undoes == Some(run.action)).map_or("", |row| row.id);
+        let ends = undoing(run.action).map_or("", |row| row.id);
         let key = look.keymap.spelled(ends).into_iter().next().unwrap_or_default();
         let text = format!(" HELD BY YOU: {} of {member}: {how}   ({key} on it ends it)", run.action);
         let row = Rect { height: 1, ..area };
