@@ -39,6 +39,9 @@ impl Scene {
     async fn new(test: &str) -> Scene {
         let stage = Stage::embedded("test").await;
         stage.cluster("shop").await;
+        // There is no operator here that it would have to be kept away from.
+        let attached = json!({"metadata": {"annotations": {"acid.zalan.do/controller": null}}});
+        stage.store.patch(&POSTGRESQL.at(&stage.namespace, "shop"), &attached).await.unwrap();
         let set = json!({
             "metadata": {"name": "shop", "labels": {"application": "spilo", "cluster-name": "shop"}},
             "spec": {"replicas": 1, "serviceName": "shop", "selector": {"matchLabels": {"cluster-name": "shop"}},
