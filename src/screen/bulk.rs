@@ -1,9 +1,11 @@
 //! One order for many clusters: one preview, one answer, each with an outcome of its own.
 //!
 //! ```text
-//! ┌ reconcile 3 clusters ────────────────────────────────────────┐
+//! ┌ reconcile: 3 clusters ───────────────────────────────────────┐
+//! │ 1 green, 1 amber, 1 refused                                  │
 //! │ ○ demo//production/acid-shop     patch postgresql …          │
-//! │ ▲ demo//production/acid-billing  the operator says Updating  │
+//! │ ▲ demo//production/acid-billing  patch postgresql …          │
+//! │     ▲ the operator says Updating: it may be at it itself     │
 //! │ ● demo//staging/acid-staging     refused: it is detached     │
 //! │ y do them one after the other, up to the first that fails    │
 //! └──────────────────────────────────────────────────────────────┘
@@ -21,7 +23,7 @@ use crate::run::{Outcome, Phase, Run};
 use crate::state::State;
 use crate::theme::Theme;
 use crate::widget::{bar, popup};
-use crate::work::entry::Colour;
+use crate::work::entry::{Colour, Light};
 
 /// The dialog.
 #[derive(Debug)]
@@ -30,13 +32,36 @@ pub struct Bulk {
     pub runs: Vec<Text>,
     /// Those that could not even be aimed, with the reason.
     pub refused: Vec<(Text, String)>,
-    /// They are being sent.
-    pub begun: bool,
+    pub stands: Stands,
+    /// Every line of every preflight is shown, and not only those that are not green.
+    pub in_full: bool,
     pub scroll: usize,
 }
 
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// Nothing was answered yet.
+    Offered,
+    /// One after the other is sent.
+    Going,
+    /// One was not proved: the rest waits for another answer.
+    Stopped,
+}
+
 impl Bulk {
-    /// Whether all can be confirmed by one key; else why not.
+    /// One that was just asked for.
+    pub fn of(runs: Vec<Text>, refused: Vec<(Text, String)>) -> Self {
+        Bulk { runs, refused, stands: Stands::Offered, in_full: false, scroll: 0 }
+    }
+
+    /// Those that are offered, and can be sent.
+    pub fn left<'a>(&'a self, state: &'a State) -> impl Iterator<Item = &'a Run> {
+        let runs = self.runs.iter().filter_map(|id| state.ledger.get(id));
+        runs.filter(|run| run.phase == Phase::Offered)
+    }
+
+    /// Whether all that are left can be confirmed by one key; else why not.
     pub fn answerable(&self, state: &State, now: Timestamp) -> Result<(), String> {
         if let Some((name, why)) = self.refused.first() {
             return Err(format!("{name}: {why}"));
@@ -49,6 +74,7 @@ impl Bulk {
                 Answerable::Barred(why) => return Err(format!("{name}: {why}")),
                 Answerable::Name => return Err(format!("{name}: its name must be typed: do it alone")),
                 Answerable::Override => return Err(format!("{name}: a red line stands against it: do it alone")),
+                Answerable::No if self.stands == Stands::Stopped => {}
                 Answerable::No if run.outcome().is_some() => return Err(format!("{name}: it is refused")),
                 Answerable::No => waits = true,
             }
@@ -58,12 +84,11 @@ impl Bulk {
 
     /// Draws it over the view.
     pub fn draw(&mut self, state: &State, now: Timestamp, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-        let runs: Vec<&Run> = self.runs.iter().filter_map(|id| state.ledger.get(id)).collect();
-        let refused = self.refused.iter().map(|(name, why)| line("● ", Tone::Bad, name, &format!("refused: {why}")));
-        let lines: Vec<Line<()>> = runs.iter().map(|run| about(run)).chain(refused).collect();
         let width = area.width.saturating_sub(4).min(110);
+        let lines: Vec<Line<()>> =
+            self.lines(state).into_iter().flat_map(|line| line.wrapped(usize::from(width.saturating_sub(4)))).collect();
         let wanted = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(3);
-        let action = runs.first().map_or("nothing", |run| run.action);
+        let action = self.runs.iter().find_map(|id| state.ledger.get(id)).map_or("nothing", |run| run.action);
         let title = format!(" {action}: {} clusters ", self.runs.len() + self.refused.len());
         let inside = popup::open(&title, (width, wanted.min(area.height.saturating_sub(2))), theme, area, buffer);
         if inside.height == 0 {
@@ -74,16 +99,77 @@ impl Bulk {
         for (line, y) in lines.iter().skip(self.scroll).take(height).zip(inside.y..) {
             bar::draw(&line.spans, &[], theme, Rect { y, height: 1, ..inside }, buffer);
         }
-        let (text, tone) = match self.answerable(state, now) {
-            _ if self.begun => {
-                ("one after the other, up to the first that fails; esc leaves them running".into(), Tone::Key)
-            }
-            Ok(()) => ("y do them one after the other, up to the first that fails   esc leave".into(), Tone::Key),
-            Err(why) => (format!("{why}   (esc leaves)"), Tone::Warn),
-        };
+        let (text, tone) = self.foot(state, now, lines.len() > height);
         let foot = Line::<()>::blank().outside(&text, tone);
         bar::draw(&foot.spans, &[], theme, Rect { y: inside.bottom() - 1, height: 1, ..inside }, buffer);
     }
+
+    fn foot(&self, state: &State, now: Timestamp, has_more: bool) -> (String, Tone) {
+        let more = if has_more { "   ↑↓ more" } else { "" };
+        let left = self.left(state).count();
+        match (self.stands, self.answerable(state, now)) {
+            (Stands::Going, _) => {
+                ("one after the other, up to the first that fails; esc leaves them running".into(), Tone::Key)
+            }
+            (Stands::Stopped, Ok(())) if left > 0 => (
+                format!("STOPPED: y goes on with the {left} left   d all lines   esc leaves them as they are{more}"),
+                Tone::Warn,
+            ),
+            (Stands::Stopped, Ok(())) => ("it is over   (esc leaves)".into(), Tone::Key),
+            (Stands::Offered, Ok(())) => (
+                format!("y do them one after the other, up to the first that fails   d all lines   esc leave{more}"),
+                Tone::Key,
+            ),
+            (_, Err(why)) => (format!("{why}   (d all lines, esc leaves){more}"), Tone::Warn),
+        }
+    }
+
+    /// How many are green, amber and red; then each, with what is to be said of it.
+    fn lines(&self, state: &State) -> Vec<Line<()>> {
+        let runs: Vec<&Run> = self.runs.iter().filter_map(|id| state.ledger.get(id)).collect();
+        let mut lines = vec![counted(&runs, self.refused.len())];
+        for run in runs {
+            lines.push(about(run));
+            let deal = run.deal.as_ref().filter(|_| run.phase == Phase::Offered);
+            let lights = deal.into_iter().flat_map(|deal| &deal.lights);
+            let mut lights: Vec<&Light> =
+                lights.filter(|light| self.in_full || light.colour != Colour::Green).collect();
+            lights.sort_by_key(|light| std::cmp::Reverse(light.colour));
+            lines.extend(lights.into_iter().map(|light| {
+                let (mark, tone) = sign(light.colour);
+                Line::blank().with(format!("    {mark}"), tone).outside(&light.text, tone)
+            }));
+        }
+        let refused = self.refused.iter().map(|(name, why)| line("● ", Tone::Bad, name, &format!("refused: {why}")));
+        lines.extend(refused);
+        lines
+    }
+}
+
+fn sign(colour: Colour) -> (&'static str, Tone) {
+    match colour {
+        Colour::Green => ("○ ", Tone::Good),
+        Colour::Amber => ("▲ ", Tone::Warn),
+        Colour::Red => ("● ", Tone::Bad),
+    }
+}
+
+fn counted(runs: &[&Run], n_refused: usize) -> Line<()> {
+    let of = |colour| {
+        let is_so = |run: &&&Run| run.deal.as_ref().is_some_and(|deal| deal.colour() == colour);
+        runs.iter().filter(is_so).count()
+    };
+    let refused = runs.iter().filter(|run| run.deal.is_none() && run.outcome().is_some()).count() + n_refused;
+    let looking = runs.iter().filter(|run| run.phase == Phase::Looking).count();
+    let counts = [
+        (of(Colour::Green), "green"),
+        (of(Colour::Amber), "amber"),
+        (of(Colour::Red), "red"),
+        (refused, "refused"),
+        (looking, "looked at"),
+    ];
+    let told: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    Line::blank().with(told.join(", "), Tone::Normal)
 }
 
 fn line(mark: &'static str, tone: Tone, name: &str, text: &str) -> Line<()> {
@@ -102,11 +188,7 @@ fn about(run: &Run) -> Line<()> {
     if run.phase != Phase::Offered {
         return line("  ", Tone::Warn, &name, last);
     }
-    let worst = deal.lights.iter().find(|light| light.colour == deal.colour());
     let sends = deal.steps.first().map(|step| step.order.title()).unwrap_or_default();
-    match (deal.colour(), worst) {
-        (Colour::Red, Some(light)) => line("● ", Tone::Bad, &name, &light.text),
-        (Colour::Amber, Some(light)) => line("▲ ", Tone::Warn, &name, &format!("{sends}; {}", light.text)),
-        _ => line("○ ", Tone::Good, &name, &sends),
-    }
+    let (mark, tone) = sign(deal.colour());
+    line(mark, tone, &name, &sends)
 }

@@ -48,6 +48,18 @@ pub struct Ledger {
     queue: VecDeque<Text>,
 }
 
+/// What follows an order of many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// It was none of them.
+    Elsewhere,
+    Next(Text),
+    /// It was the last.
+    Over,
+    /// It was not proved, and these were to follow.
+    Broken(Vec<Text>),
+}
+
 /// What another pgdeck has left: where, on which member, since when.
 pub type Told = (ClusterId, Text, Option<Timestamp>);
 
@@ -112,20 +124,17 @@ impl Ledger {
         self.queue.extend(runs);
     }
 
-    /// The next of them, if this one was the first and is proved. If it is not, the others are withdrawn, and counted.
-    pub fn next_in_line(&mut self, id: &str, proved: bool) -> Result<Option<Text>, usize> {
+    /// What follows one of them. If it was not proved none does: those that are left leave the line.
+    pub fn next_in_line(&mut self, id: &str, proved: bool) -> Line {
         if self.queue.front().is_none_or(|first| **first != *id) {
-            return Ok(None);
+            return Line::Elsewhere;
         }
         self.queue.pop_front();
-        if proved {
-            return Ok(self.queue.front().cloned());
+        match self.queue.front() {
+            None => Line::Over,
+            Some(next) if proved => Line::Next(next.clone()),
+            Some(_) => Line::Broken(self.queue.drain(..).collect()),
         }
-        let rest: Vec<Text> = self.queue.drain(..).collect();
-        for run in &rest {
-            self.withdraw(run);
-        }
-        Err(rest.len())
     }
 
     /// What is held now, or about to be.

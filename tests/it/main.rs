@@ -5,6 +5,7 @@
 
 mod actions;
 mod bad;
+mod bulk;
 mod console;
 #[cfg(feature = "sandbox")]
 mod demo;
