@@ -8,6 +8,7 @@ mod backup;
 mod candidates;
 mod guards;
 mod hand_over;
+mod known;
 mod member;
 mod operator;
 mod patroni;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use answers::{objects, view};
 use stance::By;
 
+use crate::fault::Fault;
 use crate::fleet::cluster::Origin;
 use crate::fleet::{Entry, topology};
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
@@ -63,6 +65,9 @@ pub struct Operation {
     /// Whether it applies, and what is looked at first.
     pub aim: fn(&Entry, &Aim) -> Result<Vec<Probe>, String>,
     pub consider: Consider,
+    /// Why it would change nothing now, by what is known of the cluster and the member; none if it might, or nobody knows. It
+    /// greys, and refuses nothing: that is for what is looked at.
+    pub moot: fn(&Entry, Option<&Text>) -> Option<String>,
 }
 
 /// An operation whose effect another one takes back.
@@ -72,6 +77,9 @@ pub struct Undone {
     /// Only where it was given that argument: otherwise its effect is over at once.
     pub with: Option<&'static str>,
 }
+
+/// Nothing that is known speaks against it.
+const NEVER_MOOT: fn(&Entry, Option<&Text>) -> Option<String> = |_, _| None;
 
 /// A case of the tests that cannot arise, and why.
 pub type Never = (&'static str, &'static str);
@@ -232,13 +240,36 @@ fn instance(aim: &Aim, member: &Text) -> InstanceId {
     InstanceId { cluster: aim.cluster.clone(), member: member.clone() }
 }
 
-/// The member that a call to Patroni is best made on: the primary, else any that runs.
-fn spokesman(entry: &Entry) -> Result<Text, String> {
-    let running = || entry.cluster.members.iter().find(|member| member.pod.as_ref().is_some_and(|pod| pod.ready));
-    topology::primary(entry)
-        .cloned()
-        .or_else(|| running().map(|member| member.name.clone()))
-        .ok_or_else(|| "no member of it runs: there is no Patroni to ask".into())
+/// The members whose Patroni is asked, the first that answers speaks for all: the primary and one more that runs, since either
+/// may hang. One of which it is known that it does not answer is asked only where there is no other.
+fn spokesmen(entry: &Entry) -> Result<Vec<Text>, String> {
+    let primary = topology::primary(entry);
+    let mut members: Vec<(u8, &Text)> = entry
+        .cluster
+        .members
+        .iter()
+        .filter(|member| primary == Some(&member.name) || member.pod.as_ref().is_some_and(|pod| pod.ready))
+        .map(|member| {
+            (if hangs(entry, &member.name) { 2 } else { u8::from(primary != Some(&member.name)) }, &member.name)
+        })
+        .collect();
+    members.sort();
+    if members.first().is_some_and(|(rank, _)| *rank < 2) {
+        members.retain(|(rank, _)| *rank < 2);
+    }
+    members.truncate(2);
+    if members.is_empty() {
+        return Err("no member of it runs: there is no Patroni to ask".into());
+    }
+    Ok(members.into_iter().map(|(_, name)| name.clone()).collect())
+}
+
+/// Whether a member is known not to answer: its samples fail, or it leads and does not renew its lease.
+fn hangs(entry: &Entry, member: &Text) -> bool {
+    let fault = entry.instances.get(member).and_then(|instance| instance.vitals.fault());
+    let fails = fault.is_some_and(|fault| matches!(fault, Fault::Unreachable { .. } | Fault::TimedOut { .. }));
+    let leads = topology::primary(entry) == Some(member);
+    fails || (leads && entry.health.verdicts.iter().any(|verdict| verdict.id == "leader_overdue"))
 }
 
 fn may(cluster: &ClusterId, verb: &'static str, group: &'static str, resource: &'static str) -> Probe {

@@ -33,8 +33,8 @@ pub(super) fn why_not(model: &Model, now: Timestamp, id: &str) -> Option<String>
     match would_ask(model, now, operation, &subject)? {
         Err(why) => Some(why),
         Ok(probes) => {
-            let access = model.state.rights.missing(&probes)?;
-            Some(format!("the right to {access} is missing"))
+            let missing = model.state.rights.missing(&probes).map(|access| format!("the right to {access} is missing"));
+            missing.or_else(|| (operation.moot)(entry, member.as_ref()))
         }
     }
 }

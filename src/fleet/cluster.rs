@@ -39,6 +39,8 @@ pub struct Cluster {
     pub spec: Spec,
     /// The operator's status word, as it stands; it is not the truth.
     pub status: Option<Text>,
+    /// Another operator than the usual one, as the CR's annotation names it: the usual one leaves the cluster alone.
+    pub controller: Option<Text>,
     pub workload: Option<Workload>,
     pub dcs: Option<Dcs>,
     /// Sorted by name, numbers in order.
@@ -309,6 +311,7 @@ impl Cluster {
             created: None,
             spec: Spec::default(),
             status: None,
+            controller: None,
             workload: None,
             dcs: None,
             members: Vec::new(),
@@ -344,6 +347,7 @@ impl Cluster {
         now.lease != then.lease
             && now.leader == then.leader
             && self.status == before.status
+            && self.controller == before.controller
             && self.members == before.members
             && self.coming == before.coming
             && self.workload == before.workload

@@ -46,13 +46,23 @@ pub(super) fn objects(looked: &[Looked]) -> Result<&Objects, String> {
     }
 }
 
+/// What Patroni says.
 pub(super) fn view(looked: &[Looked]) -> Result<&PatroniView, String> {
-    let what = "Patroni";
-    let found = answer(looked, what, |probe| matches!(probe, Probe::Patroni(_)));
-    match found.map_err(|why| format!("Patroni does not answer: {why}"))? {
-        Answer::Patroni(view) => Ok(view),
-        _ => Err(otherwise(what)),
-    }
+    spoke(looked).map(|(_, view)| view)
+}
+
+/// The member whose Patroni was asked first of those that answered, and what it said.
+pub(super) fn spoke(looked: &[Looked]) -> Result<(&Text, &PatroniView), String> {
+    let spoke = looked.iter().find_map(|(probe, answer)| match (probe, answer) {
+        (Probe::Patroni(asked), Ok(Answer::Patroni(view))) => Some((&asked.member, &**view)),
+        _ => None,
+    });
+    spoke.ok_or_else(|| {
+        let faults = looked.iter().filter(|(probe, _)| matches!(probe, Probe::Patroni(_)));
+        let faults: Vec<String> = faults.filter_map(|(_, answer)| answer.as_ref().err().map(told)).collect();
+        let why = if faults.is_empty() { otherwise("Patroni") } else { faults.join("; ") };
+        format!("Patroni does not answer: {why}")
+    })
 }
 
 pub(super) fn backups(looked: &[Looked]) -> Result<&Backups, String> {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::answers::{archiver, backups, base_backups};
 use super::operator::patch;
 use super::{
-    Arg, By, Confirm, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, guards, may, may_forward, objects, of_operator,
-    stance,
+    Arg, By, Confirm, NEVER_MOOT, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, guards, may, may_forward, objects,
+    of_operator, stance,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::{ARCHIVE_VARIABLES, Cluster};
@@ -43,6 +43,7 @@ pub(super) const WAL_ARCHIVING: Operation = Operation {
     holds: false,
     aim,
     consider,
+    moot: NEVER_MOOT,
 };
 
 pub(super) const BASE_BACKUP: Operation = Operation {
@@ -68,6 +69,7 @@ pub(super) const BASE_BACKUP: Operation = Operation {
         Ok(looks.into_iter().chain(rights).collect())
     },
     consider: base_backup,
+    moot: NEVER_MOOT,
 };
 
 /// A base backup of a large cluster takes hours.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answers::backups;
 use super::operator::patch;
-use super::{Arg, By, Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, stance};
+use super::{Arg, By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, stance};
 use crate::fleet::Entry;
 use crate::run::expect::{Expect, Logical};
 use crate::run::{Aim, Deal, Looked, Step};
@@ -28,6 +28,7 @@ pub(super) const LOGICAL_BACKUP: Operation = Operation {
     holds: false,
     aim,
     consider,
+    moot: NEVER_MOOT,
 };
 
 /// A dump of a large database takes its time.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::answers::vitals;
 use super::patroni::{ask_patroni, call, leader};
-use super::{By, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, stance, view};
+use super::{By, Confirm, NEVER_MOOT, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, known, stance, view};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -34,6 +34,7 @@ pub(super) const REINITIALIZE: Operation = Operation {
     holds: false,
     aim: ask_member,
     consider: reinitialize,
+    moot: known::leads,
 };
 
 pub(super) const RELOAD: Operation = Operation {
@@ -52,6 +53,7 @@ pub(super) const RELOAD: Operation = Operation {
     holds: false,
     aim: ask_member,
     consider: reload,
+    moot: NEVER_MOOT,
 };
 
 fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {

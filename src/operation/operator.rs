@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::stance::{CONTROLLER, controller};
-use super::{By, Confirm, ON_RESOURCE, On, Operation, allowed, may, objects, of_operator, stance};
+use super::{By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, known, may, objects, of_operator, stance};
 use crate::fleet::Entry;
 use crate::id::Text;
 use crate::run::expect::Expect;
@@ -33,6 +33,7 @@ pub(super) const RECONCILE: Operation = Operation {
     holds: false,
     aim: ask,
     consider: reconcile,
+    moot: NEVER_MOOT,
 };
 
 pub(super) const DETACH: Operation = Operation {
@@ -51,6 +52,7 @@ pub(super) const DETACH: Operation = Operation {
     holds: false,
     aim: ask,
     consider: detach,
+    moot: known::detached,
 };
 
 pub(super) const ATTACH: Operation = Operation {
@@ -69,6 +71,7 @@ pub(super) const ATTACH: Operation = Operation {
     holds: false,
     aim: ask,
     consider: attach,
+    moot: known::attached,
 };
 
 pub(super) const DELETE: Operation = Operation {
@@ -87,6 +90,7 @@ pub(super) const DELETE: Operation = Operation {
     holds: false,
     aim: ask_for_the_end,
     consider: delete,
+    moot: NEVER_MOOT,
 };
 
 fn ask(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::answers::sampled;
+use super::answers::{sampled, spoke};
 use super::{
-    By, Confirm, ON_ANYBODY, On, Operation, Undone, allowed, instance, may_forward, of_operator, slots, spokesman,
-    stance, view,
+    By, Confirm, ON_ANYBODY, On, Operation, Undone, allowed, instance, known, may_forward, of_operator, slots,
+    spokesmen, stance,
 };
 use crate::fleet::Entry;
 use crate::id::Text;
@@ -33,6 +33,7 @@ pub(super) const PAUSE: Operation = Operation {
     holds: false,
     aim: ask_slots,
     consider: pause,
+    moot: known::paused,
 };
 
 pub(super) const RESUME: Operation = Operation {
@@ -51,13 +52,20 @@ pub(super) const RESUME: Operation = Operation {
     holds: false,
     aim: ask_slots,
     consider: resume,
+    moot: known::not_paused,
 };
 
 pub(super) fn ask_patroni(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     of_operator(entry)?;
-    let member = spokesman(entry)?;
-    let looks = [Probe::Patroni(instance(aim, &member)), Probe::Objects(aim.cluster.clone())];
-    Ok(looks.into_iter().chain(may_forward(&aim.cluster)).collect())
+    let mut probes = ask_members(aim, &spokesmen(entry)?);
+    probes.push(Probe::Objects(aim.cluster.clone()));
+    probes.extend(may_forward(&aim.cluster));
+    Ok(probes)
+}
+
+/// Asks the Patroni of each; the first that answers speaks for all.
+pub(super) fn ask_members(aim: &Aim, members: &[Text]) -> Vec<Probe> {
+    members.iter().map(|member| Probe::Patroni(instance(aim, member))).collect()
 }
 
 /// Its configuration is changed: the slots of every member may suffer.
@@ -86,19 +94,19 @@ pub(super) fn leader(view: &PatroniView) -> Result<&Peer, String> {
 fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     lights.extend(stance::lights(looked, By::Others));
-    let view = view(looked)?;
+    let (asked, view) = spoke(looked)?;
     if view.pause {
         return Err("Patroni is paused already".into());
     }
     lights.push(Light::amber("automatic failover is off until it is resumed: a primary that dies stays dead"));
     lights.extend(slots_at_risk(looked, view));
-    set_pause(aim, view, lights, true)
+    Ok(set_pause(aim, asked, lights, true))
 }
 
 fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     lights.extend(stance::lights(looked, By::Others));
-    let view = view(looked)?;
+    let (asked, view) = spoke(looked)?;
     if !view.pause {
         return Err("Patroni is not paused".into());
     }
@@ -110,7 +118,7 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         None => Light::amber("no member leads: Patroni will choose one at once"),
     });
     lights.extend(slots_at_risk(looked, view));
-    set_pause(aim, view, lights, false)
+    Ok(set_pause(aim, asked, lights, false))
 }
 
 /// Slots that a change of Patroni's configuration may cost.
@@ -120,22 +128,16 @@ fn slots_at_risk(looked: &[Looked], view: &PatroniView) -> Vec<Light> {
     unknown.chain(slots::untold(&all)).collect()
 }
 
-/// Who is called: the leader, else any that runs.
-pub(super) fn spokesman_of(view: &PatroniView) -> Result<&Peer, String> {
-    let any = || view.members.iter().find(|peer| peer.is_running());
-    view.leader().or_else(any).ok_or_else(|| "no member runs: there is no Patroni to ask".into())
-}
-
-fn set_pause(aim: &Aim, view: &PatroniView, lights: Vec<Light>, paused: bool) -> Result<Deal, String> {
-    let asked = spokesman_of(view)?;
+/// Whoever has answered takes it: each member of Patroni may change the configuration of all.
+fn set_pause(aim: &Aim, asked: &Text, lights: Vec<Light>, paused: bool) -> Deal {
     // `null` takes the key away, as patronictl does.
     let body = if paused { json!({"pause": true}) } else { json!({"pause": null}) };
     let step = Step {
-        order: call(aim, &asked.name, Method::Patch, "/config", body),
+        order: call(aim, asked, Method::Patch, "/config", body),
         expect: Expect::Pause { cluster: aim.cluster.clone(), paused },
         within_s: 60,
     };
     let verb = if paused { "resume" } else { "pause" };
     let undo = format!("pgdeck do patroni-{verb} {}", aim.cluster);
-    Ok(Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false, ..Deal::default() })
+    Deal { lights, steps: vec![step], undo, downtime: "none".into(), by_name: false, ..Deal::default() }
 }

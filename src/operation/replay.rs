@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{Sampled, sampled};
-use super::patroni::call;
+use super::answers::{Sampled, sampled, spoke};
+use super::patroni::{ask_members, call};
 use super::{
-    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, Undone, allowed, instance, may_forward, slots, spokesman, view,
+    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, Undone, allowed, instance, known, may_forward, slots, spokesmen,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Origin;
@@ -52,6 +52,7 @@ pub(super) const REPLAY_PAUSE: Operation = Operation {
     holds: true,
     aim,
     consider: pause,
+    moot: known::replay_paused,
 };
 
 pub(super) const REPLAY_RESUME: Operation = Operation {
@@ -70,6 +71,7 @@ pub(super) const REPLAY_RESUME: Operation = Operation {
     holds: false,
     aim,
     consider: resume,
+    moot: known::replays,
 };
 
 /// Until this the startup process has stopped, or started, to replay, in seconds.
@@ -93,7 +95,9 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
         Origin::Hosts => {}
         Origin::Orphan => return Err("its CR is gone: there is nothing to operate it by".into()),
         Origin::Resource => {
-            probes.push(Probe::Patroni(instance(aim, &spokesman(entry)?)));
+            // Its own Patroni changes the configuration, if it answers: the primary may be gone by the end.
+            let others = spokesmen(entry)?.into_iter().filter(|other| other != member).take(1);
+            probes.extend(ask_members(aim, &std::iter::once(member.clone()).chain(others).collect::<Vec<_>>()));
             probes.extend(may_forward(&aim.cluster));
         }
     }
@@ -150,7 +154,8 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     let all = sampled(looked);
     let (member, vitals) = standby(&all)?;
-    let patroni = if aim.cluster.plane == crate::id::PlaneId::Hosts { None } else { Some(view(looked)?) };
+    let spoke = if aim.cluster.plane == crate::id::PlaneId::Hosts { None } else { Some(spoke(looked)?) };
+    let patroni = spoke.map(|(_, view)| view);
     if let Some(held) = patroni.map(|view| &view.config[KEY]).filter(|held| !held.is_null()) {
         return Err(format!("a pgdeck holds something there already: {held}; end that first (replay-resume)"));
     }
@@ -174,7 +179,7 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut steps = Vec::new();
     // Patroni is freed soon after, whatever the standby says.
     let mut back = vec![Step { within_s: RESUMED_S, ..sql(Statement::ResumeReplay, false) }];
-    if let Some(view) = patroni {
+    if let Some((asked, view)) = spoke {
         lights.extend(with_patroni(view, vitals));
         lights.extend(slots::unknown(&all, view, "its configuration changes").into_iter().map(Light::red));
         lights.extend(slots::untold(&all));
@@ -182,9 +187,9 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
             "member": &**member, "since": aim.at.to_string(), "for_s": for_s, "max_lag": max_lag.0, "who": &*aim.who,
             "patroni_paused_before": view.pause,
         }});
-        steps.push(configure(aim, member, json!({"pause": true, KEY: held}), true));
+        steps.push(configure(aim, asked, json!({"pause": true, KEY: held}), true));
         let free = if view.pause { json!({KEY: null}) } else { json!({"pause": null, KEY: null}) };
-        back.push(configure(aim, member, free, view.pause));
+        back.push(configure(aim, asked, free, view.pause));
     }
     steps.push(sql(Statement::PauseReplay, true));
     let undo = format!("pgdeck do replay-resume {}/{member}", aim.cluster);
@@ -193,10 +198,10 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     Ok(Deal { lights, steps, undo, downtime, hold, ..Deal::default() })
 }
 
-/// Patroni's configuration is changed by the member itself: the primary may be gone by then.
-fn configure(aim: &Aim, member: &Text, body: Value, paused: bool) -> Step {
+/// Patroni's configuration is changed by whoever has answered, the member itself if it has.
+fn configure(aim: &Aim, asked: &Text, body: Value, paused: bool) -> Step {
     let expect = Expect::Pause { cluster: aim.cluster.clone(), paused };
-    Step { order: call(aim, member, Method::Patch, "/config", body), expect, within_s: WITHIN_S }
+    Step { order: call(aim, asked, Method::Patch, "/config", body), expect, within_s: WITHIN_S }
 }
 
 /// From 14 on Patroni resumes a paused replay in its next loop, unless it is paused itself.
@@ -240,7 +245,8 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut lights = vec![allowed(looked)?];
     let all = sampled(looked);
     let first = all.first().ok_or("it was not asked")?;
-    let patroni = if aim.cluster.plane == crate::id::PlaneId::Hosts { None } else { Some(view(looked)?) };
+    let spoke = if aim.cluster.plane == crate::id::PlaneId::Hosts { None } else { Some(spoke(looked)?) };
+    let patroni = spoke.map(|(_, view)| view);
     let held = patroni.map(|view| &view.config[KEY]["replay-pause"]).filter(|held| held.is_object());
     let held = held.filter(|held| held["member"] == **first.member);
     let target = InstanceId { cluster: aim.cluster.clone(), member: first.member.clone() };
@@ -264,7 +270,7 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
             Replay::Running | Replay::NotApplicable => lights.push(Light::green("it replays already, or leads")),
         },
     }
-    if let (Some(view), Some(held)) = (patroni, held) {
+    if let (Some((asked, view)), Some(held)) = (spoke, held) {
         let word = |key: &str| held[key].as_str().unwrap_or("?").to_owned();
         lights.push(Light::amber(format!(
             "{} has held it since {}, for {} s: that pgdeck, if it lives, sees it end",
@@ -274,7 +280,7 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         )));
         let before = held["patroni_paused_before"].as_bool().unwrap_or(false);
         let free = if before || !view.pause { json!({KEY: null}) } else { json!({"pause": null, KEY: null}) };
-        steps.push(configure(aim, first.member, free, before && view.pause));
+        steps.push(configure(aim, asked, free, before && view.pause));
         paused_for = if before { "; Patroni was paused before, and stays so" } else { "" };
     } else if patroni.is_some_and(|view| view.pause) {
         lights

@@ -7,8 +7,8 @@ use super::member::began;
 use super::operator::poke;
 use super::patroni::{ask_patroni, call};
 use super::{
-    Arg, By, Confirm, ON_LEADER, On, Operation, allowed, candidates, guards, hand_over, instance, may, objects, slots,
-    stance, view,
+    Arg, By, Confirm, NEVER_MOOT, ON_LEADER, On, Operation, allowed, candidates, guards, hand_over, instance, may,
+    objects, slots, stance, view,
 };
 use crate::fault::Fault;
 use crate::fleet::Entry;
@@ -46,6 +46,7 @@ pub(super) const RESTART: Operation = Operation {
     holds: false,
     aim,
     consider,
+    moot: NEVER_MOOT,
 };
 
 /// One member is back within this, in seconds.

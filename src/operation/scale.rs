@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::patroni::{call, running};
-use super::succession::HANDED_OVER_S;
+use super::patroni::{ask_members, call, running};
+use super::succession::{HANDED_OVER_S, takes_part};
 use super::{
-    Arg, By, Confirm, ON_RESOURCE, On, Operation, allowed, candidates, guards, hand_over, instance, may, may_forward,
-    objects, of_operator, spokesman, stance, view,
+    Arg, By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, candidates, guards, hand_over, instance, may,
+    may_forward, objects, of_operator, spokesmen, stance, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
@@ -34,6 +34,7 @@ pub(super) const SCALE: Operation = Operation {
     holds: false,
     aim,
     consider,
+    moot: NEVER_MOOT,
 };
 
 /// A new member copies the whole database first.
@@ -53,8 +54,8 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
         guards::probe(&aim.cluster),
         may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls"),
     ];
-    if let Ok(member) = spokesman(entry) {
-        probes.push(Probe::Patroni(instance(aim, &member)));
+    if let Ok(members) = spokesmen(entry) {
+        probes.extend(ask_members(aim, &members));
         probes.extend(may_forward(&aim.cluster));
     }
     // The primary may have to hand over.
@@ -226,7 +227,8 @@ fn hands_over(
     let Some(best) = candidates::best(view, view.members.iter().filter(stays)) else {
         return Err(format!("the primary {} would go, and no member that stays can take over from it", leader.name));
     };
-    let (said, slots) = hand_over::lights(looked, view, &leader.name, &best.name);
+    let (mut said, slots) = hand_over::lights(looked, view, &leader.name, &best.name);
+    said.extend(takes_part(looked, leader));
     let body = json!({"leader": &*leader.name, "candidate": &*best.name});
     let (timeline, followers) = (leader.timeline, running(view));
     let step = Step {

@@ -1,6 +1,6 @@
 //! What is done to the session of a backend.
 
-use super::{Arg, Confirm, ON_ANYBODY, On, Operation, instance};
+use super::{Arg, Confirm, NEVER_MOOT, ON_ANYBODY, On, Operation, instance};
 use crate::fleet::Entry;
 use crate::id::Text;
 use crate::metric::SurveyId;
@@ -29,6 +29,7 @@ pub(super) const CANCEL: Operation = Operation {
     holds: false,
     aim: ask,
     consider: |aim, looked| consider(aim, looked, false),
+    moot: NEVER_MOOT,
 };
 
 pub(super) const TERMINATE: Operation = Operation {
@@ -47,6 +48,7 @@ pub(super) const TERMINATE: Operation = Operation {
     holds: false,
     aim: ask,
     consider: |aim, looked| consider(aim, looked, true),
+    moot: NEVER_MOOT,
 };
 
 fn pid(aim: &Aim) -> Result<i32, String> {

@@ -1,6 +1,8 @@
 //! Shells and ways in: psql to a member, a shell in its pod, its Postgres on a port of this machine.
 
-use super::{Arg, Confirm, NO_CONFLICT, NO_LEADER, Never, On, Operation, allowed, instance, may, may_forward};
+use super::{
+    Arg, Confirm, NEVER_MOOT, NO_CONFLICT, NO_LEADER, Never, On, Operation, allowed, instance, may, may_forward,
+};
 use crate::fleet::cluster::Origin;
 use crate::id::InstanceId;
 use crate::run::expect::Expect;
@@ -44,6 +46,7 @@ pub(super) const PSQL: Operation = Operation {
         Ok(std::iter::once(Probe::Reach(target(aim))).chain(may_forward(&aim.cluster)).collect())
     },
     consider: psql,
+    moot: NEVER_MOOT,
 };
 
 pub(super) const EXEC: Operation = Operation {
@@ -65,6 +68,7 @@ pub(super) const EXEC: Operation = Operation {
         Origin::Resource | Origin::Orphan => Ok(vec![may(&aim.cluster, "create", "", "pods/exec")]),
     },
     consider: exec,
+    moot: NEVER_MOOT,
 };
 
 pub(super) const FORWARD: Operation = Operation {
@@ -91,6 +95,7 @@ pub(super) const FORWARD: Operation = Operation {
         Ok(std::iter::once(Probe::Reach(target(aim))).chain(may_forward(&aim.cluster)).collect())
     },
     consider: forward,
+    moot: NEVER_MOOT,
 };
 
 fn target(aim: &Aim) -> InstanceId {

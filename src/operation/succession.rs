@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::sampled;
+use super::answers::{sampled, spoke};
 use super::candidates::{best, too_far, unfit};
-use super::patroni::{ask_patroni, call, leader, running, spokesman_of};
+use super::patroni::{ask_patroni, call, leader, running};
 use super::{
     Arg, By, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, Undone, allowed, candidates, guards, hand_over, instance,
-    stance, view,
+    known, stance, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -51,6 +51,7 @@ pub(super) const SWITCHOVER: Operation = Operation {
     holds: false,
     aim: ask_everyone,
     consider: switch_over,
+    moot: known::alone,
 };
 
 pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
@@ -69,6 +70,7 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     holds: false,
     aim: ask_patroni,
     consider: cancel_switchover,
+    moot: known::nothing_waits,
 };
 
 pub(super) const FAILOVER: Operation = Operation {
@@ -87,6 +89,7 @@ pub(super) const FAILOVER: Operation = Operation {
     holds: false,
     aim: ask_candidate,
     consider: fail_over,
+    moot: known::alone,
 };
 
 fn ask_everyone(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
@@ -96,14 +99,12 @@ fn ask_everyone(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     Ok(probes)
 }
 
-/// The candidate is asked, not the leader: that may hang, which is what a failover is for.
+/// The candidate is asked first, not the leader: that may hang, which is what a failover is for.
 fn ask_candidate(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     let mut probes = ask_everyone(entry, aim)?;
-    let to = aim.args.get("to").filter(|to| entry.cluster.member(to).is_some());
-    for probe in &mut probes {
-        if let (Probe::Patroni(asked), Some(to)) = (probe, to) {
-            *asked = instance(aim, to);
-        }
+    if let Some(to) = aim.args.get("to").filter(|to| entry.cluster.member(to).is_some()) {
+        probes.retain(|probe| !matches!(probe, Probe::Patroni(_)));
+        probes.insert(0, Probe::Patroni(instance(aim, to)));
     }
     Ok(probes)
 }
@@ -140,6 +141,7 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     } else {
         Light::green("Patroni is not paused, and no switchover waits")
     });
+    lights.extend(takes_part(looked, leader));
     lights.extend(too_far(view, to).map(|why| Light::red(format!("Patroni would refuse {}: {why}", to.name))));
     let (handed, slots) = hand_over::lights(looked, view, &leader.name, &to.name);
     lights.extend(handed);
@@ -176,6 +178,21 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         by_name: false,
         ..Deal::default()
     })
+}
+
+/// The leader has to hand over itself.
+pub(super) fn takes_part(looked: &[Looked], leader: &Peer) -> Option<Light> {
+    let is_its = |probe: &Probe| matches!(probe, Probe::Patroni(asked) if asked.member == leader.name);
+    let name = &leader.name;
+    match looked.iter().find(|(probe, _)| is_its(probe)).map(|(_, answer)| answer) {
+        Some(Ok(_)) => None,
+        Some(Err(fault)) => Some(Light::red(format!(
+            "Patroni of {name} does not answer ({fault}): it has to take part in a switchover; a failover goes without it"
+        ))),
+        None => Some(Light::amber(format!(
+            "Patroni of {name} was not asked, since it was known not to answer: it has to take part in a switchover"
+        ))),
+    }
 }
 
 fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
@@ -229,13 +246,12 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
 
 fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let right = allowed(looked)?;
-    let view = view(looked)?;
+    let (asked, view) = spoke(looked)?;
     let waits = view.switchover.as_ref().ok_or("no switchover waits")?;
-    let asked = spokesman_of(view)?;
     let lights = vec![right, Light::green(format!("a switchover waits for {}", waits.at))];
     let step = Step {
-        order: call(aim, &asked.name, Method::Delete, "/switchover", Value::Null),
-        expect: Expect::Scheduled { instance: instance(aim, &asked.name), waits: false },
+        order: call(aim, asked, Method::Delete, "/switchover", Value::Null),
+        expect: Expect::Scheduled { instance: instance(aim, asked), waits: false },
         within_s: 30,
     };
     let to = waits.to.as_ref().map(|to| format!(" to={to}")).unwrap_or_default();

@@ -1,4 +1,5 @@
 mod handed_over;
+mod seen;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -29,14 +30,18 @@ fn aim(args: &[(&str, &str)]) -> Aim {
     Aim { cluster: id(), uid: Some("u".into()), member: None, args, at: Timestamp::UNIX_EPOCH, who: "me".into() }
 }
 
-/// Three members, the first of them leads; `patch` is merged into Patroni's configuration.
+/// Three members, that one leads, and shop-0 is asked.
 fn patroni(leader: u32, config: serde_json::Value) -> Looked {
+    patroni_of("shop-0", leader, config)
+}
+
+fn patroni_of(asked: &str, leader: u32, config: serde_json::Value) -> Looked {
     let member = |n: u32| {
         let role = if n == leader { "leader" } else { "replica" };
         json!({"name": format!("shop-{n}"), "role": role, "state": "running", "timeline": 1, "lag": n})
     };
     let cluster = json!({"members": [member(0), member(1), member(2)], "pause": config["pause"]});
-    let asked = InstanceId { cluster: id(), member: "shop-0".into() };
+    let asked = InstanceId { cluster: id(), member: asked.into() };
     (Probe::Patroni(asked), Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, config)))))
 }
 
@@ -263,7 +268,7 @@ fn says(told: &[String], text: &str) {
 
 fn replay(args: &[(&str, &str)], config: serde_json::Value, looks: Vec<Looked>) -> Result<Deal, String> {
     let aim = Aim { member: Some("shop-1".into()), ..aim(args) };
-    (replay::REPLAY_PAUSE.consider)(&aim, &[looks, vec![patroni(0, config)]].concat())
+    (replay::REPLAY_PAUSE.consider)(&aim, &[looks, vec![patroni_of("shop-1", 0, config)]].concat())
 }
 
 fn replaying(slots: Vec<Slot>) -> Vec<Looked> {

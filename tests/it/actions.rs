@@ -4,6 +4,7 @@
 //! others cannot, and [`every_case_is_tested_or_has_its_reason`] compares the two.
 
 mod cases;
+mod hanging;
 mod recipe;
 pub mod relay;
 mod stage;

@@ -15,7 +15,7 @@ use super::client::Server;
 use super::parts::{Index, Kind, Object, Reach};
 use super::settings::Settings;
 use super::watch::encode;
-use super::{Options, access, dialect, reach, slim};
+use super::{Options, access, dialect, reach, slim, zalando};
 use crate::fault::Fault;
 use crate::id::{ClusterId, InstanceId, PlaneId, Text};
 use crate::pg::Stream;
@@ -26,6 +26,8 @@ use crate::work::probe::Objects;
 const PORT: u16 = 8008;
 /// Patroni answers a switchover or a restart when it is done, and watches it for two of its loops.
 const ANSWER: Duration = Duration::from_secs(50);
+/// A question it answers at once, unless it hangs: then another member is asked.
+const TOLD: Duration = Duration::from_secs(8);
 
 /// The cluster's objects as they stand this moment.
 pub async fn objects(
@@ -78,7 +80,7 @@ pub async fn objects(
     let members = cluster.members.iter().filter_map(|member| Some((member.name.clone(), member.uid.clone()?)));
     let pods = members.collect();
     let mut rules = settings.rules.clone();
-    if annotations.contains_key("acid.zalan.do/controller") {
+    if annotations.contains_key(zalando::CONTROLLER) {
         rules.controllers = access::controllers(server).await;
     }
     Ok(Objects { cluster, version, resource: bare(resource), annotations, finalizers, pods, rules })
@@ -195,9 +197,10 @@ pub async fn call(
             Stream::Unix(_) => Err(Fault::Unsupported { what: what.clone(), why: "it has no socket".into() }),
         }
     };
-    tokio::time::timeout(ANSWER, called)
+    let patience = if method == "GET" { TOLD } else { ANSWER };
+    tokio::time::timeout(patience, called)
         .await
-        .map_err(|_elapsed| Fault::TimedOut { what: what.clone(), after: ANSWER })?
+        .map_err(|_elapsed| Fault::TimedOut { what: what.clone(), after: patience })?
 }
 
 async fn exchange(

@@ -28,8 +28,12 @@ pub struct Resource {
     pub created: Option<Timestamp>,
     pub spec: Spec,
     pub status: Option<Text>,
+    pub controller: Option<Text>,
     pub unreadable: Vec<Unreadable>,
 }
+
+/// An operator leaves every CR alone whose annotation names another one.
+pub const CONTROLLER: &str = "acid.zalan.do/controller";
 
 /// Reads a CR leniently: what cannot be read is named, the rest counts.
 pub fn resource(object: &slim::Resource, pool: &mut Pool) -> Resource {
@@ -49,6 +53,7 @@ pub fn resource(object: &slim::Resource, pool: &mut Pool) -> Resource {
     }
     .filter(|word| !word.is_empty());
     let spec = spec(&object.spec, &mut reader, pool);
+    let controller = object.metadata.annotation(CONTROLLER).filter(|id| !id.is_empty());
     let changed = object.metadata.managed_fields.iter().filter(|entry| entry.subresource.is_none());
     let changed = changed.filter_map(|entry| time(entry.time.as_deref()?)).max();
     Resource {
@@ -56,6 +61,7 @@ pub fn resource(object: &slim::Resource, pool: &mut Pool) -> Resource {
         created: object.metadata.creation_timestamp.as_deref().and_then(time),
         spec: Spec { changed, ..spec },
         status,
+        controller: controller.map(|id| pool.text(id)),
         unreadable: reader.unreadable,
     }
 }

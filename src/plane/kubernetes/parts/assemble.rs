@@ -18,6 +18,7 @@ pub(super) fn cluster(id: &ClusterId, parts: &Parts, blind: bool) -> Cluster {
         cluster.created = resource.created;
         cluster.spec = resource.spec.clone();
         cluster.status.clone_from(&resource.status);
+        cluster.controller.clone_from(&resource.controller);
         cluster.unreadable.extend_from_slice(&resource.unreadable);
     }
     cluster.workload.clone_from(&parts.workload);
