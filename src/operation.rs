@@ -5,6 +5,7 @@
 mod answers;
 mod archiving;
 mod backup;
+mod base_backup;
 mod candidates;
 mod guards;
 mod hand_over;
@@ -148,7 +149,7 @@ pub const OPERATIONS: &[Operation] = &[
     replay::REPLAY_RESUME,
     archiving::WAL_ARCHIVING,
     backup::LOGICAL_BACKUP,
-    archiving::BASE_BACKUP,
+    base_backup::BASE_BACKUP,
     operator::RECONCILE,
     operator::DETACH,
     operator::ATTACH,

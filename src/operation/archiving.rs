@@ -1,11 +1,15 @@
 //! WAL archiving, on and off, by each of the ways that there are; all layers that decide on it side by side.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::{archiver, backups, base_backups};
+use super::answers::{Sampled, archiver, backups, sampled};
+use super::backup::scheduled;
 use super::operator::patch;
 use super::{
-    Arg, By, Confirm, NEVER_MOOT, ON_ANYBODY, ON_RESOURCE, On, Operation, allowed, guards, may, may_forward, objects,
+    Arg, By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, guards, hand_over, may, may_forward, objects,
     of_operator, stance,
 };
 use crate::fleet::Entry;
@@ -41,43 +45,10 @@ pub(super) const WAL_ARCHIVING: Operation = Operation {
     never: ON_RESOURCE,
     stands_in: None,
     holds: false,
-    aim,
+    aim: ask,
     consider,
     moot: NEVER_MOOT,
 };
-
-pub(super) const BASE_BACKUP: Operation = Operation {
-    id: "base-backup",
-    title: "base backup now",
-    doc: "Makes a base backup of the primary now, by the image's own script.",
-    keys: &["x B"],
-    on: On::Cluster,
-    confirm: Confirm::Yes,
-    args: &[],
-    proof: "wal-g lists a base backup that it did not list before",
-    undo: "nothing: it is kept as long as the image's settings say",
-    undoes: None,
-    never: ON_ANYBODY,
-    stands_in: Some("Spilo's script and wal-g are stand-ins in the tests; what they make is a real pg_basebackup"),
-    holds: false,
-    aim: |entry, aim| {
-        of_operator(entry)?;
-        let primary = InstanceId::whoever_leads(&aim.cluster);
-        let sample = Probe::Sample { instance: primary.clone(), surveys: vec![SurveyId::Archiver] };
-        let looks = [Probe::Objects(aim.cluster.clone()), Probe::BaseBackups(primary), sample];
-        let rights = [may(&aim.cluster, "create", "", "pods/exec")].into_iter().chain(may_forward(&aim.cluster));
-        Ok(looks.into_iter().chain(rights).collect())
-    },
-    consider: base_backup,
-    moot: NEVER_MOOT,
-};
-
-/// A base backup of a large cluster takes hours.
-const COPIED_S: u32 = 12 * 3_600;
-/// Spilo's own, as its schedule calls it. It goes on when the connection that began it is gone.
-const MAKE: &str = "rm -f /tmp/pgdeck-base-backup.status; (su postgres -c 'nohup envdir /run/etc/wal-e.d/env \
-                    /scripts/postgres_backup.sh /home/postgres/pgdata/pgroot/data' >/tmp/pgdeck-base-backup.log 2>&1; \
-                    echo $? >/tmp/pgdeck-base-backup.status) >/dev/null 2>&1 & echo begun";
 
 /// A rolling update of a large cluster takes its time.
 const ROLLED_S: u32 = 1_800;
@@ -90,7 +61,7 @@ fn switch(aim: &Aim) -> Result<bool, String> {
     }
 }
 
-fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+fn ask(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     of_operator(entry)?;
     switch(aim)?;
     let sample = Probe::Sample { instance: InstanceId::whoever_leads(&aim.cluster), surveys: vec![SurveyId::Archiver] };
@@ -101,7 +72,9 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
         guards::probe(&aim.cluster),
         may(&aim.cluster, "patch", "acid.zalan.do", "postgresqls"),
     ];
-    Ok(looks.into_iter().chain(may_forward(&aim.cluster)).collect())
+    // Every pod or every Postgres starts anew, the primary's too.
+    let members = hand_over::probes(entry, aim);
+    Ok(looks.into_iter().chain(members).chain(may_forward(&aim.cluster)).collect())
 }
 
 /// Whether the next pod would archive, by the StatefulSet.
@@ -115,39 +88,80 @@ fn in_force(cluster: &Cluster) -> Vec<&Text> {
     env.into_iter().flatten().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name).collect()
 }
 
-/// What each layer says: the CR, the StatefulSet, every pod, and Postgres itself.
-fn layers(objects: &Objects, backups: &Backups, archiver: &Result<&Archiver, String>) -> Vec<Light> {
+/// What each layer says: the CR, the StatefulSet, every pod, Postgres itself, and the scheduled dump beside it.
+fn layers(aim: &Aim, objects: &Objects, backups: &Backups, archiver: &Result<&Archiver, String>) -> Vec<Light> {
     let cluster = &objects.cluster;
-    let shown = |env: &std::collections::BTreeMap<Text, Text>| {
+    let shown = |env: &BTreeMap<Text, Text>| {
         let set: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
         if set.is_empty() { "nothing".to_owned() } else { set.join(", ") }
     };
-    let field = backups.archiving.map(|on| format!(", enableWALArchiving is {on}")).unwrap_or_default();
-    let mut lights = vec![Light::green(format!("the CR sets {}{field}", shown(&cluster.spec.archive_env)))];
-    if let Some(set) = &cluster.workload {
-        lights.push(Light::green(format!("the StatefulSet gives new pods {}", shown(&set.archive_env))));
-        let differs = |pod: &crate::fleet::cluster::Pod| pod.archive_env != set.archive_env;
-        let old = cluster.members.iter().filter(|member| member.pod.as_ref().is_some_and(differs));
-        let old: Vec<&str> = old.map(|member| &*member.name).collect();
-        if !old.is_empty() {
-            lights.push(Light::amber(format!("pods that were made before it: {}", old.join(", "))));
-        }
+    let field = match (backups.archiving, backups.has_archiving) {
+        (Some(on), _) => format!(", enableWALArchiving is {on}"),
+        (None, Some(true)) => ", enableWALArchiving is not set".into(),
+        (None, Some(false) | None) => String::new(),
+    };
+    let mode = cluster.spec.parameters.get("archive_mode").map(|mode| format!(", archive_mode {mode}"));
+    let asked = format!("the CR sets {}{field}{}", shown(&cluster.spec.archive_env), mode.unwrap_or_default());
+    let mut lights = vec![Light::green(asked)];
+    let set = cluster.workload.as_ref().map(|set| &set.archive_env);
+    lights.push(match set {
+        Some(env) => Light::green(format!("the StatefulSet gives new pods {}", shown(env))),
+        None => Light::amber("there is no StatefulSet: what new pods would be given is not known"),
+    });
+    for member in &cluster.members {
+        lights.push(match &member.pod {
+            None => Light::amber(format!("{} has no pod", member.name)),
+            Some(pod) if set.is_some_and(|env| *env != pod.archive_env) => {
+                let text =
+                    format!("{} was made with {}, before the StatefulSet was", member.name, shown(&pod.archive_env));
+                Light::amber(text)
+            }
+            Some(pod) => Light::green(format!("{} was made with {}", member.name, shown(&pod.archive_env))),
+        });
     }
     lights.push(match archiver {
         Err(why) => Light::amber(format!("whether the primary archives is not known: {why}")),
-        Ok(archiver) => {
-            let last = archiver.last_archived.map_or_else(|| "never".to_owned(), |at| at.to_string());
-            let text = format!(
-                "in force on the primary: archive_mode {}, archive_command {:?}; last success: {last}",
-                archiver.mode, archiver.command
-            );
-            match archiver.archiving() {
-                Archiving::Failing => Light::amber(format!("{text}; it fails now")),
-                Archiving::On | Archiving::Off => Light::green(text),
-            }
-        }
+        Ok(archiver) => in_postgres(aim, archiver),
     });
+    lights.extend(scheduled(backups));
     lights
+}
+
+/// What is in force on the primary, and how its archiver fares.
+fn in_postgres(aim: &Aim, archiver: &Archiver) -> Light {
+    let moment = |at: Option<Timestamp>, wal: Option<&Text>| {
+        at.map_or_else(
+            || "never".to_owned(),
+            |at| {
+                let wal = wal.map_or_else(String::new, |wal| format!("{wal} "));
+                format!("{wal}at {at} ({} s ago)", aim.at.duration_since(at).as_secs().max(0))
+            },
+        )
+    };
+    let text = format!(
+        "in force on the primary: archive_mode {}, archive_command {:?}; archived last: {}; failed last: {}",
+        archiver.mode,
+        archiver.command,
+        moment(archiver.last_archived, archiver.last_archived_wal.as_ref()),
+        moment(archiver.last_failed, archiver.last_failed_wal.as_ref()),
+    );
+    match archiver.archiving() {
+        Archiving::Failing => Light::amber(format!("{text}; it fails now")),
+        Archiving::On => Light::green(format!("{text}; it archives")),
+        Archiving::Off => Light::green(format!("{text}; it archives nothing")),
+    }
+}
+
+/// What stops on the primary, if it is among those that were asked.
+fn primary_stops(looked: &[Looked]) -> Vec<Light> {
+    let all = sampled(looked);
+    let leads = |sampled: &&Sampled<'_>| sampled.vitals.as_ref().is_ok_and(|vitals| !vitals.in_recovery);
+    match all.iter().find(leads) {
+        Some(primary) => hand_over::stops(primary),
+        None => vec![Light::amber(
+            "base backups and transactions of the primary are not known: no member says that it leads",
+        )],
+    }
 }
 
 /// How it is turned.
@@ -185,7 +199,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let (objects, backups, archiver) = (objects(looked)?, backups(looked)?, archiver(looked));
     lights.extend(stance::of(objects, By::Operator));
     lights.push(stance::taken_up(objects));
-    lights.extend(layers(objects, backups, &archiver));
+    lights.extend(layers(aim, objects, backups, &archiver));
     let way = way(aim, on, objects, backups)?;
     let change = match way {
         Way::Env => env(on, objects, backups)?,
@@ -193,6 +207,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         Way::Field => field(on, backups)?,
     };
     lights.extend(costs(way, on, objects, archiver.as_ref().ok().copied()));
+    lights.extend(primary_stops(looked));
     lights.extend(guards::lights(looked, aim.at));
     let cluster = aim.cluster.clone();
     let turned = Expect::Archiving { cluster: cluster.clone(), on, env: way != Way::Parameter };
@@ -311,44 +326,4 @@ fn costs(way: Way, on: bool, objects: &Objects, archiver: Option<&Archiver>) -> 
         }));
     }
     lights
-}
-
-fn base_backup(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
-    let mut lights = vec![allowed(looked)?];
-    let objects = objects(looked)?;
-    lights.extend(stance::of(objects, By::Others));
-    match archiver(looked) {
-        Ok(archiver) if archiver.archiving() == Archiving::Off => {
-            return Err(
-                "the primary archives no WAL: a base backup could not be restored; turn wal-archiving on".into()
-            );
-        }
-        Ok(archiver) if archiver.archiving() == Archiving::Failing => {
-            lights.push(Light::amber("archiving fails now: without the WAL a base backup cannot be restored"));
-        }
-        Ok(_) => lights.push(Light::green("the primary archives its WAL")),
-        Err(why) => lights.push(Light::amber(format!("whether the primary archives is not known: {why}"))),
-    }
-    let listed = base_backups(looked).map_err(|why| format!("what there is cannot be listed: {why}"))?;
-    let listed = &listed.listed;
-    lights.push(match listed.last() {
-        Some((name, at)) => Light::green(format!("{} base backup(s), the last {name} of {at}", listed.len())),
-        None => Light::amber("there is no base backup yet"),
-    });
-    if let Some(bytes) = objects.cluster.spec.volume {
-        lights.push(Light::green(format!("at most {} GiB are read from the primary's disk", bytes.0 >> 30)));
-    }
-    let cluster = aim.cluster.clone();
-    let command = ["sh", "-c", MAKE].into_iter().map(Text::from).collect();
-    let order = Order::Exec { instance: InstanceId::whoever_leads(&cluster), command };
-    let known = listed.iter().map(|(name, _)| name.clone()).collect();
-    let step = Step { order, expect: Expect::BaseBackup { cluster, known }, within_s: COPIED_S };
-    let undo = "nothing; its log on the primary is /tmp/pgdeck-base-backup.log".into();
-    Ok(Deal {
-        lights,
-        steps: vec![step],
-        undo,
-        downtime: "none; the primary's disk and network are busy".into(),
-        ..Deal::default()
-    })
 }

@@ -65,8 +65,8 @@ fn aim(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     Ok(vec![Probe::Objects(aim.cluster.clone()), Probe::Backups(aim.cluster.clone()), right])
 }
 
-/// The layers side by side: what the CR asks for, and what is there.
-fn layers(backups: &Backups) -> Vec<Light> {
+/// The layers of the scheduled dump side by side: what the CR asks for, and what is there.
+pub(super) fn scheduled(backups: &Backups) -> Vec<Light> {
     let asked = if backups.logical { "the CR asks for logical backups" } else { "the CR asks for no logical backups" };
     let there = match &backups.job {
         None => "there is no CronJob".to_owned(),
@@ -97,7 +97,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     } else {
         lights.extend(stance::of(objects, By::Others));
     }
-    lights.extend(layers(backups));
+    lights.extend(scheduled(backups));
     let job = || backups.job.as_ref().ok_or("there is no CronJob: turn logical backups on first");
     let again = |word: &str| format!("pgdeck do logical-backup {} {word}", aim.cluster);
     let expect = |logical| Expect::Logical { cluster: aim.cluster.clone(), logical };

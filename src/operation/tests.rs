@@ -1,3 +1,4 @@
+mod backups;
 mod handed_over;
 mod seen;
 mod standing;
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fault::Fault;
-use crate::fleet::cluster::{Cluster, Workload};
+use crate::fleet::cluster::{Cluster, Member, Pod, Role, Workload};
 use crate::metric::activity::Backend;
 use crate::metric::archiver::Archiver;
 use crate::metric::replication::WalSender;
@@ -257,6 +258,26 @@ fn backend(pid: i32, query: &str, transaction_age: Option<f64>) -> Backend {
     }
 }
 
+/// A member whose pod runs.
+fn member(name: &str) -> Member {
+    let pod = Pod {
+        phase: "Running".into(),
+        ready: true,
+        restarts: 0,
+        last_ended: None,
+        waiting: None,
+        node: None,
+        image: None,
+        created: None,
+        deleting: false,
+        revision: None,
+        rolling_update: false,
+        archive_env: BTreeMap::new(),
+        containers: Vec::new(),
+    };
+    Member { name: name.into(), uid: None, pod: Some(pod), patroni: None, label_role: Role::Unknown, address: None }
+}
+
 fn told(lights: Vec<crate::work::entry::Light>) -> Vec<String> {
     lights.into_iter().map(|light| format!("{:?}: {}", light.colour, light.text)).collect()
 }
@@ -308,41 +329,6 @@ fn a_pause_of_replay_that_would_cost_slots_or_commits_is_red_and_nonsense_is_ref
     assert!(replay(&[], json!({}), leads).unwrap_err().contains("only a standby replays"));
     let held = json!({"pgdeck": {"replay-pause": {"member": "shop-2"}}});
     assert!(replay(&[], held, replaying(Vec::new())).unwrap_err().contains("holds something there already"));
-}
-
-#[test]
-fn archiving_is_turned_off_by_every_variable_that_keeps_it_on() {
-    let env = |on: &[(&str, &str)]| on.iter().map(|(name, value)| (Text::from(*name), Text::from(*value))).collect();
-    let looked = |set: BTreeMap<Text, Text>, backups: crate::work::probe::Backups| {
-        let mut looked = looked(0, json!({}), |objects| objects.cluster.workload.as_mut().unwrap().archive_env = set);
-        looked.push((Probe::Backups(id()), Ok(Answer::Backups(Box::new(backups)))));
-        looked
-    };
-    let consider = |to: &str, looked: &[Looked]| (archiving::WAL_ARCHIVING.consider)(&aim(&[("to", to)]), looked);
-    let backups =
-        crate::work::probe::Backups { env: vec![json!({"name": "TZ", "value": "UTC"})], ..Default::default() };
-    let on = looked(env(&[("WAL_S3_BUCKET", "b"), ("WALG_S3_PREFIX", "p")]), backups.clone());
-    let deal = consider("off", &on).unwrap();
-    let blanked = json!({"spec": {"env": [{"name": "TZ", "value": "UTC"}, {"name": "WALG_S3_PREFIX", "value": ""},
-                                          {"name": "WAL_S3_BUCKET", "value": ""}]}});
-    assert_eq!(deal.steps[0].order.body().unwrap(), &blanked);
-    assert!(deal.undo.contains("to=on by=env") && deal.lights.iter().any(|light| light.text.contains("point-in-time")));
-    assert!(consider("on", &on).unwrap_err().contains("nothing in the CR's env keeps it off"));
-
-    let blank = json!({"name": "WAL_S3_BUCKET", "value": ""});
-    let backups = crate::work::probe::Backups { env: vec![blank], ..backups };
-    let off = looked(env(&[("WAL_S3_BUCKET", "")]), backups.clone());
-    assert!(consider("off", &off).unwrap_err().contains("off already"));
-    let deal = consider("on", &off).unwrap();
-    assert_eq!((deal.steps.len(), deal.steps[0].order.body().unwrap()), (2, &json!({"spec": {"env": null}})));
-
-    // The fork's field is used where its CRD has it, and nowhere else.
-    let fork =
-        looked(env(&[("WAL_S3_BUCKET", "b")]), crate::work::probe::Backups { has_archiving: Some(true), ..backups });
-    let deal = consider("off", &fork).unwrap();
-    assert_eq!(deal.steps[0].order.body().unwrap(), &json!({"spec": {"enableWALArchiving": false}}));
-    let by_field = aim(&[("to", "off"), ("by", "field")]);
-    assert!((archiving::WAL_ARCHIVING.consider)(&by_field, &on).unwrap_err().contains("cannot be read"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::fleet::cluster::{Dcs, DcsConfig, Held, Role, Switchover};
+use crate::fleet::cluster::{Dcs, DcsConfig, Held, Switchover};
 use crate::fleet::health::{Severity, Verdict};
 use crate::metric::vitals::Replay;
 
@@ -15,32 +15,6 @@ fn entry() -> Entry {
     let config = Some(Arc::new(DcsConfig::default()));
     cluster.dcs = Some(Dcs { leader: Some("shop-0".into()), config, ..Dcs::default() });
     Entry::new(cluster, Timestamp::UNIX_EPOCH)
-}
-
-fn member(name: &str) -> crate::fleet::cluster::Member {
-    let pod = crate::fleet::cluster::Pod {
-        phase: "Running".into(),
-        ready: true,
-        restarts: 0,
-        last_ended: None,
-        waiting: None,
-        node: None,
-        image: None,
-        created: None,
-        deleting: false,
-        revision: None,
-        rolling_update: false,
-        archive_env: BTreeMap::new(),
-        containers: Vec::new(),
-    };
-    crate::fleet::cluster::Member {
-        name: name.into(),
-        uid: None,
-        pod: Some(pod),
-        patroni: None,
-        label_role: Role::Unknown,
-        address: None,
-    }
 }
 
 fn sample(entry: &mut Entry, member: &str, vitals: Result<Vitals, Fault>) {

@@ -1,0 +1,136 @@
+//! Backups: the layers that decide on them, and what is refused.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::work::probe::{Backups, BaseBackups, CronJob};
+
+#[test]
+fn archiving_is_turned_off_by_every_variable_that_keeps_it_on() {
+    let env = |on: &[(&str, &str)]| on.iter().map(|(name, value)| (Text::from(*name), Text::from(*value))).collect();
+    let looked = |set: BTreeMap<Text, Text>, backups: crate::work::probe::Backups| {
+        let mut looked = looked(0, json!({}), |objects| objects.cluster.workload.as_mut().unwrap().archive_env = set);
+        looked.push((Probe::Backups(id()), Ok(Answer::Backups(Box::new(backups)))));
+        looked
+    };
+    let consider = |to: &str, looked: &[Looked]| (archiving::WAL_ARCHIVING.consider)(&aim(&[("to", to)]), looked);
+    let backups =
+        crate::work::probe::Backups { env: vec![json!({"name": "TZ", "value": "UTC"})], ..Default::default() };
+    let on = looked(env(&[("WAL_S3_BUCKET", "b"), ("WALG_S3_PREFIX", "p")]), backups.clone());
+    let deal = consider("off", &on).unwrap();
+    let blanked = json!({"spec": {"env": [{"name": "TZ", "value": "UTC"}, {"name": "WALG_S3_PREFIX", "value": ""},
+                                          {"name": "WAL_S3_BUCKET", "value": ""}]}});
+    assert_eq!(deal.steps[0].order.body().unwrap(), &blanked);
+    assert!(deal.undo.contains("to=on by=env") && deal.lights.iter().any(|light| light.text.contains("point-in-time")));
+    assert!(consider("on", &on).unwrap_err().contains("nothing in the CR's env keeps it off"));
+
+    let blank = json!({"name": "WAL_S3_BUCKET", "value": ""});
+    let backups = crate::work::probe::Backups { env: vec![blank], ..backups };
+    let off = looked(env(&[("WAL_S3_BUCKET", "")]), backups.clone());
+    assert!(consider("off", &off).unwrap_err().contains("off already"));
+    let deal = consider("on", &off).unwrap();
+    assert_eq!((deal.steps.len(), deal.steps[0].order.body().unwrap()), (2, &json!({"spec": {"env": null}})));
+
+    // The fork's field is used where its CRD has it, and nowhere else.
+    let fork =
+        looked(env(&[("WAL_S3_BUCKET", "b")]), crate::work::probe::Backups { has_archiving: Some(true), ..backups });
+    let deal = consider("off", &fork).unwrap();
+    assert_eq!(deal.steps[0].order.body().unwrap(), &json!({"spec": {"enableWALArchiving": false}}));
+    let by_field = aim(&[("to", "off"), ("by", "field")]);
+    assert!((archiving::WAL_ARCHIVING.consider)(&by_field, &on).unwrap_err().contains("cannot be read"));
+}
+
+fn archiver_of_whoever_leads(change: impl FnOnce(&mut Archiver)) -> Looked {
+    let mut archiver = crate::metric::archiver::tests::archiver(false, "000000010000000000000003");
+    change(&mut archiver);
+    let instance = InstanceId::whoever_leads(&id());
+    let rows = vec![(SurveyId::Archiver, Ok(Rows::Archiver(archiver)))];
+    (Probe::Sample { instance, surveys: vec![SurveyId::Archiver] }, Ok(Answer::Sample(rows)))
+}
+
+#[test]
+fn every_layer_that_decides_on_archiving_stands_beside_the_others() {
+    let env = |value: &str| BTreeMap::from([(Text::from("WAL_S3_BUCKET"), Text::from(value))]);
+    let lights = |job: Option<CronJob>, archiver: Looked, change: fn(&mut Objects)| {
+        let mut looked = looked(0, json!({}), |objects| {
+            let made = |name: &str| {
+                let mut member = member(name);
+                member.pod.as_mut().unwrap().archive_env = env("b");
+                Arc::new(member)
+            };
+            objects.cluster.members = vec![made("shop-0"), made("shop-1")];
+            objects.cluster.workload.as_mut().unwrap().archive_env = env("b");
+            change(objects);
+        });
+        let backups = Backups { logical: true, job, has_archiving: Some(false), ..Backups::default() };
+        looked.push((Probe::Backups(id()), Ok(Answer::Backups(Box::new(backups)))));
+        looked.extend([archiver, sampled("shop-0", Sample::leads), sampled("shop-1", |_| ())]);
+        let aim = Aim { at: Timestamp::from_second(61).unwrap(), ..aim(&[("to", "off")]) };
+        told((archiving::WAL_ARCHIVING.consider)(&aim, &looked).unwrap().lights)
+    };
+    let job = CronJob {
+        name: "logical-backup-shop".into(),
+        uid: "j".into(),
+        schedule: "30 00 * * *".into(),
+        suspended: true,
+        last_successful: Some("2026-11-26T00:31:00Z".into()),
+        template: json!({}),
+    };
+    let said = lights(Some(job), archiver_of_whoever_leads(|_| ()), |_| ());
+    let expected = [
+        "Green: the CR sets nothing",
+        "Green: the StatefulSet gives new pods WAL_S3_BUCKET=\"b\"",
+        "Green: shop-0 was made with WAL_S3_BUCKET=\"b\"",
+        "Green: shop-1 was made with WAL_S3_BUCKET=\"b\"",
+        "Green: in force on the primary: archive_mode on, archive_command \"cp %p /archive/%f\"; archived last: \
+         000000010000000000000003 at 1970-01-01T00:00:01Z (60 s ago); failed last: never; it archives",
+        "Green: the CR asks for logical backups",
+        "Green: CronJob logical-backup-shop is suspended, at 30 00 * * *; it succeeded last: 2026-11-26T00:31:00Z",
+    ];
+    let at = said.iter().position(|line| line == expected[0]).unwrap_or_else(|| panic!("{said:#?}"));
+    assert_eq!(said[at..at + expected.len()], expected);
+    says(&said, "Green: no base backup runs from shop-0");
+    says(&said, "Amber: point-in-time recovery ends with 000000010000000000000003");
+
+    let failing = archiver_of_whoever_leads(|archiver| {
+        *archiver = crate::metric::archiver::tests::archiver(true, "000000010000000000000003");
+        archiver.last_failed_wal = Some("000000010000000000000004".into());
+    });
+    let said = lights(None, failing, |objects| {
+        objects.cluster.members.push(Arc::new(member("shop-2")));
+        objects.cluster.members.push(Arc::new(Member { pod: None, ..member("shop-3") }));
+    });
+    says(&said, "Amber: shop-2 was made with nothing, before the StatefulSet was");
+    says(&said, "Amber: shop-3 has no pod");
+    says(&said, "failed last: 000000010000000000000004 at 1970-01-01T00:00:02Z (59 s ago); it fails now");
+    says(&said, "Amber: there is no CronJob");
+    let (probe, _) = archiver_of_whoever_leads(|_| ());
+    says(&lights(None, (probe, Err(Fault::Cancelled)), |_| ()), "Amber: whether the primary archives is not known");
+}
+
+/// A base backup without the WAL that follows it restores nothing.
+#[test]
+fn a_base_backup_without_archiving_is_refused_and_one_with_trouble_is_amber() {
+    let consider = |archiver: Looked, listed: &[&str]| {
+        let listed = listed.iter().map(|name| (Text::from(*name), "2026-11-26T01:00:00Z".into())).collect();
+        let backups = BaseBackups { listed, ended: None };
+        let asked = Probe::BaseBackups(InstanceId::whoever_leads(&id()));
+        let mut looked = looked(0, json!({}), |_| ());
+        looked.extend([archiver, (asked, Ok(Answer::BaseBackups(backups)))]);
+        (base_backup::BASE_BACKUP.consider)(&aim(&[]), &looked)
+    };
+    let refused = "the primary archives no WAL: a base backup could not be restored; turn wal-archiving on";
+    let off = |change: fn(&mut Archiver)| consider(archiver_of_whoever_leads(change), &["base_1"]).unwrap_err();
+    assert_eq!(off(|archiver| archiver.command = "/bin/true".into()), refused);
+    assert_eq!(off(|archiver| archiver.mode = "off".into()), refused);
+    let failing = archiver_of_whoever_leads(|archiver| archiver.last_failed = Some(Timestamp::from_second(2).unwrap()));
+    let said = told(consider(failing, &[]).unwrap().lights);
+    says(&said, "Amber: archiving fails now: without the WAL a base backup cannot be restored");
+    says(&said, "Amber: there is no base backup yet");
+    let (probe, _) = archiver_of_whoever_leads(|_| ());
+    let said = told(consider((probe, Err(Fault::Cancelled)), &["base_1"]).unwrap().lights);
+    says(&said, "Amber: whether the primary archives is not known");
+    let deal = consider(archiver_of_whoever_leads(|_| ()), &["base_1", "base_2"]).unwrap();
+    assert_eq!(deal.colour(), Colour::Green, "{:?}", deal.lights);
+    says(&told(deal.lights), "Green: 2 base backup(s), the last base_2 of 2026-11-26T01:00:00Z");
+}
