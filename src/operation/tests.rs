@@ -1,6 +1,7 @@
 mod backups;
 mod handed_over;
 mod seen;
+mod sessions;
 mod standing;
 
 use std::collections::BTreeMap;

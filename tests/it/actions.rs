@@ -128,6 +128,50 @@ async fn a_query_is_cancelled_and_a_session_ended_and_no_other() {
     other.client.batch_execute("select 1").await.unwrap();
 }
 
+/// Two wait, one behind the other; the one that holds both up is ended, and they go on.
+#[tokio::test]
+async fn whoever_holds_a_session_up_is_ended_and_the_session_goes_on() {
+    let scene = Scene::up("act-blockers");
+    let looker = scene.session("primary").await;
+    looker
+        .client
+        .batch_execute("create table held (id int primary key, n int); insert into held values (1, 0)")
+        .await
+        .unwrap();
+    let member = format!("acid-shop/{}", scene.name("primary"));
+    let holder = scene.session("primary").await;
+    holder.client.batch_execute("begin; update held set n = 1 where id = 1").await.unwrap();
+    let pid = async |session: &pgdeck::sandbox::sql::Session| -> i32 {
+        session.client.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0)
+    };
+    let held_by = pid(&holder).await;
+    let blocked_by = async |pid: i32| -> Vec<i32> {
+        looker.client.query_one("select pg_blocking_pids($1)", &[&pid]).await.unwrap().get(0)
+    };
+    let mut waiters = Vec::new();
+    for n in [2, 3] {
+        let waiter = scene.session("primary").await;
+        let waits = pid(&waiter).await;
+        let update = format!("update held set n = {n} where id = 1");
+        waiters.push((waits, tokio::spawn(async move { waiter.client.batch_execute(&update).await })));
+        crate::kube::stage::eventually("a session that waits", async || !blocked_by(waits).await.is_empty()).await;
+    }
+    let last = waiters[1].0.to_string();
+    assert!(!blocked_by(waiters[1].0).await.contains(&held_by), "it waits for the holder itself: there is no tree");
+
+    scene.refused(&["cancel", &member, &last, "blockers", "--write", "--yes"], 3, "is idle in transaction");
+    let idle = held_by.to_string();
+    scene.refused(&["terminate", &member, &idle, "blockers", "--write", "--yes"], 3, "waits for no lock");
+    let run = scene.proved(&["terminate", &member, &last, "whom=blockers", "--yes"]);
+    assert_eq!(run["orders"].as_array().unwrap().len(), 1, "{run:#}");
+    for (_, waiter) in waiters {
+        waiter.await.unwrap().unwrap();
+    }
+    assert!(holder.client.batch_execute("select 1").await.is_err());
+    let n: i32 = looker.client.query_one("select n from held", &[]).await.unwrap().get(0);
+    assert_eq!(n, 3);
+}
+
 #[tokio::test]
 async fn in_the_console_an_order_is_armed_confirmed_and_proved_before_your_eyes() {
     let scene = Scene::up("act-console");
