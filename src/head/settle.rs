@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::shell;
 use crate::id::{ClusterId, Text};
 use crate::operation::operation;
 use crate::run::{Out, Outcome, Run};
@@ -25,6 +26,9 @@ pub struct CutOff {
 /// taken up is closed. What is held is left to the console, which can ask, where it is about one cluster.
 pub fn cut_off(journal: &Journal, now: Timestamp, of: Option<&ClusterId>) -> CutOff {
     let mut found = CutOff::default();
+    if let Some(folder) = journal.path().parent() {
+        shell::forget_left_over(folder);
+    }
     let (lines, _) = match journal.read() {
         Ok(read) => read,
         Err(why) => return CutOff { told: vec![why], ..found },
@@ -81,11 +85,5 @@ fn left_over(asked: &Value) -> Option<LeftOver> {
 /// Whether the pgdeck whose order it is still runs: its number is the last part of the run's name.
 fn is_alive(run: &Value) -> bool {
     let process = run.as_str().and_then(|run| run.rsplit_once('-')).map(|(_, process)| process);
-    let stat = process.and_then(|process| std::fs::read_to_string(format!("/proc/{process}/stat")).ok());
-    // One that has ended, and was not waited for yet, does nothing any more.
-    let is_running = |stat: &str| {
-        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-        stat.contains("(pgdeck)") && !matches!(state, None | Some('Z' | 'X'))
-    };
-    stat.is_some_and(|stat| is_running(&stat))
+    process.is_some_and(shell::is_pgdeck)
 }

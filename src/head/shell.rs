@@ -54,6 +54,27 @@ impl Drop for PassFile {
     }
 }
 
+/// Removes the passwords of pgdecks that were killed while a program had the terminal: nobody else did.
+pub fn forget_left_over(folder: &Path) {
+    let is_over = |name: &str| {
+        let process = name.strip_prefix("pass-").and_then(|rest| rest.split('-').next());
+        process.is_some_and(|process| !is_pgdeck(process))
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_over) {
+            // Another one may have been faster.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// Whether a pgdeck of that number still runs; one that has ended, and was not waited for yet, does not.
+pub fn is_pgdeck(process: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    stat.contains("(pgdeck)") && !matches!(state, None | Some('Z' | 'X'))
+}
+
 /// Hands the terminal over until the program ends; says how it ended. `folder` takes the password's file.
 pub fn hand_over(runtime: &Runtime, folder: &Path, order: &Order) -> Result<String, Fault> {
     let (instance, shell) = shell(order).ok_or(Fault::Cancelled)?;
@@ -140,6 +161,22 @@ fn wait(command: &mut Command) -> io::Result<std::process::ExitStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_whose_pgdeck_is_gone_is_forgotten_and_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("pgdeck-pass-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        // No process has that number: the kernel's greatest is 4,194,304.
+        for name in ["pass-99999999-5432", "journal.jsonl", "passage"] {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        forget_left_over(&folder);
+        let left = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut left: Vec<String> = left.collect();
+        left.sort();
+        assert_eq!(left, ["journal.jsonl", "passage"]);
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
