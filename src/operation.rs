@@ -86,13 +86,14 @@ const NEVER_MOOT: fn(&Entry, Option<&Text>) -> Option<String> = |_, _| None;
 pub type Never = (&'static str, &'static str);
 
 const NO_CONFLICT: Never = ("conflict", "nothing that it changes carries a version: the second look stands for it");
-const NO_LEADER: Never = ("leader_changed", "it is aimed at no leader, or at whichever member leads when it is sent");
-/// Of a CR, or of nothing that depends on who leads.
+const NO_LEADER: Never = ("leader_changed", "it is about the CR alone, whoever leads");
+const ANY_MEMBER: Never = ("leader_changed", "any member of Patroni takes it for all, whoever leads");
+const ANY_ROLE: Never = ("leader_changed", "it does the same to a member that leads and to one that does not");
+const WHOEVER_LEADS: Never = ("leader_changed", "it is done to whichever member leads when it is sent");
+/// Of a CR.
 const ON_RESOURCE: &[Never] = &[NO_LEADER];
 /// Of a member, where who leads matters.
 const ON_LEADER: &[Never] = &[NO_CONFLICT];
-/// Of whatever answers.
-const ON_ANYBODY: &[Never] = &[NO_CONFLICT, NO_LEADER];
 
 /// What it is aimed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

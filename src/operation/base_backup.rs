@@ -2,7 +2,8 @@
 
 use super::answers::{archiver, base_backups};
 use super::{
-    By, Confirm, NEVER_MOOT, ON_ANYBODY, On, Operation, allowed, may, may_forward, objects, of_operator, stance,
+    By, Confirm, NEVER_MOOT, NO_CONFLICT, On, Operation, WHOEVER_LEADS, allowed, may, may_forward, objects,
+    of_operator, stance,
 };
 use crate::id::{InstanceId, Text};
 use crate::metric::SurveyId;
@@ -24,7 +25,7 @@ pub(super) const BASE_BACKUP: Operation = Operation {
     proof: "wal-g lists a base backup that it did not list before",
     undo: "nothing: it is kept as long as the image's settings say",
     undoes: None,
-    never: ON_ANYBODY,
+    never: &[NO_CONFLICT, WHOEVER_LEADS],
     stands_in: Some("Spilo's script and wal-g are stand-ins in the tests; what they make is a real pg_basebackup"),
     holds: false,
     aim: |entry, aim| {

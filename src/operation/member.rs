@@ -5,7 +5,9 @@ use serde_json::json;
 
 use super::answers::vitals;
 use super::patroni::{ask_patroni, call, leader};
-use super::{By, Confirm, NEVER_MOOT, ON_ANYBODY, ON_LEADER, On, Operation, allowed, instance, known, stance, view};
+use super::{
+    ANY_ROLE, By, Confirm, NEVER_MOOT, NO_CONFLICT, ON_LEADER, On, Operation, allowed, instance, known, stance, view,
+};
 use crate::fault::Fault;
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -48,7 +50,7 @@ pub(super) const RELOAD: Operation = Operation {
     proof: "the server's own word when it read its configuration",
     undo: "nothing: it has been read",
     undoes: None,
-    never: ON_ANYBODY,
+    never: &[NO_CONFLICT, ANY_ROLE],
     stands_in: None,
     holds: false,
     aim: ask_member,

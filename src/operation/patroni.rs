@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::answers::{sampled, spoke};
 use super::{
-    By, Confirm, ON_ANYBODY, On, Operation, Undone, allowed, instance, known, may_forward, of_operator, slots,
-    spokesmen, stance,
+    ANY_MEMBER, By, Confirm, NO_CONFLICT, On, Operation, Undone, allowed, instance, known, may_forward, of_operator,
+    slots, spokesmen, stance,
 };
 use crate::fleet::Entry;
 use crate::id::Text;
@@ -28,7 +28,7 @@ pub(super) const PAUSE: Operation = Operation {
     proof: "Patroni's own word",
     undo: "`patroni-resume`",
     undoes: None,
-    never: ON_ANYBODY,
+    never: &[NO_CONFLICT, ANY_MEMBER],
     stands_in: None,
     holds: false,
     aim: ask_slots,
@@ -47,7 +47,7 @@ pub(super) const RESUME: Operation = Operation {
     proof: "Patroni's own word",
     undo: "`patroni-pause`",
     undoes: Some(Undone { id: "patroni-pause", with: None }),
-    never: ON_ANYBODY,
+    never: &[NO_CONFLICT, ANY_MEMBER],
     stands_in: None,
     holds: false,
     aim: ask_slots,

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use super::answers::{Sampled, sampled, spoke};
 use super::patroni::{ask_members, call};
-use super::{
-    Arg, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, Undone, allowed, instance, known, may_forward, slots, spokesmen,
-};
+use super::{Arg, Confirm, ON_LEADER, On, Operation, Undone, allowed, instance, known, may_forward, slots, spokesmen};
 use crate::fleet::Entry;
 use crate::fleet::cluster::Origin;
 use crate::id::{InstanceId, Text};
@@ -66,7 +64,7 @@ pub(super) const REPLAY_RESUME: Operation = Operation {
     proof: "the standby replays; Patroni is as it was before",
     undo: "`replay-pause`",
     undoes: Some(Undone { id: "replay-pause", with: None }),
-    never: ON_ANYBODY,
+    never: ON_LEADER,
     stands_in: None,
     holds: false,
     aim,

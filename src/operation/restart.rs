@@ -7,8 +7,8 @@ use super::member::began;
 use super::operator::poke;
 use super::patroni::{ask_patroni, call};
 use super::{
-    Arg, By, Confirm, NEVER_MOOT, ON_LEADER, On, Operation, allowed, candidates, guards, hand_over, instance, may,
-    objects, slots, stance, view,
+    Arg, By, Confirm, NEVER_MOOT, On, Operation, allowed, candidates, guards, hand_over, instance, may, objects, slots,
+    stance, view,
 };
 use crate::fault::Fault;
 use crate::fleet::Entry;
@@ -41,7 +41,7 @@ pub(super) const RESTART: Operation = Operation {
     proof: "the server's own start time, and that standbys stream; pods: each is another one, and streams",
     undo: "nothing: a restart is over when it is done",
     undoes: None,
-    never: ON_LEADER,
+    never: &[],
     stands_in: None,
     holds: false,
     aim,

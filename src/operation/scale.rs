@@ -5,8 +5,8 @@ use serde_json::json;
 use super::patroni::{ask_members, call, running};
 use super::succession::{HANDED_OVER_S, takes_part};
 use super::{
-    Arg, By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, candidates, guards, hand_over, instance, may,
-    may_forward, objects, of_operator, spokesmen, stance, view,
+    Arg, By, Confirm, NEVER_MOOT, On, Operation, allowed, candidates, guards, hand_over, instance, may, may_forward,
+    objects, of_operator, spokesmen, stance, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
@@ -29,7 +29,7 @@ pub(super) const SCALE: Operation = Operation {
     proof: "every member runs and streams, by Patroni's word",
     undo: "scaling back",
     undoes: None,
-    never: ON_RESOURCE,
+    never: &[],
     stands_in: None,
     holds: false,
     aim,

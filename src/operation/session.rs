@@ -1,6 +1,6 @@
 //! What is done to the session of a backend.
 
-use super::{Arg, Confirm, NEVER_MOOT, ON_ANYBODY, On, Operation, instance};
+use super::{Arg, Confirm, NEVER_MOOT, ON_LEADER, On, Operation, instance};
 use crate::fleet::Entry;
 use crate::id::{InstanceId, Text};
 use crate::metric::SurveyId;
@@ -32,7 +32,7 @@ pub(super) const CANCEL: Operation = Operation {
     proof: "the backend runs that query no more, by pg_stat_activity",
     undo: "nothing: whoever asked may ask again",
     undoes: None,
-    never: ON_ANYBODY,
+    never: ON_LEADER,
     stands_in: None,
     holds: false,
     aim: ask,
@@ -51,7 +51,7 @@ pub(super) const TERMINATE: Operation = Operation {
     proof: "the backend is gone, by pg_stat_activity",
     undo: "nothing: the client reconnects by itself, or not",
     undoes: None,
-    never: ON_ANYBODY,
+    never: ON_LEADER,
     stands_in: None,
     holds: false,
     aim: ask,

@@ -1,7 +1,8 @@
 //! Shells and ways in: psql to a member, a shell in its pod, its Postgres on a port of this machine.
 
 use super::{
-    Arg, Confirm, NEVER_MOOT, NO_CONFLICT, NO_LEADER, Never, On, Operation, allowed, instance, may, may_forward,
+    ANY_ROLE, Arg, Confirm, NEVER_MOOT, NO_CONFLICT, Never, On, Operation, WHOEVER_LEADS, allowed, instance, may,
+    may_forward,
 };
 use crate::fleet::cluster::Origin;
 use crate::id::InstanceId;
@@ -11,15 +12,15 @@ use crate::work::entry::Light;
 use crate::work::order::{Order, Shell};
 use crate::work::probe::Probe;
 
-const NO_API: Never = ("api_lost", "the program that has the terminal sees its connection break, and says so");
-const NO_DEATH: Never = ("killed", "nothing is left to be looked for: what was typed is not recorded");
-const NEVER: &[Never] = &[NO_CONFLICT, NO_LEADER, NO_API, NO_DEATH];
+const NO_API: Never =
+    ("api_lost", "nothing is waited for: the program, or whoever uses the port, sees its connection break");
+const NEVER: &[Never] = &[NO_CONFLICT, WHOEVER_LEADS, NO_API];
 const NEVER_EXEC: &[Never] = &[
     ("happy", "kubectl takes the terminal: tried on the real control plane alone, where kubectl is"),
+    ("killed", "kubectl takes the terminal, and there is none here; psql, which is handed over alike, stands for it"),
     NO_CONFLICT,
-    NO_LEADER,
+    ANY_ROLE,
     NO_API,
-    NO_DEATH,
 ];
 
 pub(super) const PSQL: Operation = Operation {

@@ -7,8 +7,8 @@ use super::answers::{sampled, spoke};
 use super::candidates::{best, too_far, unfit};
 use super::patroni::{ask_patroni, call, leader, running};
 use super::{
-    Arg, By, Confirm, ON_ANYBODY, ON_LEADER, On, Operation, Undone, allowed, candidates, guards, hand_over, instance,
-    known, stance, view,
+    Arg, By, Confirm, ON_LEADER, On, Operation, Undone, allowed, candidates, guards, hand_over, instance, known,
+    stance, view,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Role;
@@ -65,7 +65,7 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     proof: "Patroni lists no switchover any more",
     undo: "scheduling it again",
     undoes: Some(Undone { id: "switchover", with: Some("at") }),
-    never: ON_ANYBODY,
+    never: ON_LEADER,
     stands_in: None,
     holds: false,
     aim: ask_patroni,

@@ -279,15 +279,15 @@ macro_rules! actions {
 }
 
 actions! {
-    scale: happy refused forbidden conflict api_lost killed;
+    scale: happy refused forbidden conflict leader_changed api_lost killed;
     wal_archiving: happy refused forbidden conflict api_lost killed;
     logical_backup: happy refused forbidden conflict api_lost killed;
     base_backup: happy refused forbidden api_lost killed;
     replay_pause: happy refused forbidden leader_changed api_lost killed;
-    replay_resume: happy refused forbidden api_lost killed;
+    replay_resume: happy refused forbidden leader_changed api_lost killed;
     switchover: happy refused forbidden leader_changed api_lost killed;
     failover: happy refused forbidden leader_changed api_lost killed;
-    restart: happy refused forbidden leader_changed api_lost killed;
+    restart: happy refused forbidden conflict leader_changed api_lost killed;
     reload: happy refused forbidden api_lost killed;
     reinitialize: happy refused forbidden leader_changed api_lost killed;
     patroni_pause: happy refused forbidden api_lost killed;
@@ -296,12 +296,12 @@ actions! {
     detach: happy refused forbidden conflict api_lost killed;
     attach: happy refused forbidden conflict api_lost killed;
     delete: happy refused forbidden conflict api_lost killed;
-    switchover_cancel: happy refused forbidden api_lost killed;
-    cancel: happy refused forbidden api_lost killed;
-    terminate: happy refused forbidden api_lost killed;
-    psql: happy refused forbidden;
+    switchover_cancel: happy refused forbidden leader_changed api_lost killed;
+    cancel: happy refused forbidden leader_changed api_lost killed;
+    terminate: happy refused forbidden leader_changed api_lost killed;
+    psql: happy refused forbidden killed;
     exec: refused forbidden;
-    forward: happy refused forbidden;
+    forward: happy refused forbidden killed;
 }
 
 #[test]

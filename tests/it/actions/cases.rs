@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use pgdeck::run::{Aim, Event, Out, Outcome, Phase, Run};
 use pgdeck::runtime::Planes;
 use pgdeck::runtime::perform::{self, Gate};
 use pgdeck::state::ledger::scope;
+use pgdeck::work::order::Order;
 use pgdeck::work::probe::{Answer, Probe};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -109,9 +110,14 @@ impl Stage {
 
     /// pgdeck as a child; what it prints is read when it has ended.
     fn start(&self, kubeconfig: &str, words: &[String]) -> Child {
+        self.command(kubeconfig, words).spawn().unwrap()
+    }
+
+    fn command(&self, kubeconfig: &str, words: &[String]) -> Command {
         let mut command = self.scene.command(kubeconfig);
         command.arg("do").args(words).arg("--write");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// Whatever a case has left behind is undone, and its journal put away: what it was cut off at is no business of the next.
@@ -179,8 +185,13 @@ fn psql(stage: &Stage, words: &[String]) {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains("42 | pg_monitor   | f"), "{out}{err}");
     assert!(err.contains("read-only transaction") && !out.contains("CANARY-"), "{out}{err}");
-    let left = std::fs::read_dir(stage.scene.home.join(".local/state/pgdeck")).unwrap();
-    assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with("pass-")));
+    assert_eq!(passwords(stage), 0);
+}
+
+/// How many files with a password lie beside the journal.
+fn passwords(stage: &Stage) -> usize {
+    let files = std::fs::read_dir(stage.scene.home.join(".local/state/pgdeck")).unwrap().flatten();
+    files.filter(|entry| entry.file_name().to_string_lossy().starts_with("pass-")).count()
 }
 
 fn forward(stage: &Stage, words: &[String]) {
@@ -241,7 +252,14 @@ fn forbidden(id: &str, stage: &Stage) {
 
 /// Somebody else moves the primary's part after the offer: what was offered is not sent.
 fn leader_changed(id: &str, stage: &Stage) {
-    let recipe = recipe(id, &stage.world(), true);
+    if id == "scale" && stage.scene.name("primary") != "acid-shop-1" {
+        stage.scene.proved(&["switchover", "acid-shop", "--yes"]);
+    }
+    let mut recipe = recipe(id, &stage.world(), true);
+    if id == "scale" {
+        // Its primary would go, and hand over first.
+        recipe.words = ["scale", "acid-shop", "1", "--yes"].map(str::to_owned).into();
+    }
     let words: Vec<&str> = recipe.words.iter().map(String::as_str).collect();
     let asked: Vec<&str> = words.iter().copied().take_while(|word| !matches!(*word, "--yes" | "--confirm")).collect();
     let all = [&["do"], &asked[..], &["--write"]].concat();
@@ -250,7 +268,7 @@ fn leader_changed(id: &str, stage: &Stage) {
         tty.text().contains("y or n") || tty.text().contains("type the cluster")
     });
     let before = stage.scene.name("primary");
-    stage.scene.proved(&["switchover", "acid-shop", "--yes"]);
+    move_primary(id, stage);
     let after = stage.scene.name("primary");
     assert_ne!(before, after);
     let answer = if tty.text().contains("y or n") { "y\r" } else { "acid-shop\r" };
@@ -258,6 +276,21 @@ fn leader_changed(id: &str, stage: &Stage) {
     tty.wait_within(PATIENCE, "the refusal", |tty| tty.text().contains("REFUSED"));
     assert_eq!(tty.wait_exit(PATIENCE).exit_code(), 3, "{}", tty.text());
     assert_eq!(stage.scene.name("primary"), after);
+    end(recipe);
+}
+
+/// Moves the primary's part to the standby, whatever waits there, or is paused.
+fn move_primary(id: &str, stage: &Stage) {
+    let to = format!("to={}", stage.scene.name("standby"));
+    let failover = ["failover", "acid-shop", &to, "--confirm", "acid-shop"];
+    match id {
+        "switchover_cancel" => drop(stage.scene.proved(&failover)),
+        // Its replay is paused: a red line.
+        "replay_resume" => {
+            drop(stage.scene.proved(&[&failover[..3], &["--override", "acid-shop", "--reason", "a drill"]].concat()));
+        }
+        _ => drop(stage.scene.proved(&["switchover", "acid-shop", "--yes"])),
+    }
 }
 
 /// The way to the API breaks as soon as the order is on its way, and is mended: the effect alone tells.
@@ -303,8 +336,17 @@ fn until(child: &mut Child, holds: impl Fn() -> bool) {
 fn killed(id: &str, stage: &Stage) {
     let recipe = recipe(id, &stage.world(), true);
     let before = stage.scene.count("sending");
-    let mut child = stage.start(&stage.scene.kubeconfig, &recipe.words);
+    let mut command = stage.command(&stage.scene.kubeconfig, &recipe.words);
+    // psql reads it, and ends with it: after this.
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     stage.scene.journaled("sending", before);
+    if id == "psql" {
+        let begun = Instant::now();
+        while passwords(stage) == 0 {
+            assert!(begun.elapsed() < PATIENCE, "psql has no password");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     let lines = stage.scene.lines();
@@ -328,6 +370,7 @@ fn killed(id: &str, stage: &Stage) {
     while ended(stage).is_none() && begun.elapsed() < LOOKED_FOR {
         tty.watch(Duration::from_millis(100));
     }
+    assert_eq!(passwords(stage), 0, "the password of a psql that is over is still there");
     let is_over = ended(stage).is_some();
     assert!(is_over || tty.text().contains(" under way"), "nobody looks for it: {}", tty.text());
     if id == "replay_pause" {
@@ -353,7 +396,11 @@ fn killed(id: &str, stage: &Stage) {
 
 /// Somebody writes to the object between the last look and the order: the order is refused, and nothing is overwritten.
 fn conflict(id: &str, stage: &Stage) {
-    let recipe = recipe(id, &stage.world(), true);
+    let mut recipe = recipe(id, &stage.world(), true);
+    if id == "restart" {
+        // The operator is poked when the pods are flagged.
+        recipe.words = ["restart", "acid-shop", "pods", "--yes"].map(str::to_owned).into();
+    }
     let world = stage.world();
     let name = if id == "delete" { "acid-gone" } else { "acid-shop" };
     let operation = operation(&recipe.words[0]).unwrap();
@@ -385,7 +432,8 @@ fn conflict(id: &str, stage: &Stage) {
         while !todo.is_empty() {
             let mut next = Vec::new();
             for out in todo {
-                if matches!(&out, Out::Send(order, _) if order.is_of_objects()) && touched.is_null() {
+                let carries_version = |order: &Order| matches!(order, Order::Patch { .. } | Order::Delete { .. });
+                if matches!(&out, Out::Send(order, _) if carries_version(order)) && touched.is_null() {
                     touched = world.touch(name).await;
                 }
                 let event = perform::step(&planes, &gate, &journal, out).await;
@@ -399,6 +447,16 @@ fn conflict(id: &str, stage: &Stage) {
         }
         (run, touched)
     });
+    if id == "restart" {
+        // It is half-way: it is aimed anew, and nothing of what was written meanwhile is lost.
+        let is_anew = run.lines.iter().any(|line| line.text.starts_with("aimed anew: "));
+        assert!(is_anew && run.outcome() == Some(Outcome::Proved), "{:?}", run.lines);
+        assert_eq!(
+            stage.world().resource(name)["metadata"]["labels"]["touched"],
+            touched["metadata"]["labels"]["touched"]
+        );
+        return end(recipe);
+    }
     let said = run.lines.last().map(|line| line.text.clone()).unwrap_or_default();
     assert_eq!(run.outcome(), Some(Outcome::Refused), "{:?}", run.lines);
     assert!(said.contains("changed meanwhile"), "{said}");
