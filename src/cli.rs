@@ -142,7 +142,8 @@ pub struct Do {
     /// What to do; --list tells what there is
     #[arg(value_name = "ACTION", required_unless_present = "list")]
     pub action: Option<String>,
-    /// `[context//]namespace/cluster[/member]` or any shorter form that is unique
+    /// `[context//]namespace/cluster[/member]`, any shorter form that is unique, or a pattern (`demo//production/*`) for many
+    /// clusters, one after the other
     #[arg(value_name = "TARGET", required_unless_present = "list")]
     pub target: Option<String>,
     /// Arguments of the action, in order or as NAME=VALUE
@@ -154,6 +155,9 @@ pub struct Do {
     /// Answer yes to what the console would ask with `y`
     #[arg(long)]
     pub yes: bool,
+    /// Of many clusters, go on after one that was not proved
+    #[arg(long)]
+    pub keep_going: bool,
     /// The cluster's name, where the console would have it typed
     #[arg(long, value_name = "NAME")]
     pub confirm: Option<String>,

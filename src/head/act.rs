@@ -1,5 +1,8 @@
-//! `pgdeck do`: one change, through the same machine as in the console.
+//! `pgdeck do`: one change, through the same machine as in the console; of one cluster or member, or of many clusters.
 
+mod many;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::time::Duration;
 
@@ -64,52 +67,106 @@ pub fn run(runtime: &Runtime, config: &Config, journal: &Journal, asked: &Do) ->
         Ok(args) => args,
         Err(why) => return usage(&why),
     };
+    let call = Call { runtime, config, journal, operation, asked, args };
     let mut gathering = Gathering::new(runtime, PATIENCE);
     gathering.objects();
     let meant = match meant(&gathering, target) {
         Ok(meant) => meant,
         Err(why) => return usage(&why),
     };
-    let member = match member(operation, &meant) {
-        Ok(member) => member,
-        Err(why) => return usage(&why),
-    };
-    if config.write && !asked.dry_run {
-        settle(runtime, journal, &meant.cluster, asked.timeout);
+    match &meant.iter().collect::<Vec<_>>()[..] {
+        [one] => call.one(&gathering, one),
+        _ => many::run(&call, &gathering, &meant, target),
     }
-    let Some(entry) = gathering.fleet.get(&meant.cluster) else { return usage("it is gone") };
-    let aim = Aim {
-        cluster: meant.cluster.clone(),
-        uid: entry.identity(member.as_ref()),
-        member,
-        args,
-        at: clock::now(),
-        who: who(),
-    };
-    let probes = match (operation.aim)(entry, &aim) {
-        Ok(probes) => probes,
-        Err(why) => return refuse(&why),
-    };
-    let id: Text = format!("{}-{}", clock::now().strftime("%Y%m%dT%H%M%S.%3f"), std::process::id()).into();
-    let (mut run, todo) = Run::new(id, operation.id, aim, probes, operation.consider, clock::now());
-    run.patience_s = asked.timeout;
-    run.leaves = operation.leaves(&run.aim.args);
-    runtime.drive(&mut run, todo, journal, |_| None, |_| ());
-    let Some(deal) = run.deal.clone() else { return finish(&run, asked) };
-    if let Some(why) = run.why_it_waits() {
-        return refused(&run, &why, asked);
+}
+
+/// One call of `pgdeck do`.
+struct Call<'a> {
+    runtime: &'a Runtime,
+    config: &'a Config,
+    journal: &'a Journal,
+    operation: &'static Operation,
+    asked: &'a Do,
+    args: BTreeMap<Text, Text>,
+}
+
+impl Call<'_> {
+    fn one(&self, gathering: &Gathering<'_>, meant: &Meant) -> Exit {
+        let member = match member(self.operation, meant) {
+            Ok(member) => member,
+            Err(why) => return usage(&why),
+        };
+        let run = match self.look(gathering, (&meant.cluster, member), 0) {
+            Ok(run) => run,
+            Err(why) => return refuse(&why),
+        };
+        let Some(deal) = run.deal.clone() else { return finish(&run, self.asked) };
+        if let Some(why) = run.why_it_waits() {
+            return refused(&run, &why, self.asked);
+        }
+        if self.asked.output == Report::Text {
+            offer(self.operation, &run, &deal);
+        }
+        if self.asked.dry_run {
+            return try_out(self.runtime, &run, &deal, self.asked);
+        }
+        match confirmed(self.config, self.operation, &run, &deal, self.asked, self.is_protected(&meant.cluster)) {
+            Ok(how) => finish(&self.send(run, how), self.asked),
+            Err(why) => refused(&run, &why, self.asked),
+        }
     }
-    if asked.output == Report::Text {
-        offer(operation, &run, &deal);
+
+    fn is_protected(&self, cluster: &ClusterId) -> bool {
+        let marked = [&self.config.protected[..], &self.runtime.protected()].concat();
+        is_protected(&marked, &scope(cluster))
     }
-    if asked.dry_run {
-        return try_out(runtime, &run, &deal, asked);
+
+    /// Looks at what would be done to one of them, the `n`th; or why it does not apply.
+    fn look(&self, gathering: &Gathering<'_>, of: (&ClusterId, Option<Text>), n: usize) -> Result<Run, String> {
+        let (cluster, member) = of;
+        if self.config.write && !self.asked.dry_run {
+            settle(self.runtime, self.journal, cluster, self.asked.timeout);
+        }
+        let entry = gathering.fleet.get(cluster).ok_or("it is gone")?;
+        let uid = entry.identity(member.as_ref());
+        let (now, args) = (clock::now(), self.args.clone());
+        let aim = Aim { cluster: cluster.clone(), uid, member, args, at: now, who: who() };
+        let probes = (self.operation.aim)(entry, &aim)?;
+        let moment = now.strftime("%Y%m%dT%H%M%S.%3f");
+        let id: Text = format!("{moment}.{n}-{}", std::process::id()).into();
+        let (mut run, todo) = Run::new(id, self.operation.id, aim, probes, self.operation.consider, now);
+        run.patience_s = self.asked.timeout;
+        run.leaves = self.operation.leaves(&run.aim.args);
+        self.runtime.drive(&mut run, todo, self.journal, |_| None, |_| ());
+        Ok(run)
     }
-    let marked = [&config.protected[..], &runtime.protected()].concat();
-    let protected = is_protected(&marked, &scope(&meant.cluster));
-    match confirmed(config, operation, &run, &deal, asked, protected) {
-        Ok(how) => send(runtime, journal, run, how, asked),
-        Err(why) => refused(&run, &why, asked),
+
+    /// Sends what was confirmed, and follows it to its end.
+    fn send(&self, mut run: Run, how: String) -> Run {
+        let (runtime, asked) = (self.runtime, self.asked);
+        runtime.gate().open(scope(&run.aim.cluster), clock::now() + ARMED);
+        let mut told = run.lines.len();
+        let confirmed = Event::Confirmed { how, who: who(), reason: asked.reason.clone() };
+        let todo = run.advance(clock::now(), confirmed);
+        let folder = self.journal.path().parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+        let hand_over = |order: &Order| {
+            let handed = shell::hand_over(runtime, &folder, order);
+            // A port is there for as long as this call.
+            if let (Ok(said), Order::Shell { shell: Shell::Forward { .. }, .. }) = (&handed, order) {
+                complain(&format!("{}; ctrl-c ends it", present::clean(said)));
+                runtime.wait_for_the_end();
+            }
+            Some(handed)
+        };
+        runtime.drive(&mut run, todo, self.journal, hand_over, |run| {
+            if asked.output == Report::Text {
+                for line in run.lines.iter().skip(told) {
+                    say(&present::clean(&line.text));
+                }
+            }
+            told = run.lines.len();
+        });
+        run
     }
 }
 
@@ -139,48 +196,17 @@ fn settle(runtime: &Runtime, journal: &Journal, cluster: &ClusterId, patience_s:
     }
 }
 
-/// Sends what was confirmed, and follows it to its end.
-fn send(runtime: &Runtime, journal: &Journal, mut run: Run, how: String, asked: &Do) -> Exit {
-    runtime.gate().open(scope(&run.aim.cluster), clock::now() + ARMED);
-    let mut told = run.lines.len();
-    let confirmed = Event::Confirmed { how, who: who(), reason: asked.reason.clone() };
-    let todo = run.advance(clock::now(), confirmed);
-    let folder = journal.path().parent().map(std::path::Path::to_path_buf).unwrap_or_default();
-    let hand_over = |order: &Order| {
-        let handed = shell::hand_over(runtime, &folder, order);
-        // A port is there for as long as this call.
-        if let (Ok(said), Order::Shell { shell: Shell::Forward { .. }, .. }) = (&handed, order) {
-            complain(&format!("{}; ctrl-c ends it", present::clean(said)));
-            runtime.wait_for_the_end();
-        }
-        Some(handed)
-    };
-    runtime.drive(&mut run, todo, journal, hand_over, |run| {
-        if asked.output == Report::Text {
-            for line in run.lines.iter().skip(told) {
-                say(&present::clean(&line.text));
-            }
-        }
-        told = run.lines.len();
-    });
-    finish(&run, asked)
-}
-
 fn refuse(why: &str) -> Exit {
     complain(&format!("pgdeck: refused: {}", present::clean(why)));
     Exit::Refused
 }
 
-/// The one cluster or member that is meant.
-fn meant(gathering: &Gathering<'_>, text: &str) -> Result<Meant, String> {
+/// The cluster or member that is meant, or all that a pattern means.
+fn meant(gathering: &Gathering<'_>, text: &str) -> Result<BTreeSet<Meant>, String> {
     let target = Target::parse(text).map_err(|error| error.to_string())?;
     let members: Vec<_> = gathering.fleet.clusters().map(|(id, entry)| (id, names(entry))).collect();
     let candidates: Vec<_> = members.iter().map(|(id, members)| Candidate { id, members }).collect();
-    let mut meant = target.resolve(&candidates).map_err(|error| error.to_string())?;
-    match meant.pop_first() {
-        Some(one) if meant.is_empty() => Ok(one),
-        _ => Err(format!("target {text:?} means more than one: name one cluster or member")),
-    }
+    target.resolve(&candidates).map_err(|error| error.to_string())
 }
 
 /// The member that is meant; a member's name where the cluster is meant is one too much.
@@ -351,17 +377,21 @@ fn finish(run: &Run, asked: &Do) -> Exit {
             Exit::Done
         }
     };
-    match (printed, outcome) {
-        (Exit::Done, Outcome::Proved) => Exit::Done,
-        (Exit::Done, Outcome::Refused) => match run.cause {
+    if printed == Exit::Done { exit(run) } else { printed }
+}
+
+/// The exit code that a run's end means.
+fn exit(run: &Run) -> Exit {
+    match run.outcome().unwrap_or(Outcome::Refused) {
+        Outcome::Proved => Exit::Done,
+        Outcome::Refused => match run.cause {
             Cause::Judged => Exit::Refused,
             Cause::Forbidden => Exit::Forbidden,
             Cause::TimedOut => Exit::TimedOut,
             Cause::Gone => Exit::Gone,
         },
-        (Exit::Done, Outcome::Failed) => Exit::Failed,
-        (Exit::Done, Outcome::Unproven) => Exit::Unproven,
-        (broken, _) => broken,
+        Outcome::Failed => Exit::Failed,
+        Outcome::Unproven => Exit::Unproven,
     }
 }
 

@@ -2,6 +2,7 @@
 //! console and `pgdeck do` drive is driven here against a Kubernetes API with a proxy before it.
 
 mod identity;
+mod many;
 mod together;
 
 use std::path::PathBuf;
@@ -38,16 +39,7 @@ struct Scene {
 impl Scene {
     async fn new(test: &str) -> Scene {
         let stage = Stage::embedded("test").await;
-        stage.cluster("shop").await;
-        // There is no operator here that it would have to be kept away from.
-        let attached = json!({"metadata": {"annotations": {"acid.zalan.do/controller": null}}});
-        stage.store.patch(&POSTGRESQL.at(&stage.namespace, "shop"), &attached).await.unwrap();
-        let set = json!({
-            "metadata": {"name": "shop", "labels": {"application": "spilo", "cluster-name": "shop"}},
-            "spec": {"replicas": 1, "serviceName": "shop", "selector": {"matchLabels": {"cluster-name": "shop"}},
-                     "template": {"metadata": {"labels": {"cluster-name": "shop"}}, "spec": {"containers": []}}},
-        });
-        stage.create(STATEFUL_SET, set).await;
+        put(&stage, "shop").await;
         let proxy = Proxy::before(&stage).await;
         let plane: Arc<dyn Plane> = Arc::new(stage::plane(proxy.options()));
         let planes = Planes::from([(plane.id(), plane)]);
@@ -121,6 +113,20 @@ impl Scene {
         assert_eq!(broken, 0);
         lines.iter().map(|line| line["entry"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// A cluster of one member that is none yet.
+async fn put(stage: &Stage, name: &str) {
+    stage.cluster(name).await;
+    // There is no operator here that it would have to be kept away from.
+    let attached = json!({"metadata": {"annotations": {"acid.zalan.do/controller": null}}});
+    stage.store.patch(&POSTGRESQL.at(&stage.namespace, name), &attached).await.unwrap();
+    let set = json!({
+        "metadata": {"name": name, "labels": {"application": "spilo", "cluster-name": name}},
+        "spec": {"replicas": 1, "serviceName": name, "selector": {"matchLabels": {"cluster-name": name}},
+                 "template": {"metadata": {"labels": {"cluster-name": name}}, "spec": {"containers": []}}},
+    });
+    stage.create(STATEFUL_SET, set).await;
 }
 
 impl Drop for Scene {

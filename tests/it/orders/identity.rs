@@ -33,6 +33,12 @@ async fn a_cluster_that_was_deleted_and_made_anew_under_the_same_name_gets_no_or
         let spot = POSTGRESQL.at(&scene.stage.namespace, "shop");
         scene.stage.store.delete(&spot, None).await.unwrap();
         scene.stage.cluster("shop").await;
+        scene
+            .stage
+            .store
+            .patch(&spot, &json!({"metadata": {"annotations": {"acid.zalan.do/controller": null}}}))
+            .await
+            .unwrap();
         scene.confirm(&mut run).await;
         assert_eq!(run.outcome(), Some(Outcome::Refused), "{action}: {}", said(&run));
         assert!(said(&run).contains("was deleted and made anew; aim again"), "{action}: {}", said(&run));
