@@ -26,6 +26,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use answers::{objects, view};
 use stance::By;
 
@@ -236,6 +238,11 @@ fn of_operator(entry: &Entry) -> Result<(), String> {
         Origin::Orphan => Err("its CR is gone: there is nothing to operate it by".into()),
         Origin::Hosts => Err("plain hosts have no operator and no Patroni that pgdeck could ask".into()),
     }
+}
+
+/// A moment as sentences have it, to the second.
+fn moment(at: Timestamp) -> String {
+    at.strftime("%F %T UTC").to_string()
 }
 
 fn instance(aim: &Aim, member: &Text) -> InstanceId {

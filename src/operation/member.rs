@@ -6,7 +6,8 @@ use serde_json::json;
 use super::answers::vitals;
 use super::patroni::{ask_patroni, call, leader};
 use super::{
-    ANY_ROLE, By, Confirm, NEVER_MOOT, NO_CONFLICT, ON_LEADER, On, Operation, allowed, instance, known, stance, view,
+    ANY_ROLE, By, Confirm, NEVER_MOOT, NO_CONFLICT, ON_LEADER, On, Operation, allowed, instance, known, moment, stance,
+    view,
 };
 use crate::fault::Fault;
 use crate::fleet::Entry;
@@ -77,7 +78,9 @@ fn running_since<'a>(looked: &'a [Looked], member: &Text) -> Result<(Option<&'a 
             && matches!(answer, Err(Fault::Forbidden { .. } | Fault::AuthExpired { .. }))
     });
     match vitals(looked, member) {
-        Ok(vitals) => Ok((Some(vitals), Light::green(format!("Postgres of {member} runs since {}", vitals.started)))),
+        Ok(vitals) => {
+            Ok((Some(vitals), Light::green(format!("Postgres of {member} runs since {}", moment(vitals.started)))))
+        }
         Err(why) if refused => Err(why),
         Err(why) => Ok((None, Light::amber(why))),
     }

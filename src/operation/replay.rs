@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::answers::{Sampled, sampled, spoke};
 use super::patroni::{ask_members, call};
-use super::{Arg, Confirm, ON_LEADER, On, Operation, Undone, allowed, instance, known, may_forward, slots, spokesmen};
+use super::{
+    Arg, Confirm, ON_LEADER, On, Operation, Undone, allowed, instance, known, may_forward, moment, slots, spokesmen,
+};
 use crate::fleet::Entry;
 use crate::fleet::cluster::Origin;
 use crate::id::{InstanceId, Text};
@@ -270,10 +272,11 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     }
     if let (Some((asked, view)), Some(held)) = (spoke, held) {
         let word = |key: &str| held[key].as_str().unwrap_or("?").to_owned();
+        let since = word("since").parse().map_or_else(|_unreadable| word("since"), moment);
         lights.push(Light::amber(format!(
             "{} has held it since {}, for {} s: that pgdeck, if it lives, sees it end",
             word("who"),
-            word("since"),
+            since,
             held["for_s"]
         )));
         let before = held["patroni_paused_before"].as_bool().unwrap_or(false);

@@ -7,8 +7,8 @@ use super::member::began;
 use super::operator::poke;
 use super::patroni::{ask_patroni, call};
 use super::{
-    Arg, By, Confirm, NEVER_MOOT, On, Operation, allowed, candidates, guards, hand_over, instance, may, objects, slots,
-    stance, view,
+    Arg, By, Confirm, NEVER_MOOT, On, Operation, allowed, candidates, guards, hand_over, instance, may, moment,
+    objects, slots, stance, view,
 };
 use crate::fault::Fault;
 use crate::fleet::Entry;
@@ -151,7 +151,7 @@ fn about(peer: &Peer, looked: &[Looked]) -> Result<Vec<Light>, String> {
     });
     let mut lights = match vitals(looked, member) {
         Ok(vitals) => {
-            let since = Light::green(format!("Postgres of {member} runs since {}", vitals.started));
+            let since = Light::green(format!("Postgres of {member} runs since {}", moment(vitals.started)));
             let all = sampled(looked);
             let own = all.iter().find(|sampled| *sampled.member == *member);
             std::iter::once(since).chain(own.into_iter().flat_map(hand_over::stops)).collect()
