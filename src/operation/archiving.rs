@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::answers::{Sampled, archiver, backups, sampled};
 use super::backup::scheduled;
 use super::operator::patch;
+use super::patroni::ask_members;
 use super::{
     Arg, By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, guards, hand_over, may, may_forward, objects,
-    of_operator, stance,
+    of_operator, spokesmen, stance,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::{ARCHIVE_VARIABLES, Cluster};
@@ -74,7 +75,8 @@ fn ask(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
     ];
     // Every pod or every Postgres starts anew, the primary's too.
     let members = hand_over::probes(entry, aim);
-    Ok(looks.into_iter().chain(members).chain(may_forward(&aim.cluster)).collect())
+    let patroni = spokesmen(entry).map(|members| ask_members(aim, &members)).unwrap_or_default();
+    Ok(looks.into_iter().chain(patroni).chain(members).chain(may_forward(&aim.cluster)).collect())
 }
 
 /// Whether the next pod would archive, by the StatefulSet.
@@ -208,6 +210,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     };
     lights.extend(costs(way, on, objects, archiver.as_ref().ok().copied()));
     lights.extend(primary_stops(looked));
+    lights.extend(hand_over::rolls(looked));
     lights.extend(guards::lights(looked, aim.at));
     let cluster = aim.cluster.clone();
     let turned = Expect::Archiving { cluster: cluster.clone(), on, env: way != Way::Parameter };

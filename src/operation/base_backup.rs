@@ -1,8 +1,8 @@
 //! Base backups: one now, by the image's own script.
 
-use super::answers::{archiver, base_backups};
+use super::answers::{archiver, base_backups, sampled};
 use super::{
-    By, Confirm, NEVER_MOOT, NO_CONFLICT, On, Operation, WHOEVER_LEADS, allowed, may, may_forward, objects,
+    By, Confirm, NEVER_MOOT, NO_CONFLICT, On, Operation, WHOEVER_LEADS, allowed, hand_over, may, may_forward, objects,
     of_operator, stance,
 };
 use crate::id::{InstanceId, Text};
@@ -31,7 +31,7 @@ pub(super) const BASE_BACKUP: Operation = Operation {
     aim: |entry, aim| {
         of_operator(entry)?;
         let primary = InstanceId::whoever_leads(&aim.cluster);
-        let sample = Probe::Sample { instance: primary.clone(), surveys: vec![SurveyId::Archiver] };
+        let sample = Probe::Sample { instance: primary.clone(), surveys: SURVEYS.to_vec() };
         let looks = [Probe::Objects(aim.cluster.clone()), Probe::BaseBackups(primary), sample];
         let rights = [may(&aim.cluster, "create", "", "pods/exec")].into_iter().chain(may_forward(&aim.cluster));
         Ok(looks.into_iter().chain(rights).collect())
@@ -39,6 +39,9 @@ pub(super) const BASE_BACKUP: Operation = Operation {
     consider: base_backup,
     moot: NEVER_MOOT,
 };
+
+/// How the archiver fares, and whether a base backup runs already.
+const SURVEYS: [SurveyId; 3] = [SurveyId::Archiver, SurveyId::Replication, SurveyId::Activity];
 
 /// A base backup of a large cluster takes hours.
 const COPIED_S: u32 = 12 * 3_600;
@@ -63,6 +66,12 @@ fn base_backup(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         Ok(_) => lights.push(Light::green("the primary archives its WAL")),
         Err(why) => lights.push(Light::amber(format!("whether the primary archives is not known: {why}"))),
     }
+    let all = sampled(looked);
+    lights.push(match all.first().map_or_else(|| Err("not known: nobody asked".into()), hand_over::n_base_backups) {
+        Ok(0) => Light::green("no other base backup runs from the primary"),
+        Ok(n) => Light::amber(format!("{n} base backup(s) run from the primary already: its disk is busy with them")),
+        Err(why) => Light::amber(format!("whether a base backup runs already is {why}")),
+    });
     let listed = base_backups(looked).map_err(|why| format!("what there is cannot be listed: {why}"))?;
     let listed = &listed.listed;
     lights.push(match listed.last() {

@@ -2,7 +2,7 @@
 //! over.
 
 use super::answers::{Sampled, sampled};
-use super::{Aim, Entry, Looked, candidates, instance, slots};
+use super::{Aim, Entry, Looked, candidates, instance, slots, view};
 use crate::id::Text;
 use crate::metric::SurveyId;
 use crate::metric::activity::Backend;
@@ -54,6 +54,26 @@ pub(super) fn lights(looked: &[Looked], view: &PatroniView, from: &str, to: &str
     (lights, kept)
 }
 
+/// What stands for and against the operator's rolling update: every pod is made anew, the primary's after a switchover.
+pub(super) fn rolls(looked: &[Looked]) -> Vec<Light> {
+    let view = match view(looked) {
+        Ok(view) => view,
+        Err(why) => return vec![Light::amber(format!("whether a member could take over is not known: {why}"))],
+    };
+    let all = sampled(looked);
+    let mut lights = vec![candidates::synchronous(view)];
+    lights.push(match candidates::best(view, view.members.iter()) {
+        Some(best) => Light::green(format!("{} could take over from the primary", best.name)),
+        // Seen with 2.0.1: standbys made anew, the old primary left, SyncFailed.
+        None => Light::amber(
+            "no member could take over: the rolling update would stop half-way, or cut the only member off",
+        ),
+    });
+    lights.extend(slots::unknown(&all, view, "a pod is made anew").into_iter().map(Light::amber));
+    lights.extend(slots::untold(&all));
+    lights
+}
+
 /// Who leads, by Patroni's word and its own.
 pub(super) fn leads(of: Option<&Sampled<'_>>, view: &PatroniView, from: &str) -> Light {
     let timeline = view.leader().and_then(|leader| leader.timeline);
@@ -89,14 +109,21 @@ pub(super) fn stops(of: &Sampled<'_>) -> Vec<Light> {
 /// Whether a base backup runs from there: a streamed one has a WAL sender, the image's own tool a session that began one.
 fn base_backups(of: &Sampled<'_>) -> Light {
     let member = of.member;
+    match n_base_backups(of) {
+        Err(why) => Light::amber(format!("whether a base backup runs from {member} is {why}")),
+        Ok(0) => Light::green(format!("no base backup runs from {member}")),
+        Ok(n) => Light::amber(format!("{n} base backup(s) run from {member}: they break off")),
+    }
+}
+
+/// How many base backups run from there; else why nobody knows.
+pub(super) fn n_base_backups(of: &Sampled<'_>) -> Result<usize, String> {
     let (senders, backends) = match (&of.senders, &of.activity) {
         (Ok(senders), Ok(backends)) => (*senders, *backends),
-        (Err(why), _) | (_, Err(why)) => {
-            return Light::amber(format!("whether a base backup runs from {member} is not known: {why}"));
-        }
+        (Err(why), _) | (_, Err(why)) => return Err(format!("not known: {why}")),
     };
     if senders.iter().any(|sender| sender.state.is_none()) || backends.iter().any(is_hidden) {
-        return Light::amber(format!("whether a base backup runs from {member} is hidden: needs pg_monitor"));
+        return Err("hidden: needs pg_monitor".into());
     }
     let is_streamed = |sender: &&WalSender| sender.state.as_deref() == Some("backup");
     let is_begun = |backend: &&Backend| {
@@ -104,10 +131,7 @@ fn base_backups(of: &Sampled<'_>) -> Light {
         (backend.query.contains("pg_start_backup(") || backend.query.contains("pg_backup_start("))
             && &*backend.kind == "client backend"
     };
-    match senders.iter().filter(is_streamed).count() + backends.iter().filter(is_begun).count() {
-        0 => Light::green(format!("no base backup runs from {member}")),
-        n => Light::amber(format!("{n} base backup(s) run from {member}: they break off")),
-    }
+    Ok(senders.iter().filter(is_streamed).count() + backends.iter().filter(is_begun).count())
 }
 
 /// Whether what a session does is hidden from who may not see it.

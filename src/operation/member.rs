@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::answers::vitals;
+use super::answers::{sampled, vitals};
 use super::patroni::{ask_patroni, call, leader};
 use super::{
-    ANY_ROLE, By, Confirm, NEVER_MOOT, NO_CONFLICT, ON_LEADER, On, Operation, allowed, instance, known, moment, stance,
-    view,
+    ANY_ROLE, By, Confirm, NEVER_MOOT, NO_CONFLICT, ON_LEADER, On, Operation, allowed, hand_over, instance, known,
+    moment, slots, stance, view,
 };
 use crate::fault::Fault;
 use crate::fleet::Entry;
@@ -35,7 +35,7 @@ pub(super) const REINITIALIZE: Operation = Operation {
     never: ON_LEADER,
     stands_in: None,
     holds: false,
-    aim: ask_member,
+    aim: |entry, aim| ask_member(entry, aim, &hand_over::SURVEYS),
     consider: reinitialize,
     moot: known::leads,
 };
@@ -54,15 +54,15 @@ pub(super) const RELOAD: Operation = Operation {
     never: &[NO_CONFLICT, ANY_ROLE],
     stands_in: None,
     holds: false,
-    aim: ask_member,
+    aim: |entry, aim| ask_member(entry, aim, &[SurveyId::Vitals]),
     consider: reload,
     moot: NEVER_MOOT,
 };
 
-fn ask_member(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+fn ask_member(entry: &Entry, aim: &Aim, surveys: &[SurveyId]) -> Result<Vec<Probe>, String> {
     let mut probes = ask_patroni(entry, aim)?;
     let member = instance(aim, member_of(aim)?);
-    probes.push(Probe::Sample { instance: member, surveys: vec![SurveyId::Vitals] });
+    probes.push(Probe::Sample { instance: member, surveys: surveys.to_vec() });
     Ok(probes)
 }
 
@@ -116,6 +116,17 @@ fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         0 => Light::amber("it is the only standby: until it is copied there is none to fail over to"),
         n => Light::green(format!("{n} more standby(s) run")),
     });
+    lights.push(if view.is_synchronous() && peer.synchronous {
+        let waits = if view.is_strict() { "hang" } else { "wait" };
+        Light::amber(format!("{member} is synchronous: commits {waits} until Patroni has chosen another"))
+    } else {
+        Light::green(format!("no commit waits for {member}"))
+    });
+    let all = sampled(looked);
+    if let Some(own) = all.first() {
+        lights.extend(hand_over::stops(own));
+        lights.push(slots::gone_with(own, view));
+    }
     let step = Step {
         order: call(aim, member, Method::Post, "/reinitialize", json!({"force": true})),
         expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: true },

@@ -166,7 +166,7 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         }
         Replay::NotApplicable => return Err("it does not replay".into()),
     }
-    lights.extend(synchronous(&all, member, patroni));
+    lights.push(synchronous(&all, member, patroni));
     lights.push(Light::amber("the primary keeps WAL for it meanwhile where a slot says so: mind its disk"));
     let text = format!("resumed by itself after {for_s} s, or when {} MiB wait for replay", max_lag.0 >> 20);
     lights.push(Light::green(text));
@@ -221,22 +221,22 @@ fn with_patroni(view: &PatroniView, vitals: &Vitals) -> Vec<Light> {
 }
 
 /// A synchronous standby that must replay before a commit is confirmed would stop all writes.
-fn synchronous(all: &[Sampled<'_>], member: &Text, patroni: Option<&PatroniView>) -> Option<Light> {
+fn synchronous(all: &[Sampled<'_>], member: &Text, patroni: Option<&PatroniView>) -> Light {
     let primary = all.iter().find_map(|sampled| sampled.vitals.as_ref().ok().filter(|vitals| !vitals.in_recovery));
     let Some(primary) = primary else {
-        return Some(Light::amber("the primary cannot be asked: whether commits wait for this standby is not known"));
+        return Light::amber("the primary cannot be asked: whether commits wait for this standby is not known");
     };
     let waited_for = match patroni.and_then(|view| view.peer(member)) {
         Some(peer) => peer.synchronous,
         None => !primary.synchronous_standby_names.is_empty(),
     };
     match (waited_for, primary.remote_apply) {
-        (false, _) => None,
-        (true, true) => Some(Light::red(format!(
+        (false, _) => Light::green(format!("no commit waits for {member}")),
+        (true, true) => Light::red(format!(
             "{member} is synchronous, and commits wait for its replay (remote_apply): all writes would hang"
-        ))),
+        )),
         (true, false) => {
-            Some(Light::green(format!("{member} is synchronous: commits wait for what it writes, not for its replay")))
+            Light::green(format!("{member} is synchronous: commits wait for what it writes, not for its replay"))
         }
     }
 }

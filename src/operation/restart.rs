@@ -110,11 +110,15 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         lights.extend(about(peer, looked)?);
     }
     let all = sampled(looked);
-    lights.extend(slots::unknown(&all, view, "a member starts anew").into_iter().map(Light::amber));
+    if what == What::Pods && peers.iter().any(|peer| peer.role == Role::Primary) {
+        lights.extend(hand_over::rolls(looked));
+    } else {
+        lights.extend(slots::unknown(&all, view, "a member starts anew").into_iter().map(Light::amber));
+    }
     let primary = peers.iter().find(|peer| peer.role == Role::Primary);
     if let Some(primary) = primary {
         lights.push(hand_over::leads(all.iter().find(|sampled| *sampled.member == primary.name), view, &primary.name));
-        lights.push(candidates::synchronous(view));
+        lights.extend((what != What::Pods).then(|| candidates::synchronous(view)));
     }
     lights.extend(guards::lights(looked, aim.at));
     let leads = primary.is_some();

@@ -64,6 +64,29 @@ pub(super) fn untold(all: &[Sampled<'_>]) -> Vec<Light> {
     untold.map(|(member, why)| Light::amber(format!("slots of {member} are not known: {why}"))).collect()
 }
 
+/// Slots that go with a member's data; those of other members are made anew.
+pub(super) fn gone_with(of: &Sampled<'_>, view: &PatroniView) -> Light {
+    let member = of.member;
+    let slots = match &of.slots {
+        Ok(slots) => slots,
+        Err(why) => return Light::amber(format!("which slots go with the data of {member} is not known: {why}")),
+    };
+    let lost = slots.iter().filter(|slot| !slot.temporary && !is_of_member(view, &slot.name));
+    let names: Vec<String> = lost
+        .map(|slot| {
+            if is_permanent(view, &slot.name) {
+                format!("{} (Patroni makes it anew)", slot.name)
+            } else {
+                slot.name.to_string()
+            }
+        })
+        .collect();
+    match names[..] {
+        [] => Light::green(format!("no slot goes with the data of {member}")),
+        _ => Light::amber(format!("slots that go with the data of {member}: {}", names.join(", "))),
+    }
+}
+
 /// Slots that logical consumers need: they do not come along by themselves.
 fn logical<'a>(sampled: &'a Sampled<'_>) -> impl Iterator<Item = &'a Slot> {
     let slots = sampled.slots.as_deref().unwrap_or_default();

@@ -120,6 +120,25 @@ fn a_row_is_copied_as_a_command_and_without_a_password() {
 }
 
 #[test]
+fn an_order_that_would_change_nothing_is_greyed_with_its_reason() {
+    for (order, why) in [
+        ("patroni-resume", "not here: Patroni is not paused"),
+        ("switchover-cancel", "not here: no switchover waits"),
+        ("attach", "not here: it is not detached"),
+    ] {
+        let mut rig = Rig::new(fleets::busy());
+        rig.keys("/ s h o p enter :");
+        rig.types(order);
+        let text = rig.text((120, 30));
+        assert!(text.contains(why), "{text}");
+    }
+    let mut rig = Rig::new(fleets::busy());
+    rig.keys("/ s h o p enter :");
+    rig.types("patroni-pause");
+    assert!(!rig.text((120, 30)).contains("not here"));
+}
+
+#[test]
 fn an_error_stays_on_the_line_until_the_notices_are_opened() {
     let mut rig = Rig::new(fleets::busy());
     let said = Msg::Say(Weight::Error, "the log file cannot be written".into());

@@ -44,7 +44,11 @@ fn archiver_of_whoever_leads(change: impl FnOnce(&mut Archiver)) -> Looked {
     let mut archiver = crate::metric::archiver::tests::archiver(false, "000000010000000000000003");
     change(&mut archiver);
     let instance = InstanceId::whoever_leads(&id());
-    let rows = vec![(SurveyId::Archiver, Ok(Rows::Archiver(archiver)))];
+    let rows = vec![
+        (SurveyId::Archiver, Ok(Rows::Archiver(archiver))),
+        (SurveyId::Replication, Ok(Rows::Replication(Vec::new()))),
+        (SurveyId::Activity, Ok(Rows::Activity(Vec::new()))),
+    ];
     (Probe::Sample { instance, surveys: vec![SurveyId::Archiver] }, Ok(Answer::Sample(rows)))
 }
 
@@ -90,6 +94,8 @@ fn every_layer_that_decides_on_archiving_stands_beside_the_others() {
     let at = said.iter().position(|line| line == expected[0]).unwrap_or_else(|| panic!("{said:#?}"));
     assert_eq!(said[at..at + expected.len()], expected);
     says(&said, "Green: no base backup runs from shop-0");
+    says(&said, "Green: synchronous mode is off");
+    says(&said, "Green: shop-1 could take over from the primary");
     says(&said, "Amber: point-in-time recovery ends with 000000010000000000000003");
 
     let failing = archiver_of_whoever_leads(|archiver| {
@@ -132,5 +138,11 @@ fn a_base_backup_without_archiving_is_refused_and_one_with_trouble_is_amber() {
     says(&said, "Amber: whether the primary archives is not known");
     let deal = consider(archiver_of_whoever_leads(|_| ()), &["base_1", "base_2"]).unwrap();
     assert_eq!(deal.colour(), Colour::Green, "{:?}", deal.lights);
+    says(&told(deal.lights.clone()), "Green: no other base backup runs from the primary");
+    let (probe, mut answer) = archiver_of_whoever_leads(|_| ());
+    let Ok(Answer::Sample(rows)) = &mut answer else { panic!("no sample") };
+    rows[2].1 = Ok(Rows::Activity(vec![backend(1, "SELECT * FROM pg_start_backup($1, $2)", None)]));
+    let said = told(consider((probe, answer), &["base_1"]).unwrap().lights);
+    says(&said, "Amber: 1 base backup(s) run from the primary already");
     says(&told(deal.lights), "Green: 2 base backup(s), the last base_2 of 2026-11-26T01:00:00Z");
 }

@@ -176,6 +176,27 @@ fn base_backups_and_transactions_are_none_only_where_that_is_known() {
 }
 
 #[test]
+fn a_rolling_update_that_nobody_could_take_over_in_is_amber() {
+    let rolls = |config: serde_json::Value| {
+        let slots = vec![logical("cdc")];
+        told(hand_over::rolls(&[
+            patroni(0, config),
+            leader(|sample| sample.slots = slots),
+            (sample_of("shop-1"), Err(Fault::Cancelled)),
+        ]))
+    };
+    let said = rolls(json!({}));
+    says(&said, "Green: shop-1 could take over from the primary");
+    says(&said, "Amber: Patroni does not know the slots cdc of shop-0, and may drop them when a pod is made anew");
+    says(&said, "Amber: slots of shop-1 are not known");
+    says(
+        &rolls(json!({"synchronous_mode": true})),
+        "Amber: no member could take over: the rolling update would stop half-way",
+    );
+    says(&told(hand_over::rolls(&[])), "Amber: whether a member could take over is not known");
+}
+
+#[test]
 fn a_backlog_of_the_archiver_is_said_before_a_primary_stops() {
     let said = |failed: bool, written: u64| {
         let archiver = crate::metric::archiver::tests::archiver(failed, "000000010000000000000003");

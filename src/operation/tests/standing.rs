@@ -96,6 +96,35 @@ fn commits_that_would_hang_or_wait_for_nobody_are_said_for_every_number_of_membe
     assert!(red(&scale("2", &hibernating).unwrap()).is_empty());
 }
 
+/// What a standby that is copied anew takes along.
+#[test]
+fn a_standby_is_copied_anew_only_after_who_waits_for_it_and_what_goes_with_it_was_said() {
+    let said = |config: serde_json::Value, role: &str, slots: Vec<Slot>, backends: Vec<Backend>| {
+        let members = json!([
+            {"name": "shop-0", "role": "leader", "state": "running", "timeline": 1},
+            {"name": "shop-1", "role": role, "state": "streaming", "timeline": 1, "lag": 0},
+        ]);
+        let mut looked = looked(0, json!({}), |_| ());
+        let view = PatroniView::read(&json!({"members": members}), config);
+        looked[1].1 = Ok(Answer::Patroni(Box::new(view)));
+        looked.push(sampled("shop-1", |sample| (sample.slots, sample.backends) = (slots, backends)));
+        let aim = Aim { member: Some("shop-1".into()), ..aim(&[]) };
+        told((member::REINITIALIZE.consider)(&aim, &looked).unwrap().lights)
+    };
+    let none = said(json!({}), "replica", vec![logical("shop_0")], Vec::new());
+    for line in
+        ["no commit waits for shop-1", "no slot goes with the data of shop-1", "no base backup runs from shop-1"]
+    {
+        says(&none, &format!("Green: {line}"));
+    }
+    let config = json!({"synchronous_mode": true, "slots": {"cdc": {}}});
+    let long = vec![backend(1, "", Some(900.0))];
+    let some = said(config, "sync_standby", vec![logical("cdc"), logical("stray")], long);
+    says(&some, "Amber: shop-1 is synchronous: commits wait until Patroni has chosen another");
+    says(&some, "Amber: slots that go with the data of shop-1: cdc (Patroni makes it anew), stray");
+    says(&some, "Amber: 1 transaction(s) on shop-1 are open for more than 300 s");
+}
+
 #[test]
 fn another_operator_that_can_be_seen_acts_on_what_names_it() {
     let deal = considered("reconcile", &[], |objects| {
