@@ -10,8 +10,8 @@ use super::backup::scheduled;
 use super::operator::patch;
 use super::patroni::ask_members;
 use super::{
-    Arg, By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, guards, hand_over, may, may_forward, objects,
-    of_operator, spokesmen, stance,
+    Arg, By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, guards, hand_over, may, may_forward, moment,
+    objects, of_operator, spokesmen, stance,
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::{ARCHIVE_VARIABLES, Cluster};
@@ -131,12 +131,12 @@ fn layers(aim: &Aim, objects: &Objects, backups: &Backups, archiver: &Result<&Ar
 
 /// What is in force on the primary, and how its archiver fares.
 fn in_postgres(aim: &Aim, archiver: &Archiver) -> Light {
-    let moment = |at: Option<Timestamp>, wal: Option<&Text>| {
+    let told = |at: Option<Timestamp>, wal: Option<&Text>| {
         at.map_or_else(
             || "never".to_owned(),
             |at| {
                 let wal = wal.map_or_else(String::new, |wal| format!("{wal} "));
-                format!("{wal}at {at} ({} s ago)", aim.at.duration_since(at).as_secs().max(0))
+                format!("{wal}at {} ({} s ago)", moment(at), aim.at.duration_since(at).as_secs().max(0))
             },
         )
     };
@@ -144,8 +144,8 @@ fn in_postgres(aim: &Aim, archiver: &Archiver) -> Light {
         "in force on the primary: archive_mode {}, archive_command {:?}; archived last: {}; failed last: {}",
         archiver.mode,
         archiver.command,
-        moment(archiver.last_archived, archiver.last_archived_wal.as_ref()),
-        moment(archiver.last_failed, archiver.last_failed_wal.as_ref()),
+        told(archiver.last_archived, archiver.last_archived_wal.as_ref()),
+        told(archiver.last_failed, archiver.last_failed_wal.as_ref()),
     );
     match archiver.archiving() {
         Archiving::Failing => Light::amber(format!("{text}; it fails now")),
@@ -324,7 +324,7 @@ fn costs(way: Way, on: bool, objects: &Objects, archiver: Option<&Archiver>) -> 
     if !on {
         let last = archiver.and_then(|archiver| Some((archiver.last_archived_wal.as_ref()?, archiver.last_archived?)));
         lights.push(Light::amber(match last {
-            Some((wal, at)) => format!("point-in-time recovery ends with {wal}, archived at {at}"),
+            Some((wal, at)) => format!("point-in-time recovery ends with {wal}, archived at {}", moment(at)),
             None => "point-in-time recovery ends now; what was archived last is not known".into(),
         }));
     }

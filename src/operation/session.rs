@@ -1,6 +1,6 @@
 //! What is done to the session of a backend.
 
-use super::{Arg, Confirm, NEVER_MOOT, ON_LEADER, On, Operation, instance};
+use super::{Arg, Confirm, NEVER_MOOT, ON_LEADER, On, Operation, instance, moment};
 use crate::fleet::Entry;
 use crate::id::{InstanceId, Text};
 use crate::metric::SurveyId;
@@ -187,7 +187,7 @@ fn step(instance: &InstanceId, backend: &Backend, ends: bool) -> Result<Step, St
 fn describe(backend: &Backend) -> String {
     let or = |text: Option<&Text>| text.map_or_else(|| "–".into(), ToString::to_string);
     let age = |age: Option<f64>| age.map_or_else(|| "an unknown time".into(), |age| format!("{age:.0} s"));
-    let since = backend.query_started.map_or_else(|| "–".into(), |at| at.to_string());
+    let since = backend.query_started.map_or_else(|| "–".into(), moment);
     let transaction =
         backend.transaction_age.map_or_else(|| "in no transaction".into(), |age| format!("transaction {age:.0} s old"));
     // Not its query: this line is journaled, and a query may hold a password.

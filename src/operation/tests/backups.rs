@@ -87,7 +87,7 @@ fn every_layer_that_decides_on_archiving_stands_beside_the_others() {
         "Green: shop-0 was made with WAL_S3_BUCKET=\"b\"",
         "Green: shop-1 was made with WAL_S3_BUCKET=\"b\"",
         "Green: in force on the primary: archive_mode on, archive_command \"cp %p /archive/%f\"; archived last: \
-         000000010000000000000003 at 1970-01-01T00:00:01Z (60 s ago); failed last: never; it archives",
+         000000010000000000000003 at 1970-01-01 00:00:01 UTC (60 s ago); failed last: never; it archives",
         "Green: the CR asks for logical backups",
         "Green: CronJob logical-backup-shop is suspended, at 30 00 * * *; it succeeded last: 2026-11-26T00:31:00Z",
     ];
@@ -108,7 +108,7 @@ fn every_layer_that_decides_on_archiving_stands_beside_the_others() {
     });
     says(&said, "Amber: shop-2 was made with nothing, before the StatefulSet was");
     says(&said, "Amber: shop-3 has no pod");
-    says(&said, "failed last: 000000010000000000000004 at 1970-01-01T00:00:02Z (59 s ago); it fails now");
+    says(&said, "failed last: 000000010000000000000004 at 1970-01-01 00:00:02 UTC (59 s ago); it fails now");
     says(&said, "Amber: there is no CronJob");
     let (probe, _) = archiver_of_whoever_leads(|_| ());
     says(&lights(None, (probe, Err(Fault::Cancelled)), |_| ()), "Amber: whether the primary archives is not known");

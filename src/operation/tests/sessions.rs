@@ -48,13 +48,13 @@ fn the_sessions_that_hold_one_up_in_the_end_are_ended_and_listed() {
     let said = told(deal.lights);
     says(
         &said,
-        "Green: 5 of web on shop (checkout), active for 2 s, transaction 5 s old, query begun at 1970-01-01T00:00:06Z \
+        "Green: 5 of web on shop (checkout), active for 2 s, transaction 5 s old, query begun at 1970-01-01 00:00:06 UTC \
                  waits, in the end for 2, 3",
     );
     says(
         &said,
         "Green: 3 of web on shop (checkout), idle in transaction for 2 s, transaction 3 s old, query begun at \
-                 1970-01-01T00:00:04Z",
+                 1970-01-01 00:00:04 UTC",
     );
     says(&said, "Green: 1 other(s) wait for 2");
     says(&said, "Amber: the transaction of 3, 3 s old, is rolled back");

@@ -279,6 +279,8 @@ fn of_others(id: &str, world: &World<'_>, made: &dyn Fn(String, Effect, &[&str])
         }
         "attach" => {
             done("detach acid-shop --yes");
+            // What the operator would do is refused before it is waited for in vain.
+            scene.refused(&["scale", "acid-shop", "3", "--write", "--yes"], 3, "attach it first");
             made("attach acid-shop --yes".into(), annotation("acid.zalan.do/controller", None), &[])
         }
         "delete" => {
