@@ -22,13 +22,20 @@ impl Stopped {
                 || String::from_utf8_lossy(&words).contains(folder)
         };
         let pid = |process: &std::path::Path| Pid::from_raw(process.file_name()?.to_str()?.parse().ok()?);
-        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-        let pids: Vec<Pid> = processes.filter(|process| is_its(process)).filter_map(|process| pid(&process)).collect();
-        assert!(pids.len() > 3, "only {pids:?} belong to {folder}");
-        for pid in &pids {
-            kill_process(*pid, Signal::STOP).unwrap();
+        let mut stopped = Stopped(Vec::new());
+        // What was born while the others were stopped is stopped by the next look.
+        loop {
+            let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+            let found = processes.filter(|process| is_its(process)).filter_map(|process| pid(&process));
+            let new: Vec<Pid> = found.filter(|pid| !stopped.0.contains(pid)).collect();
+            // One that has ended meanwhile needs no stop.
+            stopped.0.extend(new.iter().filter(|pid| kill_process(**pid, Signal::STOP).is_ok()));
+            if new.is_empty() {
+                break;
+            }
         }
-        Stopped(pids)
+        assert!(stopped.0.len() > 3, "only {:?} belong to {folder}", stopped.0);
+        stopped
     }
 }
 
