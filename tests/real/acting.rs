@@ -150,7 +150,7 @@ pub fn operated(real: &Real) {
 
     proved(&["detach", "acid-operated", "--yes"]);
     refused(&["reconcile", "acid-operated", "--yes"], "attach it first");
-    refused(&["delete", "acid-operated", "--confirm", "acid-operated"], "it is detached");
+    refused(&["delete", "acid-operated", "--confirm", "acid-operated"], "attach it first");
     proved(&["attach", "acid-operated", "--yes"]);
 
     refused(&["delete", "acid-operated", "--yes"], "--confirm acid-operated");
