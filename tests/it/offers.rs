@@ -2,11 +2,14 @@
 
 use jiff::SignedDuration;
 use pgdeck::app::{self, Effect, Msg};
+use pgdeck::fault::Fault;
 use pgdeck::fleet::seen::Seen;
 use pgdeck::run::{Event, Out};
 use pgdeck::work::entry::What;
+use pgdeck::work::past::{Open, Past};
+use pgdeck::work::probe::Probe;
 
-use crate::rig::{Rig, fleets};
+use crate::rig::{Rig, fleets, world};
 
 const SIZE: (u16, u16) = (120, 40);
 
@@ -159,4 +162,80 @@ fn an_offer_is_looked_at_again_and_says_as_of_when() {
     rig.asks("l");
     assert!(rig.text(SIZE).contains(&rig.now.strftime("as of %H:%M:%S UTC").to_string()), "{}", rig.text(SIZE));
     assert_eq!(rig.model.state.ledger.all().count(), 1, "what was offered before is withdrawn");
+}
+
+#[test]
+fn a_protected_context_is_armed_by_its_name_and_by_nothing_else() {
+    let mut rig = writable();
+    rig.model.state.settings.protected = vec!["de*".into()];
+    rig.keys("W y enter");
+    assert!(rig.text(SIZE).contains("demo is protected; type its name to arm it"), "{}", rig.text(SIZE));
+    assert!(rig.text(SIZE).contains("nothing is armed"), "{}", rig.text(SIZE));
+    rig.keys("esc W");
+    rig.types("demo");
+    let effects = rig.keys("enter");
+    assert!(matches!(&effects[..], [Effect::Arm(scope, _)] if &**scope == "demo"), "{effects:?}");
+    assert_eq!(armed(&rig), ["demo"]);
+}
+
+/// Plays the world until an offer stands, with something else before it.
+fn offered_after(rig: &mut Rig, keys: &str, past: &Past, identity: Option<&Fault>) {
+    let mut todo = rig.keys(keys);
+    while let Some(effect) = todo.pop() {
+        let Effect::Run(id, outs) = effect else { continue };
+        for out in outs {
+            let event = match out {
+                Out::Recall(_) => Event::Recalled(Ok(past.clone())),
+                Out::Look { probes, .. } => {
+                    let answer = |probe: Probe| match (&probe, identity) {
+                        (Probe::Identity(_) | Probe::Objects(_), Some(fault)) => (probe, Err(fault.clone())),
+                        _ => (probe.clone(), world::answer(&probe)),
+                    };
+                    Event::Looked(probes.into_iter().map(answer).collect())
+                }
+                out => panic!("{out:?}"),
+            };
+            todo.extend(app::update(&mut rig.model, rig.now, vec![Msg::Run(id.clone(), Box::new(event))]));
+        }
+    }
+}
+
+#[test]
+fn a_red_line_is_overridden_by_the_name_and_a_reason_alone() {
+    let mut rig = writable();
+    rig.keys("W");
+    let lost = Fault::TimedOut { what: "the CR".into(), after: std::time::Duration::from_secs(20) };
+    offered_after(&mut rig, "x p", &Past::default(), Some(&lost));
+    let text = rig.text(SIZE);
+    assert!(text.contains("cannot be told: the CR") && text.contains("override acid-shop REASON"), "{text}");
+    for typed in ["y", "acid-shop", "override acid-shop", "override acid-pay a drill"] {
+        rig.types(typed);
+        let effects = rig.keys("enter");
+        assert_eq!(effects, [], "{typed:?} sent it");
+        rig.keys("ctrl-u");
+    }
+    rig.types("override acid-shop a drill");
+    let effects = rig.keys("enter");
+    assert!(
+        matches!(&effects[..], [Effect::Run(_, outs)] if matches!(outs[..], [Out::Recall(_), Out::Look { .. }])),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_change_of_the_resource_waits_for_the_one_that_another_pgdeck_has_under_way() {
+    let mut rig = writable();
+    rig.keys("W x o");
+    rig.keys("esc");
+    let open = Open { run: "of-another".into(), action: "wal-archiving".into(), patches: true };
+    offered_after(&mut rig, "x o", &Past { open: vec![open], last: None }, None);
+    let text = rig.text(SIZE);
+    assert!(text.contains("wal-archiving changes this cluster's CR, and has not ended"), "{text}");
+    assert!(text.contains("▲ wal-archiving is under way on this cluster"), "{text}");
+    assert_eq!(rig.keys("y"), []);
+    // Patroni's own settings are another thing.
+    rig.keys("esc");
+    let open = Open { run: "of-another".into(), action: "wal-archiving".into(), patches: true };
+    offered_after(&mut rig, "x s", &Past { open: vec![open], last: None }, None);
+    assert!(rig.text(SIZE).contains("y do it"), "{}", rig.text(SIZE));
 }

@@ -1,6 +1,7 @@
 //! Orders on bad days: whoever changes the same thing, an answer that is lost, a gate that is closed. The machine that the
 //! console and `pgdeck do` drive is driven here against a Kubernetes API with a proxy before it.
 
+mod answered;
 mod identity;
 mod many;
 mod together;
