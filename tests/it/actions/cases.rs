@@ -216,7 +216,10 @@ fn forward(stage: &Stage, words: &[String]) {
 fn refused(id: &str, stage: &Stage) {
     let name = id.replace('_', "-");
     match id {
-        "psql" => stage.scene.refused(&[&name, "acid-shop", "mode=both"], 3, "neither read nor write"),
+        "psql" => {
+            stage.scene.refused(&[&name, "acid-shop", "mode=both"], 3, "neither read nor write");
+            closed(stage, &recipe(id, &stage.world(), true));
+        }
         "forward" => stage.scene.refused(&[&name, "acid-shop", "port=x"], 3, "is no port"),
         _ => {
             let recipe = recipe(id, &stage.world(), true);
@@ -226,6 +229,7 @@ fn refused(id: &str, stage: &Stage) {
                 words.iter().copied().take_while(|word| !matches!(*word, "--yes" | "--confirm")).collect();
             stage.scene.refused(&[&unconfirmed[..], &["--write"]].concat(), 3, "must be confirmed");
             stage.scene.refused(&[&words[..], &["--write", "--readonly"]].concat(), 3, "allows no change");
+            closed(stage, &recipe);
             end(recipe);
         }
     }
@@ -403,50 +407,15 @@ fn conflict(id: &str, stage: &Stage) {
     }
     let world = stage.world();
     let name = if id == "delete" { "acid-gone" } else { "acid-shop" };
-    let operation = operation(&recipe.words[0]).unwrap();
-    let words: Vec<String> =
-        recipe.words[2..].iter().filter(|word| !word.starts_with("--") && *word != name).cloned().collect();
-    let kubeconfig = PathBuf::from(&stage.scene.kubeconfig);
-    let (run, touched) = stage.runtime.block_on(async {
-        let options = Options {
-            context: "one".into(),
-            kubeconfig: Some(kubeconfig),
-            namespaces: Vec::new(),
-            direct: false,
-            role: None,
-        };
-        let plane: Arc<dyn Plane> = Arc::new(crate::kube::stage::plane(options));
-        let cluster = ClusterId { plane: plane.id(), namespace: "production".into(), name: name.into() };
-        let planes = Planes::from([(plane.id(), plane)]);
-        let (gate, journal) = (Gate::default(), Journal::in_folder(&stage.scene.home.join("conflict")));
-        gate.open(scope(&cluster), Timestamp::now() + jiff::SignedDuration::from_mins(5));
-        let looked = perform::ask_all(&planes, vec![Probe::Objects(cluster.clone())]).await;
-        let Some((_, Ok(Answer::Objects(objects)))) = looked.into_iter().next() else { panic!("no objects") };
-        let uid = objects.cluster.uid.clone();
-        let entry = Entry::new(objects.cluster, Timestamp::now());
-        let args = operation.read(&words).unwrap();
-        let aim = Aim { cluster, uid, member: None, args, at: Timestamp::now(), who: "test".into() };
-        let probes = (operation.aim)(&entry, &aim).unwrap();
-        let (mut run, mut todo) = Run::new("c".into(), operation.id, aim, probes, operation.consider, Timestamp::now());
-        let mut touched = Value::Null;
-        while !todo.is_empty() {
-            let mut next = Vec::new();
-            for out in todo {
-                let carries_version = |order: &Order| matches!(order, Order::Patch { .. } | Order::Delete { .. });
-                if matches!(&out, Out::Send(order, _) if carries_version(order)) && touched.is_null() {
-                    touched = world.touch(name).await;
-                }
-                let event = perform::step(&planes, &gate, &journal, out).await;
-                next.extend(event.map(|event| run.advance(Timestamp::now(), event)).unwrap_or_default());
-            }
-            if run.phase == Phase::Offered {
-                let confirmed = Event::Confirmed { how: "y".into(), who: "test".into(), reason: None };
-                next = run.advance(Timestamp::now(), confirmed);
-            }
-            todo = next;
+    let touched = Mutex::new(Value::Null);
+    let touch = async |order: &Order| {
+        if matches!(order, Order::Patch { .. } | Order::Delete { .. }) && touched.lock().unwrap().is_null() {
+            let object = world.touch(name).await;
+            *touched.lock().unwrap() = object;
         }
-        (run, touched)
-    });
+    };
+    let run = stage.runtime.block_on(machine(stage, &recipe.words, Lock::Open, touch));
+    let touched = touched.into_inner().unwrap();
     if id == "restart" {
         // It is half-way: it is aimed anew, and nothing of what was written meanwhile is lost.
         let is_anew = run.lines.iter().any(|line| line.text.starts_with("aimed anew: "));
@@ -462,4 +431,82 @@ fn conflict(id: &str, stage: &Stage) {
     assert!(said.contains("changed meanwhile"), "{said}");
     assert_eq!(stage.world().resource(name)["metadata"]["resourceVersion"], touched["metadata"]["resourceVersion"]);
     end(recipe);
+}
+
+/// Nobody has armed it: the order comes as far as the gate, and nothing reaches the world, whoever has confirmed what.
+fn closed(stage: &Stage, recipe: &Recipe) {
+    let before = stage.scene.changes();
+    let words = match recipe.words[0].as_str() {
+        // What only reads is let through: it is tried as one that may write.
+        "psql" => [&recipe.words[..], &["write".to_owned()]].concat(),
+        _ => recipe.words.clone(),
+    };
+    let sent = Mutex::new(0);
+    let run =
+        stage.runtime.block_on(machine(stage, &words, Lock::Closed, async |_: &Order| *sent.lock().unwrap() += 1));
+    let said = run.lines.last().map(|line| line.text.clone()).unwrap_or_default();
+    assert_eq!(run.outcome(), Some(Outcome::Refused), "{words:?}: {:?}", run.lines);
+    assert!(said.contains("is read-only: arm it first"), "{words:?}: {said}");
+    assert_eq!(sent.into_inner().unwrap(), 1, "{words:?} did not come as far as the gate");
+    assert_eq!(stage.scene.changes(), before, "{words:?} reached the API server");
+}
+
+/// Whether the gate lets orders through.
+#[derive(Clone, Copy, PartialEq)]
+enum Lock {
+    Open,
+    Closed,
+}
+
+/// The machine that console and `pgdeck do` drive, from the aim to the end, with whatever happens before an order is sent.
+async fn machine(stage: &Stage, words: &[String], lock: Lock, before: impl AsyncFn(&Order)) -> Run {
+    let operation = operation(&words[0]).unwrap();
+    let (name, member) = match words[1].split_once('/') {
+        Some((name, member)) => (name, Some(member.into())),
+        None => (words[1].as_str(), None),
+    };
+    let mut rest = words[2..].iter();
+    let mut args = Vec::new();
+    while let Some(word) = rest.next() {
+        match word.strip_prefix("--") {
+            Some("yes") => {}
+            Some("confirm") => drop(rest.next()),
+            Some(option) => args.push(format!("{option}={}", rest.next().unwrap())),
+            None => args.push(word.clone()),
+        }
+    }
+    let kubeconfig = Some(PathBuf::from(&stage.scene.kubeconfig));
+    let options = Options { context: "one".into(), kubeconfig, namespaces: Vec::new(), direct: false, role: None };
+    let plane: Arc<dyn Plane> = Arc::new(crate::kube::stage::plane(options));
+    let cluster = ClusterId { plane: plane.id(), namespace: "production".into(), name: name.into() };
+    let planes = Planes::from([(plane.id(), plane)]);
+    let (gate, journal) = (Gate::default(), Journal::in_folder(&stage.scene.home.join("machine")));
+    if lock == Lock::Open {
+        gate.open(scope(&cluster), Timestamp::now() + jiff::SignedDuration::from_mins(5));
+    }
+    let looked = perform::ask_all(&planes, vec![Probe::Objects(cluster.clone())]).await;
+    let Some((_, Ok(Answer::Objects(objects)))) = looked.into_iter().next() else { panic!("no objects") };
+    let uid = objects.cluster.uid.clone();
+    let entry = Entry::new(objects.cluster, Timestamp::now());
+    let args = operation.read(&args).unwrap();
+    let aim = Aim { cluster, uid, member, args, at: Timestamp::now(), who: "test".into() };
+    let probes = (operation.aim)(&entry, &aim).unwrap();
+    let (mut run, mut todo) = Run::new("c".into(), operation.id, aim, probes, operation.consider, Timestamp::now());
+    run.leaves = operation.leaves(&run.aim.args);
+    while !todo.is_empty() {
+        let mut next = Vec::new();
+        for out in todo {
+            if let Out::Send(order, _) = &out {
+                before(order).await;
+            }
+            let event = perform::step(&planes, &gate, &journal, out).await;
+            next.extend(event.map(|event| run.advance(Timestamp::now(), event)).unwrap_or_default());
+        }
+        if run.phase == Phase::Offered {
+            let confirmed = Event::Confirmed { how: "y".into(), who: "test".into(), reason: None };
+            next = run.advance(Timestamp::now(), confirmed);
+        }
+        todo = next;
+    }
+    run
 }

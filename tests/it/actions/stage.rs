@@ -88,6 +88,22 @@ impl Scene {
         }
     }
 
+    /// Requests by which pgdeck has changed objects, by the API server's own record. Questions about rights, and ways to pods,
+    /// change nothing.
+    pub fn changes(&self) -> Vec<String> {
+        let folder = PathBuf::from(&self.kubeconfig);
+        let text = std::fs::read_to_string(folder.parent().unwrap().join("requests.jsonl")).unwrap();
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let is_change = |line: &Value| {
+            let path = line["path"].as_str().unwrap();
+            line["agent"].as_str().unwrap().starts_with("pgdeck/")
+                && line["method"] != "GET"
+                && !path.ends_with("reviews")
+                && !path.ends_with("/portforward")
+        };
+        lines.filter(is_change).map(|line| format!("{} {}", line["method"], line["path"])).collect()
+    }
+
     fn journal_file(&self) -> PathBuf {
         self.home.join(".local/state/pgdeck/journal.jsonl")
     }
