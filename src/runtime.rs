@@ -110,7 +110,7 @@ impl Runtime {
     }
 
     /// Drives a run until it waits for the user or has ended: for commands that act and end. `tell` hears of every line.
-    /// `hand_over` takes the orders that want the terminal.
+    /// `hand_over` takes the orders that want the terminal. Gives whether a signal has ended what was held, or was to be.
     pub fn drive(
         &self,
         run: &mut Run,
@@ -118,7 +118,8 @@ impl Runtime {
         journal: &Journal,
         hand_over: impl Fn(&Order) -> Option<Result<String, Fault>>,
         mut tell: impl FnMut(&Run),
-    ) {
+    ) -> bool {
+        let mut is_interrupted = false;
         // What is held is taken back before a signal ends us.
         let holds = run.deal.as_ref().is_some_and(|deal| deal.hold.is_some()) && run.is_under_way();
         let mut asked = if holds { self.tokio.block_on(async { interrupt::Asked::listen().ok() }) } else { None };
@@ -135,7 +136,10 @@ impl Runtime {
                     match &mut asked {
                         Some(signals) if run.may_come_back() && matches!(out, Out::Look { .. }) => tokio::select! {
                             event = step => event,
-                            () = signals.next() => Some(Event::TakeBack("pgdeck was asked to end".into())),
+                            () = signals.next() => {
+                                is_interrupted = true;
+                                Some(Event::TakeBack("pgdeck was asked to end".into()))
+                            }
                         },
                         _ => step.await,
                     }
@@ -145,6 +149,7 @@ impl Runtime {
             }
             todo = next;
         }
+        is_interrupted
     }
 
     /// What became of an order that wants the terminal; none if it is another one.

@@ -111,7 +111,11 @@ impl Call<'_> {
             return try_out(self.runtime, &run, &deal, self.asked);
         }
         match confirmed(self.config, self.operation, &run, &deal, self.asked, self.is_protected(&meant.cluster)) {
-            Ok(how) => finish(&self.send(run, how), self.asked),
+            Ok(how) => {
+                let (run, is_interrupted) = self.send(run, how);
+                let exit = finish(&run, self.asked);
+                if is_interrupted && exit == Exit::Done { Exit::Interrupted } else { exit }
+            }
             Err(why) => refused(&run, &why, self.asked),
         }
     }
@@ -141,8 +145,8 @@ impl Call<'_> {
         Ok(run)
     }
 
-    /// Sends what was confirmed, and follows it to its end.
-    fn send(&self, mut run: Run, how: String) -> Run {
+    /// Sends what was confirmed, and follows it to its end; tells whether a signal brought that about.
+    fn send(&self, mut run: Run, how: String) -> (Run, bool) {
         let (runtime, asked) = (self.runtime, self.asked);
         runtime.gate().open(scope(&run.aim.cluster), clock::now() + ARMED);
         let mut told = run.lines.len();
@@ -158,7 +162,7 @@ impl Call<'_> {
             }
             Some(handed)
         };
-        runtime.drive(&mut run, todo, self.journal, hand_over, |run| {
+        let is_interrupted = runtime.drive(&mut run, todo, self.journal, hand_over, |run| {
             if asked.output == Report::Text {
                 for line in run.lines.iter().skip(told) {
                     say(&present::clean(&line.text));
@@ -166,7 +170,7 @@ impl Call<'_> {
             }
             told = run.lines.len();
         });
-        run
+        (run, is_interrupted)
     }
 }
 

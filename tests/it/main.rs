@@ -27,5 +27,7 @@ mod rig;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod screens;
+#[cfg(feature = "sandbox")]
+mod signal;
 mod tidy;
 mod tty;

@@ -131,7 +131,8 @@ fn send(call: &Call<'_>, runs: Vec<Run>, how: &str) -> Exit {
         if call.asked.output == Report::Text {
             say(&present::clean(&name));
         }
-        let run = call.send(run, how.to_owned());
+        // What is held is held of members, and ends by itself.
+        let (run, _) = call.send(run, how.to_owned());
         if call.asked.output == Report::Text {
             finish(&run, call.asked);
         }
