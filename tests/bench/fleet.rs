@@ -35,6 +35,8 @@ const REGIMES: &[&str] = &["silent", "heartbeat", "churn", "heartbeat+churn"];
 const MANY: u64 = 2000;
 const REPEATS: usize = 50;
 const FRAMES: usize = 200;
+/// Orders that are timed.
+const ORDERS: usize = 60;
 
 /// A crowd in an API server.
 struct Crowd {
@@ -279,6 +281,39 @@ fn frame(crowd: &Crowd, report: &mut Report) {
     report.add(crowd, "frame", "ms", &mut samples, (Some(3.0), None));
 }
 
+/// From the confirmation, by pgdeck's own clock, to the arrival of the order's request, by the API server's on the same machine:
+/// in between everything is looked at once more, and the journal takes two lines to the disk.
+fn confirm_to_request(crowd: &Crowd, report: &mut Report) {
+    let Some(requests) = &crowd.requests else { return };
+    let home = requests.parent().unwrap().join("bench-home");
+    std::fs::create_dir_all(&home).unwrap();
+    let namespace = "crowd-00";
+    let mut samples: Vec<f64> = (0..ORDERS)
+        .map(|n| {
+            let name = format!("crowd-{:05}", n % usize::try_from(pgdeck::sandbox::crowd::PER_NAMESPACE).unwrap());
+            let mut command = Command::new(program());
+            command.env_clear().env("HOME", &home).env("KUBECONFIG", &crowd.admin).args(["-n", namespace]);
+            // Nobody answers it here: that is not waited for.
+            command.args(["do", "reconcile", &name, "--write", "--yes", "--timeout", "1", "-o", "json"]);
+            let output = command.output().unwrap();
+            let run: Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+            let lines = run["lines"].as_array().unwrap();
+            let confirmed = lines.iter().find(|line| line["text"] == "confirmed by --yes").unwrap();
+            let text = std::fs::read_to_string(requests).unwrap();
+            let asked = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let sent = asked.into_iter().find(|line| line["method"] == "PATCH" && ends_with(line, &name)).unwrap();
+            let at = |line: &Value| line["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+            at(&sent).duration_since(at(confirmed)).as_secs_f64() * 1000.0
+        })
+        .collect();
+    report.add(crowd, "confirm to request", "ms", &mut samples, (None, Some(50.0)));
+}
+
+fn ends_with(request: &Value, name: &str) -> bool {
+    request["path"].as_str().is_some_and(|path| path.ends_with(&format!("/{name}")))
+}
+
 fn measure_all(report: &mut Report) {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     if let Some(kubeconfig) = std::env::var_os("PGDECK_BENCH_KUBECONFIG") {
@@ -295,6 +330,7 @@ fn measure_all(report: &mut Report) {
             measure(&crowd, &threads, report);
             if *regime == "silent" {
                 frame(&crowd, report);
+                confirm_to_request(&crowd, report);
             }
         }
     }
