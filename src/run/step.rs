@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::expect::Judged;
+use super::expect::{Expect, Judged};
 use super::{Cause, Looked, Out, Outcome, Pass, Phase, Run, Step, identity, wanted};
 use crate::fault::Fault;
 use crate::work::entry::{Unkept, What};
@@ -151,6 +151,11 @@ impl Run {
                 self.say(now, format!("{AIMED_ANEW}{fault}"));
                 self.go_on(now, step)
             }
+            // One of several sessions has ended by itself meanwhile: that is what was wanted.
+            Err(fault @ Fault::Gone { .. }) if sent_before && self.is_about_a_session(step) => {
+                self.say(now, format!("{fault}: nothing was left to do"));
+                self.prove(now, step)
+            }
             Err(fault) => {
                 let why = format!("{fault}; {}", fault.remedy());
                 // The thing itself said that it changed nothing.
@@ -178,6 +183,11 @@ impl Run {
         };
         self.say(now, text);
         Vec::new()
+    }
+
+    fn is_about_a_session(&self, step: usize) -> bool {
+        let expect = self.step(step).map(|step| &step.expect);
+        matches!(expect, Some(Expect::Cancelled { .. } | Expect::Terminated { .. }))
     }
 
     /// A patch after another order, not refused too often yet.

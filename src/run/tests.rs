@@ -12,7 +12,7 @@ use crate::metric::slots::Slot;
 use crate::metric::slots::tests::logical;
 use crate::metric::{Rows, SurveyId};
 use crate::work::entry::{Colour, Light};
-use crate::work::order::Method;
+use crate::work::order::{Method, Statement};
 use crate::work::past::{Open, Past};
 use crate::work::patroni::{PatroniView, Scheduled};
 use crate::work::probe::Rules;
@@ -413,6 +413,46 @@ fn a_later_step_is_for_the_same_cluster_or_not_sent() {
         let outs = run.advance(at(3), Event::Looked(vec![is(uid)]));
         assert_eq!((run.outcome(), kinds(&outs)[0]), (outcome, if outcome.is_none() { "record" } else { "note" }));
     }
+}
+
+/// Two sessions are ended: the second is gone when its turn comes.
+#[test]
+fn a_later_session_that_has_ended_by_itself_is_no_failure_and_the_first_one_is() {
+    fn two(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let step = |pid| Step {
+            order: Order::Sql { instance: instance(), statement: Statement::Terminate { pid, started: at(0) } },
+            expect: Expect::Terminated { instance: instance(), pid, started: at(0) },
+            within_s: 10,
+        };
+        Ok(Deal { steps: vec![step(1), step(2)], ..consider(aim, looked)? })
+    }
+    let gone = || Event::Sent(Err(Fault::Gone { what: "backend 2".into() }));
+    let nobody = || {
+        let probe = Probe::Sample { instance: instance(), surveys: vec![SurveyId::Activity] };
+        let rows = vec![(SurveyId::Activity, Ok(Rows::Activity(Vec::new())))];
+        Event::Looked(vec![(probe, Ok(Answer::Sample(rows)))])
+    };
+    let begun = || {
+        let (mut run, _) = Run::new("r".into(), "end", offered().aim, vec![Probe::Patroni(instance())], two, at(0));
+        let past = || Event::Recalled(Ok(Past::default()));
+        let recorded = || Event::Recorded(Ok(()));
+        for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
+            run.advance(at(1), event);
+        }
+        run
+    };
+    let mut run = begun();
+    for event in [Event::Sent(Ok(String::new())), nobody(), Event::Looked(vec![is("u")]), Event::Recorded(Ok(()))] {
+        run.advance(at(2), event);
+    }
+    for event in [gone(), nobody()] {
+        run.advance(at(3), event);
+    }
+    assert_eq!(run.outcome(), Some(Outcome::Proved), "{:?}", run.lines);
+
+    let mut run = begun();
+    run.advance(at(2), gone());
+    assert_eq!(run.outcome(), Some(Outcome::Refused), "{:?}", run.lines);
 }
 
 #[test]
