@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use pgdeck::sandbox::objects::POSTGRESQL;
+use pgdeck::sandbox::objects::{EVENT, POSTGRESQL};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -11,10 +11,20 @@ use super::Scene;
 impl Scene {
     /// Runs `pgdeck do scale shop 2`; what is sent is waited for a second, in vain.
     async fn scale(&self, options: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
-        command.env_clear().env("HOME", &self.folder).env("KUBECONFIG", self.proxy.options().kubeconfig.unwrap());
+        self.scale_by(Command::new(env!("CARGO_BIN_EXE_pgdeck")), options).await
+    }
+
+    async fn scale_by(&self, mut command: Command, options: &[&str]) -> Output {
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("HOME", &self.folder).env("KUBECONFIG", self.proxy.options().kubeconfig.unwrap());
         command.args(["-n", &self.stage.namespace, "do", "scale", "shop", "2", "--timeout", "1"]).args(options);
         command.output().await.unwrap()
+    }
+
+    /// The Events that pgdeck has written.
+    async fn events(&self) -> Vec<Value> {
+        let events = self.stage.store.list(EVENT, &self.stage.namespace, "").await.unwrap();
+        events.into_iter().filter(|event| event["reason"] == "pgdeck").collect()
     }
 
     async fn refuses(&self, options: &[&str], why: &str) {
@@ -49,6 +59,11 @@ async fn a_red_line_is_overridden_by_the_name_and_a_reason_and_the_journal_has_b
     assert!(asked["confirm"].as_str().unwrap().starts_with("overridden by the name shop: detached"), "{asked:#}");
     assert_eq!(asked["reason"], "a drill");
     assert!(asked["preflight"].as_array().unwrap().iter().any(|light| light["colour"] == "red"), "{asked:#}");
+    // Whoever looks at the CR with kubectl reads it too.
+    let [event] = &scene.events().await[..] else { panic!("{:#?}", scene.events().await) };
+    let message = event["message"].as_str().unwrap();
+    assert!(message.starts_with("scale by ") && message.ends_with("UNPROVEN; reason: a drill"), "{event:#}");
+    assert_eq!((&event["involvedObject"]["uid"], &event["type"]), (&asked["uid"], &json!("Normal")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -62,4 +77,19 @@ async fn in_a_protected_context_the_name_is_typed_and_yes_is_not_enough() {
     scene.refuses(&["--write", "--yes", "--confirm", "shop-b"], "is not its name").await;
     let asked = scene.sends(&["--write", "--confirm", "shop"]).await;
     assert_eq!(asked["confirm"], "the name shop");
+    assert_eq!(scene.events().await, Vec::<Value>::new(), "no reason was given");
+}
+
+/// A limit on the size of files does what a full disk does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_journal_cannot_keep_is_not_sent() {
+    let scene = Scene::new("full").await;
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pgdeck")]);
+    let output = scene.scale_by(command, &["--write", "--yes"]).await;
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(err.contains("nothing is sent that the journal cannot keep") && err.contains("make room"), "{err}");
+    assert_eq!(scene.wanted().await, 1);
+    scene.sends(&["--write", "--yes"]).await;
 }
