@@ -14,6 +14,9 @@ pub enum Error {
     /// A Postgres said no, or nothing.
     #[error("{what}: {}", spelled(source))]
     Sql { what: String, source: tokio_postgres::Error },
+    /// A Patroni said no; `said` are its own words.
+    #[error("{what}: patroni returned '{said}'")]
+    Patroni { what: String, said: String },
     /// A program or package is not installed.
     #[error("{what} is missing; {remedy}")]
     Missing { what: String, remedy: String },

@@ -3,6 +3,7 @@
 //! Its words, events and order of work are those of Zalando's operator; each cluster has a worker of its own, so that
 //! a slow one never holds up the others, which the real one does not manage.
 
+mod budgets;
 mod build;
 mod cluster;
 mod database;
@@ -29,8 +30,8 @@ type Wish = Option<Wanted>;
 #[derive(Debug, Clone)]
 struct Wanted {
     object: Value,
-    /// How often the cluster has come back into our hands: each return is a reason to look at everything again.
-    returns: u32,
+    /// The cluster has just come back into our hands: nobody notices before its next change, or the next periodic look.
+    is_return: bool,
 }
 
 /// With a value this annotation takes a cluster out of the operator's hands: some other controller is said to have it.
@@ -43,6 +44,7 @@ pub async fn run(store: Store) {
     let follower = store.clone();
     tasks.spawn(async move { objects::follow(follower, POSTGRESQL, NOT_CROWD, changes).await });
     tasks.spawn(stateful::run(store.clone()));
+    tasks.spawn(budgets::run(store.clone()));
     let mut workers: BTreeMap<Key, Worker> = BTreeMap::new();
     while let Some(change) = news.recv().await {
         let (object, is_there) = match change {
@@ -69,8 +71,8 @@ pub async fn run(store: Store) {
         match workers.get_mut(&key) {
             Some(worker) if worker.uid == uid => worker.serve(object),
             _ => {
-                let (wishes, told) = watch::channel(Some(Wanted { object, returns: 0 }));
-                let worker = Worker { uid, wishes, is_away: false, returns: 0 };
+                let (wishes, told) = watch::channel(Some(Wanted { object, is_return: false }));
+                let worker = Worker { uid, wishes, is_away: false };
                 if let Some(old) = workers.insert(key, worker) {
                     old.wish(None);
                 }
@@ -85,15 +87,13 @@ struct Worker {
     wishes: watch::Sender<Wish>,
     /// The cluster is a foreign controller's for now.
     is_away: bool,
-    returns: u32,
 }
 
 impl Worker {
-    /// Tells of a manifest. One that comes back is looked at as a whole at once; the real operator only notices at its next
-    /// resync, up to half an hour later.
+    /// Tells of a manifest.
     fn serve(&mut self, object: Value) {
-        self.returns += u32::from(std::mem::take(&mut self.is_away));
-        self.wish(Some(Wanted { object, returns: self.returns }));
+        let is_return = std::mem::take(&mut self.is_away);
+        self.wish(Some(Wanted { object, is_return }));
     }
 
     fn wish(&self, wish: Wish) {

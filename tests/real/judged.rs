@@ -19,6 +19,10 @@ const NAMESPACE: &str = "judged";
 const NAME: &str = "acid-judged";
 /// One without members, which another controller takes.
 const TAKEN: &str = "acid-taken";
+/// One whose primary cannot hand over.
+const REFUSED: &str = "acid-refused";
+/// A pod's flag for the operator.
+const ROLLING: &str = "zalando-postgres-operator-rolling-update-required=true";
 /// Labels and Services' names are shorter than this.
 const TOO_LONG: &str = "acid-with-a-name-that-is-longer-than-the-name-of-a-service-may-be-by-far";
 
@@ -82,10 +86,15 @@ impl Court {
             assert!(within(PATIENCE, || is_settled(side)), "not in time: {what}: settled");
             took.push(begun.elapsed().as_secs_f64());
         }
+        // What fits by chance, in passing, does not fit twice.
         let mut found = Vec::new();
+        let mut fitted = false;
         within(CALM, || {
-            found = self.compare();
-            self.listed.unmeant(&found).iter().all(|difference| self.unmeant.contains_key(*difference))
+            let before = std::mem::replace(&mut found, self.compare());
+            let fits = self.listed.unmeant(&found).iter().all(|difference| self.unmeant.contains_key(*difference));
+            let is_calm = fits && std::mem::replace(&mut fitted, fits) && before == found;
+            fitted = fits;
+            is_calm
         });
         self.listed.mark(&found);
         for difference in self.listed.unmeant(&found) {
@@ -101,7 +110,7 @@ impl Court {
     fn compare(&self) -> Vec<Difference> {
         let mut found = between(&self.real.objects(), &self.sandbox.objects());
         found.extend(between(&self.real.told(), &self.sandbox.told()));
-        found.extend([NAME, TAKEN, TOO_LONG].iter().filter_map(|cluster| self.disorder(cluster)));
+        found.extend([NAME, TAKEN, REFUSED, TOO_LONG].iter().filter_map(|cluster| self.disorder(cluster)));
         found
     }
 
@@ -194,6 +203,16 @@ fn play(court: &mut Court) {
     court.change("rolled", spec(&json!({ "env": env, "resources": resources })), is_done);
     let synchronous =
         json!({ "patroni": { "synchronous_mode": true }, "postgresql": { "parameters": { "work_mem": null } } });
+    court.change("poked", patch(NAME, &json!({ "metadata": { "annotations": { "pgdeck.test/poke": "1" } } })), is_done);
+    let flag = |side: &Side| {
+        let replica = side.members(NAME).1;
+        side.kubectl(&["annotate", "pod", &replica, ROLLING], "");
+        side.kubectl(&["annotate", "postgresql", NAME, "pgdeck.test/poke=2", "--overwrite"], "");
+    };
+    court.change("a replica flagged to be made anew", flag, is_done);
+    let cdc = json!({ "type": "logical", "database": "shop", "plugin": "pgoutput" });
+    court.change("a slot", spec(&json!({ "patroni": { "slots": { "cdc": cdc } } })), is_done);
+    court.change("no slot any more", spec(&json!({ "patroni": { "slots": null } })), is_done);
     court.change("synchronous, and a parameter less", spec(&synchronous), is_done);
     court.change("a user more", spec(&json!({ "users": { "late": [] }, "databases": { "late": "late" } })), is_done);
     court.change("dumped every night", spec(&json!({ "enableLogicalBackup": true })), is_done);
@@ -210,6 +229,51 @@ fn play(court: &mut Court) {
         fail(side);
     };
     court.change("left alone, and not made", in_turn, |side| side.words(TOO_LONG).contains("CreateFailed"));
-    let delete = |side: &Side| drop(side.kubectl(&["delete", "postgresql", NAME, TAKEN, TOO_LONG], ""));
-    court.change("deleted", delete, |side| !side.objects().keys().any(|title| title.starts_with("Pod/")));
+    let release = patch(TAKEN, &json!({ "metadata": { "annotations": { "acid.zalan.do/controller": null } } }));
+    let poke = patch(TAKEN, &json!({ "metadata": { "annotations": { "pgdeck.test/poke": "1" } } }));
+    let give_back = |side: &Side| {
+        release(side);
+        poke(side);
+    };
+    court.change("given back", give_back, |side| side.words(TAKEN) == "Updating Running");
+    refused(court);
+    let pooled = spec(&json!({ "enableConnectionPooler": true, "connectionPooler": { "numberOfInstances": 1 } }));
+    court.change("pooled", pooled, is_done);
+    let delete = |side: &Side| drop(side.kubectl(&["delete", "postgresql", NAME, TAKEN, REFUSED, TOO_LONG], ""));
+    court.change("deleted", delete, |side| !side.objects().keys().any(|title| title.starts_with("Pod/acid-")));
+}
+
+/// The primary is to be made anew, and the one that could take over lags by more than Patroni takes.
+fn refused(court: &mut Court) {
+    // Of two members that start at once either may become the primary: the first is alone until it is.
+    court.change("another created", apply(&manifest(REFUSED, 1)), |side| side.words(REFUSED) == "Creating Running");
+    let grow = patch(REFUSED, &json!({ "spec": { "numberOfInstances": 2 } }));
+    court.change("another scaled up", grow, |side| {
+        side.words(REFUSED) == "Updating Running" && side.is_streaming(REFUSED)
+    });
+    let signal_receiver = |side: &Side, signal: &str| {
+        let replica = side.members(REFUSED).1;
+        let receiver = side.sql(&replica, "select pid from pg_stat_wal_receiver");
+        side.kubectl(&["exec", &replica, "-c", "postgres", "--", "kill", signal, &receiver], "");
+    };
+    let cut_off = |side: &Side| {
+        signal_receiver(side, "-STOP");
+        let primary = side.members(REFUSED).0;
+        // Each goes on to a new file of 16 MB; Patroni takes 32 MB.
+        for _ in 0..4 {
+            side.sql(&primary, "select pg_logical_emit_message(false, 'x', 'x'); select pg_switch_wal()");
+        }
+    };
+    court.change("cut off", cut_off, |side| side.lag(REFUSED) > 33_554_432);
+    let flag = |side: &Side| {
+        side.kubectl(&["annotate", "pod", &side.members(REFUSED).0, ROLLING], "");
+        side.kubectl(&["annotate", "postgresql", REFUSED, "pgdeck.test/poke=1"], "");
+    };
+    court.change("refused", flag, |side| side.words(REFUSED).starts_with("Updating UpdateFailed"));
+    // Whatever a periodic look has added since, the first attempt is the same.
+    let [really, here] = court.sides().map(|side| side.events(REFUSED).into_iter().take(3).collect::<Vec<_>>());
+    assert_eq!(really, here);
+    assert!(really[2].contains("FAILED: could not switch over from"), "{really:?}");
+    let follow = |side: &Side| signal_receiver(side, "-CONT");
+    court.change("following again", follow, |side| side.words(REFUSED).ends_with("Running"));
 }

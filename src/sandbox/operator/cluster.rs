@@ -19,12 +19,15 @@ use crate::sandbox::objects::{
 const POLL: Duration = Duration::from_millis(300);
 /// How long pods may take to get their role labels: the operator's `pod_label_wait_timeout`.
 const LABEL_PATIENCE: Duration = Duration::from_secs(600);
+/// After this time what was left undone is tried again, and a cluster that came back is noticed: the operator's
+/// `repair_period` and `resync_period`, shorter than their defaults.
+const REPAIR_PERIOD: Duration = Duration::from_secs(60);
 
 /// Serves one cluster from its first manifest until it is gone.
 pub async fn serve(store: Store, mut wishes: watch::Receiver<Wish>) {
     let Some(first) = wishes.borrow_and_update().clone() else { return };
-    let (manifest, returns) = (Manifest::read(&first.object), first.returns);
-    let mut worker = Worker { store, manifest, returns };
+    let manifest = Manifest::read(&first.object);
+    let mut worker = Worker { store, manifest, is_unfinished: false };
     tokio::select! {
         // A creation is dropped at any await when the cluster is deleted meanwhile: what it made is deleted then.
         () = worker.create() => {}
@@ -34,10 +37,20 @@ pub async fn serve(store: Store, mut wishes: watch::Receiver<Wish>) {
         let wish = wishes.borrow_and_update().clone();
         match wish {
             None => return worker.delete().await,
-            Some(wanted) => worker.update(Manifest::read(&wanted.object), wanted.returns).await,
+            Some(wanted) => {
+                if wanted.is_return && tokio::time::timeout(REPAIR_PERIOD, wishes.changed()).await.is_ok() {
+                    continue;
+                }
+                worker.update(Manifest::read(&wanted.object)).await;
+            }
         }
-        if wishes.changed().await.is_err() {
-            return;
+        loop {
+            let patience = if worker.is_unfinished { REPAIR_PERIOD } else { Duration::MAX };
+            match tokio::time::timeout(patience, wishes.changed()).await {
+                Ok(Ok(())) => break,
+                Ok(Err(_)) => return,
+                Err(_elapsed) => worker.look_again().await,
+            }
         }
     }
 }
@@ -46,8 +59,8 @@ struct Worker {
     store: Store,
     /// What was last brought about.
     manifest: Manifest,
-    /// How often the cluster had come back into the operator's hands by then.
-    returns: u32,
+    /// Members were not brought to where the manifest wants them.
+    is_unfinished: bool,
 }
 
 impl Worker {
@@ -117,11 +130,10 @@ impl Worker {
     }
 
     /// A changed annotation is an update as a changed spec is: that is how a cluster is poked.
-    async fn update(&mut self, new: Manifest, returns: u32) {
-        if new == self.manifest && returns == self.returns {
+    async fn update(&mut self, new: Manifest) {
+        if new == self.manifest {
             return;
         }
-        self.returns = returns;
         let old = std::mem::replace(&mut self.manifest, new);
         self.say("Updating").await;
         let word = match self.bring_about(&old).await {
@@ -159,6 +171,42 @@ impl Worker {
             }
             self.store.patch(&self.spot(STATEFUL_SET), &json!({ "spec": set["spec"] })).await?;
         }
+        if is_rolling {
+            self.flag().await?;
+        }
+        let configured = self.sync_patroni(old).await;
+        self.roll_after(configured).await
+    }
+
+    /// Makes the flagged pods anew, unless a Patroni does not answer: that is only logged, and left for later.
+    async fn roll_after(&mut self, asked: Result<()>) -> Result<()> {
+        self.is_unfinished = true;
+        if let Err(error) = asked {
+            tracing::warn!(%error, cluster = %self.spot(POSTGRESQL), "a Patroni does not answer: no pod is made anew");
+            return Ok(());
+        }
+        self.roll().await?;
+        self.is_unfinished = false;
+        Ok(())
+    }
+
+    /// The operator's periodic look, at members alone.
+    async fn look_again(&mut self) {
+        let asked = self.restart_where_pending(First::Replicas).await;
+        match self.roll_after(asked).await {
+            Ok(()) => self.say("Running").await,
+            Err(error) => {
+                self.say("SyncFailed").await;
+                let why =
+                    format!("could not sync cluster: could not sync statefulsets: could not recreate pods: {error}");
+                self.tell("Warning", "Sync", &why).await;
+            }
+        }
+    }
+
+    /// Sends Patroni what has changed, and restarts what waits for it.
+    async fn sync_patroni(&self, old: &Manifest) -> Result<()> {
+        let new = &self.manifest;
         let mut first = First::Replicas;
         if old.patroni() != new.patroni()
             && let Some(primary) = self.primary().await?
@@ -170,14 +218,7 @@ impl Worker {
                 self.wait_for_parameters(&primary.ip).await?;
             }
         }
-        if let Err(error) = self.restart_where_pending(first).await {
-            // The real operator only logs this, too: the members stay pending until the next sync.
-            tracing::warn!(%error, cluster = %self.spot(POSTGRESQL), "a member is not restarted");
-        }
-        if is_rolling {
-            self.flag().await?;
-        }
-        self.roll().await
+        self.restart_where_pending(first).await
     }
 
     /// A budget that is to say something else is made anew.
@@ -215,7 +256,9 @@ impl Worker {
         let ordinal = primary.name.rsplit('-').next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
         if instances > 0 && ordinal >= instances {
             let candidate = format!("{}-0", self.manifest.name);
-            self.switch_over(&primary, &candidate).await;
+            if let Err(error) = self.switch_over(&primary, &candidate).await {
+                tracing::warn!(%error, cluster = %self.spot(POSTGRESQL), "the primary goes without a switchover");
+            }
         }
     }
 
@@ -309,6 +352,10 @@ fn in_its_words(what: &str, error: Error) -> Error {
 /// configuration as it was.
 fn patch(old: &Value, new: &Value) -> Value {
     let mut patch = changed(old, new);
+    // Slots are taken away one by one, and the last leaves an empty table.
+    if let (Some(before), None) = (old["slots"].as_object(), new.get("slots")) {
+        patch["slots"] = before.keys().map(|slot| (slot.clone(), Value::Null)).collect();
+    }
     if let Some(fields) = patch.as_object_mut() {
         match new.get("postgresql") {
             Some(postgresql) => drop(fields.insert("postgresql".into(), postgresql.clone())),
@@ -352,5 +399,11 @@ mod tests {
         let new = parameters(json!({ "work_mem": "8MB" }));
         assert_eq!(patch(&old, &new), new);
         assert_eq!(patch(&old, &json!({ "ttl": 30 })), json!({ "ttl": 30 }));
+    }
+
+    #[test]
+    fn the_last_slot_leaves_an_empty_table() {
+        let old = json!({ "ttl": 30, "slots": { "cdc": { "type": "physical" } } });
+        assert_eq!(patch(&old, &json!({ "ttl": 30 })), json!({ "ttl": 30, "slots": { "cdc": null } }));
     }
 }

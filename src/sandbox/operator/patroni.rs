@@ -24,6 +24,12 @@ pub async fn switch_over(ip: &str, leader: &str, candidate: &str) -> Result<()> 
     send(ip, "POST", "/switchover", &body).await.map(drop)
 }
 
+/// The members that the Patroni at `ip` knows.
+pub async fn members(ip: &str) -> Result<Vec<Value>> {
+    let cluster = read(ip, "/cluster").await?;
+    Ok(cluster["members"].as_array().cloned().unwrap_or_default())
+}
+
 /// What the member at `ip` says of itself.
 pub async fn member(ip: &str) -> Result<Value> {
     read(ip, "/patroni").await
@@ -58,7 +64,7 @@ async fn send(ip: &str, method: &str, path: &str, body: &Value) -> Result<String
         let status = response.status();
         let body = response.into_body().collect().await.map_err(|error| Error::failed(&*what, error))?;
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
-        if status.is_success() { Ok(text) } else { Err(Error::failed(&*what, format!("{status}: {text}"))) }
+        if status.is_success() { Ok(text) } else { Err(Error::Patroni { what: what.clone(), said: text }) }
     };
     tokio::time::timeout(PATIENCE, answer).await.map_err(|_elapsed| Error::failed(&*what, "no answer within 30 s"))?
 }

@@ -123,13 +123,19 @@ impl Known {
         match next(replicas, &pods) {
             Step::Create(ordinal) => {
                 let (pod, claim) = build::pod(&set, ordinal);
-                store.create(VOLUME_CLAIM, claim).await?;
+                if store.create(VOLUME_CLAIM, claim).await?.is_some() {
+                    announce_claim(store, &set, &pod).await;
+                }
                 if let Some(made) = store.create(POD, pod).await? {
                     announce(store, &set, &made).await;
                     self.pods.insert((key.0.clone(), pod_name(ordinal)), made);
                 }
             }
-            Step::Delete(ordinal) => store.delete(&POD.at(&key.0, &pod_name(ordinal)), None).await?,
+            Step::Delete(ordinal) => {
+                store.delete(&POD.at(&key.0, &pod_name(ordinal)), None).await?;
+                let said = format!("Delete Pod {} in StatefulSet {} successful", pod_name(ordinal), key.1);
+                tell(store, &set, "SuccessfulDelete", &said).await;
+            }
             Step::Wait => {}
         }
         self.write_status(store, key, &set).await
@@ -168,17 +174,28 @@ impl Known {
     }
 }
 
+/// Says what the controller says about its set.
+async fn tell(store: &Store, set: &Value, reason: &str, message: &str) {
+    let spot = STATEFUL_SET.at(text(set, &["metadata", "namespace"]), text(set, &["metadata", "name"]));
+    let word = Word { source: "statefulset-controller", severity: "Normal", reason, message };
+    store.tell(&spot, text(set, &["metadata", "uid"]), word).await;
+}
+
+async fn announce_claim(store: &Store, set: &Value, pod: &Value) {
+    let (name, set_name) = (text(pod, &["metadata", "name"]), text(set, &["metadata", "name"]));
+    let message = format!("Create Claim pgdata-{name} Pod {name} in StatefulSet {set_name} success");
+    tell(store, set, "SuccessfulCreate", &message).await;
+}
+
 /// Says what a controller and a scheduler say about a new pod.
 async fn announce(store: &Store, set: &Value, pod: &Value) {
     let (namespace, name) = (text(pod, &["metadata", "namespace"]), text(pod, &["metadata", "name"]));
     let set_name = text(set, &["metadata", "name"]);
     let message = format!("Create Pod {name} in StatefulSet {set_name} successful");
-    let (source, severity) = ("statefulset-controller", "Normal");
-    let word = Word { source, severity, reason: "SuccessfulCreate", message: &message };
-    store.tell(&STATEFUL_SET.at(namespace, set_name), text(set, &["metadata", "uid"]), word).await;
+    tell(store, set, "SuccessfulCreate", &message).await;
     let node = text(pod, &["spec", "nodeName"]);
     let message = format!("Successfully assigned {namespace}/{name} to {node}");
-    let word = Word { source: "default-scheduler", severity, reason: "Scheduled", message: &message };
+    let word = Word { source: "default-scheduler", severity: "Normal", reason: "Scheduled", message: &message };
     store.tell(&POD.at(namespace, name), text(pod, &["metadata", "uid"]), word).await;
 }
 

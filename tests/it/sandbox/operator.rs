@@ -103,7 +103,9 @@ async fn a_foreign_controllers_cluster_is_left_alone_until_it_comes_back() {
     assert_eq!(size().await, 2);
     assert_eq!(store.get(&shop).await.unwrap().unwrap()["status"]["PostgresClusterStatus"], "Mine");
 
+    // The operator hears of its return by the next change alone, or by its periodic look.
     store.patch(&shop, &hold(Value::Null)).await.unwrap();
+    store.patch(&shop, &json!({ "metadata": { "annotations": { "poke": "1" } } })).await.unwrap();
     eventually("back in hand", async || size().await == 1 && is_running(&store).await).await;
 }
 

@@ -11,7 +11,10 @@ use super::differences::fits;
 pub type Lines = BTreeMap<String, String>;
 
 /// What differs from run to run on one side alone.
-const NEVER: &[&str] = &["metadata.uid", "metadata.resourceVersion", "metadata.managedFields"];
+const NEVER: &[&str] = &["metadata.uid", "metadata.resourceVersion"];
+
+/// Who wrote an object is read of these alone: it dates a change of the manifest.
+const MANAGED: &str = "postgresql";
 
 /// What is there on both sides, each time with another value.
 const MASKED: &[&str] = &[
@@ -78,7 +81,19 @@ impl Known {
     fn lines(&self, object: &Value) -> Lines {
         let title = title(object);
         let mut lines = Lines::new();
-        self.add(&mut lines, "", object);
+        let mut object = object.clone();
+        if let Some(metadata) = object["metadata"].as_object_mut()
+            && let Some(entries) = metadata.remove("managedFields")
+        {
+            // Who, and by what; whose fields they are nobody reads.
+            let writers = entries.as_array().into_iter().flatten().map(|entry| {
+                let part = entry["subresource"].as_str().unwrap_or("whole");
+                let manager = entry["manager"].as_str().unwrap_or_default();
+                (format!("metadata.managedFields.{manager}.{part}"), "<time>".to_owned())
+            });
+            lines.extend(writers.filter(|_| object["kind"] == MANAGED));
+        }
+        self.add(&mut lines, "", &object);
         lines.retain(|path, _| !NEVER.iter().any(|never| path.starts_with(never)));
         for (path, text) in &mut lines {
             if MASKED.iter().any(|pattern| fits(pattern, &format!("{title} {path}"))) {
@@ -101,6 +116,11 @@ impl Known {
                 fields.for_each(|(key, value)| self.add(lines, &below(key), value));
             }
             Value::Array(entries) => {
+                // Of two variables of one name the first wins, and a later one may refer to an earlier.
+                if path.rsplit('.').next() == Some("env") {
+                    let names: Vec<String> = entries.iter().filter_map(key).collect();
+                    lines.insert(below("#order"), names.join(" "));
+                }
                 for (idx, entry) in entries.iter().enumerate() {
                     self.add(lines, &below(&key(entry).unwrap_or_else(|| idx.to_string())), entry);
                 }

@@ -37,6 +37,8 @@ struct Told {
     /// The words, and the operator's Events, since the last change.
     words: BTreeMap<String, Vec<String>>,
     events: BTreeMap<String, Vec<String>>,
+    /// What controllers, schedulers and kubelets said of sets and pods.
+    around: BTreeMap<String, Vec<String>>,
     /// What the uids of clusters are called: their objects may outlive them.
     uids: BTreeMap<String, String>,
 }
@@ -75,7 +77,7 @@ impl Side {
 
     /// All that stands in the namespace.
     pub fn objects(&self) -> BTreeMap<String, Lines> {
-        let list = self.kubectl(&["get", &self.kinds, "-o", "json"], "");
+        let list = self.kubectl(&["get", &self.kinds, "-o", "json", "--show-managed-fields"], "");
         plain::objects(&serde_json::from_str(&list).unwrap(), &self.told.lock().unwrap().uids)
     }
 
@@ -84,6 +86,7 @@ impl Side {
         let mut told = self.told.lock().unwrap();
         told.words.clear();
         told.events.clear();
+        told.around.clear();
     }
 
     /// The status words of a cluster since the last change, parted by spaces.
@@ -98,6 +101,11 @@ impl Side {
         for (cluster, words) in &told.words {
             lines.entry(format!("told/{cluster}")).or_default().insert("words".into(), words.join(" "));
         }
+        // How often a controller says what is its own affair.
+        for (title, events) in &told.around {
+            let lines = lines.entry(format!("told/{title}")).or_default();
+            lines.extend(events.iter().map(|event| (format!("event {event}"), "said".to_owned())));
+        }
         for (cluster, events) in &told.events {
             let lines = lines.entry(format!("told/{cluster}")).or_default();
             for event in events {
@@ -106,6 +114,43 @@ impl Side {
             }
         }
         lines
+    }
+
+    /// What a member's server answers to its superuser.
+    pub fn sql(&self, member: &str, query: &str) -> String {
+        self.kubectl(&["exec", member, "-c", "postgres", "--", "psql", "-Atc", query], "").trim().to_owned()
+    }
+
+    /// The primary of a cluster of two, and its replica.
+    pub fn members(&self, cluster: &str) -> (String, String) {
+        let leader = self.get("configmap", &format!("{cluster}-leader"))["metadata"]["annotations"]["leader"].clone();
+        let leader = leader.as_str().unwrap_or_default().to_owned();
+        let names = [0, 1].map(|ordinal| format!("{cluster}-{ordinal}"));
+        let replica = names.into_iter().find(|name| *name != leader).unwrap_or_default();
+        (leader, replica)
+    }
+
+    /// Whether the replica of a cluster of two streams.
+    pub fn is_streaming(&self, cluster: &str) -> bool {
+        let count = "select count(*) from pg_stat_replication where state = 'streaming'";
+        let (primary, replica) = self.members(cluster);
+        !self.get("pod", &replica).is_null() && self.sql(&primary, count) == "1"
+    }
+
+    /// By how many bytes the replica of a cluster of two trails, by Patroni's word.
+    pub fn lag(&self, cluster: &str) -> i64 {
+        let leader = self.get("configmap", &format!("{cluster}-leader"));
+        let written = leader["metadata"]["annotations"]["optime"].as_str().and_then(|text| text.parse::<i64>().ok());
+        let told = self.get("pod", &self.members(cluster).1);
+        let told = told["metadata"]["annotations"]["status"].as_str().and_then(|text| serde_json::from_str(text).ok());
+        let received = told.and_then(|status: Value| status["xlog_location"].as_i64());
+        written.zip(received).map_or(0, |(written, received)| written - received)
+    }
+
+    /// One object.
+    pub fn get(&self, kind: &str, name: &str) -> Value {
+        let text = self.kubectl(&["get", kind, name, "--ignore-not-found", "-o", "json"], "");
+        serde_json::from_str(&text).unwrap_or_default()
     }
 
     /// The Events of a cluster since the last change, in order.
@@ -136,11 +181,20 @@ impl Told {
             if !word.is_empty() && self.word.insert(cluster.clone(), word.clone()).as_ref() != Some(&word) {
                 self.words.entry(cluster).or_default().push(word);
             }
-        } else if object["involvedObject"]["kind"] == "postgresql" {
+            return;
+        }
+        let about = &object["involvedObject"];
+        if about["kind"] == "StatefulSet" || about["kind"] == "Pod" {
+            let title = format!("{}/{}", text(&about["kind"]), text(&about["name"]));
+            let said = ["type", "reason", "message"].map(|key| text(&object[key])).join(" ");
+            // Which node is the scheduler's choice.
+            let said = said.split(" to node-").next().unwrap_or_default().to_owned();
+            self.around.entry(title).or_default().push(said);
+        } else if about["kind"] == "postgresql" {
             let said = ["type", "reason", "message"].map(|key| text(&object[key])).join(" ");
             // Older API servers count the same in other words.
             let said = said.replace("63 characters", "63 bytes");
-            self.events.entry(text(&object["involvedObject"]["name"])).or_default().push(said);
+            self.events.entry(text(&about["name"])).or_default().push(said);
         }
     }
 }

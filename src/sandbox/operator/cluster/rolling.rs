@@ -7,11 +7,14 @@ use tokio::time::Instant;
 
 use super::{LABEL_PATIENCE, POLL, Primary, Worker};
 use crate::sandbox::error::{Error, Result};
-use crate::sandbox::objects::{CONFIG_MAP, POD, text};
+use crate::sandbox::objects::{POD, text};
 use crate::sandbox::operator::patroni;
 
 /// A pod with this annotation at `"true"` is recreated by the next update or sync, whoever put it there.
 pub const FLAG: &str = "zalando-postgres-operator-rolling-update-required";
+
+/// How long a candidate for a switchover is looked for: the operator's `patroni_api_check_timeout`.
+const CANDIDATE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Of these a replica may not have less than its primary: where one gets smaller the primary's turn comes first.
 const NEVER_LESS: [&str; 5] = [
@@ -61,7 +64,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Recreates the flagged pods: replicas, then, if the primary is one of them, a switchover and the old primary.
+    /// Recreates the flagged pods: replicas, then, if the primary is one of them, a switchover and the old primary. Where there
+    /// is no candidate or the switchover fails the old primary stays as it is, and flagged.
     pub(super) async fn roll(&mut self) -> Result<()> {
         let pods = self.pods().await?;
         let flagged = flagged(&pods, self.manifest.instances());
@@ -71,15 +75,16 @@ impl Worker {
         self.tell("Normal", "Update", "Performing rolling update").await;
         let primary = self.primary().await?;
         let leader = primary.as_ref().map(|primary| primary.name.clone()).unwrap_or_default();
-        let names: Vec<String> = pods.iter().map(|pod| text(pod, &["metadata", "name"]).to_string()).collect();
+        let mut leads_already = false;
         for name in flagged.iter().filter(|name| **name != leader) {
-            self.recreate(name).await?;
+            leads_already |= self.recreate(name).await? == "master";
         }
         if let Some(primary) = primary
             && flagged.contains(&leader)
         {
-            if let Some(candidate) = self.candidate(&names, &leader).await? {
-                self.switch_over(&primary, &candidate).await;
+            if !leads_already && pods.len() > 1 {
+                let candidate = self.candidate(&primary).await?;
+                self.switch_over(&primary, &candidate).await?;
             }
             self.recreate(&leader).await?;
         }
@@ -87,26 +92,41 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) async fn switch_over(&mut self, primary: &Primary, candidate: &str) {
-        let place = format!("{}/{candidate}", self.manifest.namespace);
-        self.tell("Normal", "Switchover", &format!("Switching over from \"{}\" to \"{place}\"", primary.name)).await;
-        let said = match patroni::switch_over(&primary.ip, &primary.name, candidate).await {
-            Ok(()) => format!("Successfully switched over from \"{}\" to \"{place}\"", primary.name),
-            Err(error) => format!("Switchover from \"{}\" to \"{place}\" FAILED: {error}", primary.name),
+    pub(super) async fn switch_over(&mut self, primary: &Primary, candidate: &str) -> Result<()> {
+        let (from, place) = (&primary.name, format!("{}/{candidate}", self.manifest.namespace));
+        self.tell("Normal", "Switchover", &format!("Switching over from \"{from}\" to \"{place}\"")).await;
+        let way = format!("from \"{from}\" to \"{place}\"");
+        let why = match patroni::switch_over(&primary.ip, from, candidate).await {
+            Ok(()) => {
+                self.tell("Normal", "Switchover", &format!("Successfully switched over {way}")).await;
+                return Ok(());
+            }
+            Err(Error::Patroni { said, .. }) => format!("could not switch over {way}: patroni returned '{said}'"),
+            Err(error) => format!("could not switch over {way}: {error}"),
         };
-        self.tell("Normal", "Switchover", &said).await;
+        self.tell("Normal", "Switchover", &format!("Switchover {way} FAILED: {why}")).await;
+        Err(Error::failed("could not perform switch over", why))
     }
 
-    /// The synchronous standby if there is one, else the first replica.
-    async fn candidate(&self, names: &[String], leader: &str) -> Result<Option<String>> {
-        let spot = CONFIG_MAP.at(&self.manifest.namespace, &format!("{}-sync", self.manifest.name));
-        let sync = self.store.get(&spot).await?.unwrap_or_default();
-        let named = text(&sync, &["metadata", "annotations", "sync_standby"]).split(',').next().unwrap_or_default();
-        let found = names.iter().find(|name| *name == named).or_else(|| names.iter().find(|name| *name != leader));
-        Ok(found.cloned())
+    /// The least lagging of those that the primary's Patroni says may take over; in synchronous mode none but a synchronous standby.
+    async fn candidate(&self, primary: &Primary) -> Result<String> {
+        let is_synchronous = self.manifest.spec["patroni"]["synchronous_mode"] == true;
+        let deadline = Instant::now() + CANDIDATE_PATIENCE;
+        loop {
+            let members = patroni::members(&primary.ip).await?;
+            if let Some(name) = candidate(&members, is_synchronous) {
+                return Ok(name);
+            }
+            if Instant::now() > deadline {
+                let why = "failed to get Patroni cluster members: still failing after 5 retries";
+                return Err(Error::failed("skipping switchover", why));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
-    async fn recreate(&self, name: &str) -> Result<()> {
+    /// Returns the role that the new pod is labelled with.
+    async fn recreate(&self, name: &str) -> Result<String> {
         let spot = POD.at(&self.manifest.namespace, name);
         let before = self.store.get(&spot).await?.unwrap_or_default();
         let old = text(&before, &["metadata", "uid"]).to_string();
@@ -115,8 +135,9 @@ impl Worker {
         loop {
             let now = self.store.get(&spot).await?.unwrap_or_default();
             let is_new = now.is_object() && text(&now, &["metadata", "uid"]) != old;
-            if is_new && !text(&now, &["metadata", "labels", "spilo-role"]).is_empty() {
-                return Ok(());
+            let role = text(&now, &["metadata", "labels", "spilo-role"]);
+            if is_new && !role.is_empty() {
+                return Ok(role.to_owned());
             }
             if tokio::time::Instant::now() > deadline {
                 return Err(Error::failed(&spot, "pod labels error: still failing after 600 s"));
@@ -141,14 +162,15 @@ impl Worker {
 
     async fn are_all_pending(&self) -> Result<bool> {
         for pod in self.pods().await? {
-            if !is_pending(text(&pod, &["status", "podIP"])).await {
+            if !is_pending(text(&pod, &["status", "podIP"])).await.unwrap_or(false) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Restarts Postgres in place wherever Patroni says that a parameter waits for it.
+    /// Restarts Postgres in place wherever Patroni says that a parameter waits for it. A Patroni that does not answer is an error,
+    /// once all others were asked.
     ///
     /// The real one then rests for one loop of Patroni and two seconds; here the next member's turn comes as soon as the
     /// restart is done.
@@ -156,23 +178,42 @@ impl Worker {
         let mut pods = self.pods().await?;
         let role = |pod: &Value| text(pod, &["metadata", "labels", "spilo-role"]).to_string();
         pods.sort_by_key(|pod| (role(pod) == "master") == (first == First::Replicas));
+        let mut silent = Ok(());
         for pod in &pods {
             let ip = text(pod, &["status", "podIP"]);
-            if !is_pending(ip).await {
-                continue;
+            match is_pending(ip).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    silent = Err(error);
+                    continue;
+                }
             }
             let who = format!("{} pod {}/{}", role(pod), self.manifest.namespace, text(pod, &["metadata", "name"]));
             self.tell("Normal", "Update", &format!("restarting Postgres server within {who}")).await;
             patroni::restart(ip).await?;
             self.tell("Normal", "Update", &format!("Postgres server restart done for {who}")).await;
         }
-        Ok(())
+        silent
     }
 }
 
-/// Whether that member waits for a restart. One that does not answer has other troubles.
-async fn is_pending(ip: &str) -> bool {
-    !ip.is_empty() && patroni::member(ip).await.is_ok_and(|member| member["pending_restart"] == true)
+/// Whether that member waits for a restart.
+async fn is_pending(ip: &str) -> Result<bool> {
+    Ok(patroni::member(ip).await?["pending_restart"] == true)
+}
+
+/// Whom the operator chooses among the members that Patroni lists.
+fn candidate(members: &[Value], is_synchronous: bool) -> Option<String> {
+    let is_able = |member: &&Value| {
+        let (role, state) = (text(member, &["role"]), text(member, &["state"]));
+        let is_up = ["running", "streaming", "in archive recovery"].contains(&state);
+        if is_synchronous { role == "sync_standby" } else { is_up && !["leader", "standby_leader"].contains(&role) }
+    };
+    // A lag that is not known is a word.
+    let lag = |member: &&Value| if member["lag"].is_string() { u64::MAX } else { member["lag"].as_u64().unwrap_or(0) };
+    let best = members.iter().filter(is_able).min_by_key(lag)?;
+    Some(text(best, &["name"]).to_owned())
 }
 
 /// The names of the flagged pods that are not going anyway.
@@ -203,6 +244,23 @@ mod tests {
         ] {
             assert_eq!(First::of(&now, &change), first, "{change}");
         }
+    }
+
+    #[test]
+    fn who_takes_over_is_up_and_lags_least_and_is_synchronous_where_that_is_asked_for() {
+        let member = |name: &str, role: &str, state: &str, lag: Value| json!({ "name": name, "role": role, "state": state, "lag": lag });
+        let members = [
+            member("a-0", "leader", "running", Value::Null),
+            member("a-1", "replica", "streaming", json!(900)),
+            member("a-2", "replica", "stopped", json!(0)),
+            member("a-3", "replica", "running", json!("unknown")),
+        ];
+        assert_eq!(candidate(&members, false).as_deref(), Some("a-1"));
+        assert_eq!(candidate(&members, true), None);
+        let mut members = members.to_vec();
+        members.push(member("a-4", "sync_standby", "streaming", json!(1000)));
+        assert_eq!(candidate(&members, true).as_deref(), Some("a-4"));
+        assert_eq!(candidate(&members[..1], false), None);
     }
 
     #[test]
