@@ -18,6 +18,7 @@ demo: setup ## build, start a small real fleet on this machine, open the console
 
 test: setup ## every test, on real Postgres and Patroni, and on a real Kubernetes with the real operator
 	@./tests/get-postgres
+	@[ "$(PGDECK_SKIP_REAL)" = 1 ] || ./tests/real/build
 	@$(CARGO) test
 
 test-real: setup ## those alone that need a real Kubernetes with the real operator

@@ -38,6 +38,11 @@ impl Real {
         self.run.join(format!("kubeconfig-{user}"))
     }
 
+    /// Who asked the API server for what, one JSON object a line.
+    pub fn audit(&self) -> PathBuf {
+        self.run.join("audit.log")
+    }
+
     /// Starts or stops a part, such as the operator.
     pub fn part(&self, verb: &str, part: &str) {
         let name = self.run.file_name().unwrap().to_str().unwrap();

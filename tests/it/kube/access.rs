@@ -7,8 +7,8 @@ use pgdeck::fault::Fault;
 use pgdeck::id::InstanceId;
 use pgdeck::pg::Stream;
 use pgdeck::plane::Plane as _;
-use pgdeck::plane::kubernetes::Kubernetes;
-use pgdeck::sandbox::api::{LOG_PATH, User};
+use pgdeck::plane::kubernetes::{Kubernetes, Options};
+use pgdeck::sandbox::api::LOG_PATH;
 use pgdeck::sandbox::objects::{POD, POSTGRESQL, SECRET, is_ready};
 use pgdeck::work::probe::{Answer, Probe, Right, Versions};
 use pgdeck::work::want::Want;
@@ -44,18 +44,13 @@ async fn an_admin_has_every_right_and_the_versions_are_told() {
     assert!(versions.configuration.is_some());
 }
 
-fn as_viewer(stage: &Stage) -> Kubernetes {
-    let kubeconfig = stage.folder.join("view");
-    std::fs::write(&kubeconfig, stage.api.as_ref().unwrap().kubeconfig(User::View, "test")).unwrap();
-    stage::plane(pgdeck::plane::kubernetes::Options { kubeconfig: Some(kubeconfig), ..stage.options() })
-}
-
 #[tokio::test]
 async fn a_viewer_sees_the_fleet_and_learns_which_right_brings_sql() {
-    let stage = Stage::embedded("test").await;
+    let stage = Stage::new().await;
     stage.cluster("shop").await;
     stage.pod("shop", "shop-0", &json!({})).await;
-    let plane = as_viewer(&stage);
+    let kubeconfig = Some(stage.viewer().await);
+    let plane = stage::plane(Options { kubeconfig, ..stage.options() });
     let mut fleet = Fleet::open(&plane, Want::Fleet);
 
     fleet.listed().await;

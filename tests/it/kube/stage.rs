@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{ApiResource, DynamicObject, PostParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, PostParams};
+use kube::config::Kubeconfig;
 use pgdeck::fleet::cluster::Cluster;
 use pgdeck::fleet::seen::{Event, LogLine, Seen, Source, SourceState};
 use pgdeck::id::{ClusterId, InstanceId, PlaneId};
@@ -106,6 +108,44 @@ impl Stage {
         }
     }
 
+    /// A kubeconfig of somebody who may look at everything but secrets, and has no way into pods.
+    pub async fn viewer(&self) -> PathBuf {
+        let path = self.folder.join("view");
+        if let Some(api) = &self.api {
+            std::fs::write(&path, api.kubeconfig(User::View, &self.context)).unwrap();
+            return path;
+        }
+        let name = &self.namespace;
+        let rules = [
+            ("", "pods pods/log services endpoints configmaps events namespaces nodes persistentvolumeclaims"),
+            ("apps", "statefulsets deployments replicasets"),
+            ("batch", "cronjobs jobs"),
+            ("policy", "poddisruptionbudgets"),
+            ("acid.zalan.do", "*"),
+        ];
+        let rules = rules.map(|(group, resources)| {
+            let resources: Vec<&str> = resources.split(' ').collect();
+            json!({"apiGroups": [group], "resources": resources, "verbs": ["get", "list", "watch"]})
+        });
+        let role: ClusterRole = serde_json::from_value(json!({"metadata": {"name": name}, "rules": rules})).unwrap();
+        let binding: ClusterRoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+        }))
+        .unwrap();
+        let client = &self.store.client;
+        kube::Api::all(client.clone()).create(&PostParams::default(), &role).await.unwrap();
+        kube::Api::all(client.clone()).create(&PostParams::default(), &binding).await.unwrap();
+        let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        for named in &mut kubeconfig.auth_infos {
+            named.auth_info.as_mut().unwrap().impersonate = Some(name.clone());
+        }
+        // JSON is YAML.
+        std::fs::write(&path, serde_json::to_string(&kubeconfig).unwrap()).unwrap();
+        path
+    }
+
     pub fn plane(&self) -> Kubernetes {
         plane(self.options())
     }
@@ -165,6 +205,10 @@ async fn clean(kubeconfig: &Path, namespace: &str) {
         }
     }
     store.delete(&NAMESPACE.at("", namespace), None).await.unwrap();
+    // Of a viewer, if there was one.
+    let by_name = DeleteParams::default();
+    drop(kube::Api::<ClusterRoleBinding>::all(store.client.clone()).delete(namespace, &by_name).await);
+    drop(kube::Api::<ClusterRole>::all(store.client.clone()).delete(namespace, &by_name).await);
 }
 
 /// A plane with the machine's clock.
