@@ -10,17 +10,34 @@ use crate::place::{PATIENCE, Place, Real, has_verdict, http, is_whole};
 
 pub fn postgres_killed(real: &Real) {
     let place = Place::new(real, "killed");
-    place.create("acid-hurt", 2, &json!({}));
-    let made = place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2));
+    // Patroni's own pace: it looks at its Postgres every ten seconds.
+    place.create("acid-hurt", 2, &json!({ "patroni": { "ttl": 30, "loop_wait": 10, "retry_timeout": 10 } }));
+    let made = place.until("acid-hurt", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
     let primary = made["primary"].as_str().unwrap();
     let before = place.postgres(primary).expect("a Postgres");
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-hurt").contains("○ ok"));
 
     before.signal(Signal::KILL);
 
+    let took = console.wait_within(PATIENCE, "what is wrong", |tty| {
+        let row = row(tty, "acid-hurt");
+        (row.contains("critical") || row.contains("warning")) && row.contains(primary)
+    });
+    eprintln!("  killed: on screen after {:.1} s: {}", took.as_secs_f64(), row(&console, "acid-hurt"));
     place.eventually("another Postgres", || place.postgres(primary).is_some_and(|now| now != before));
     place.until("acid-hurt", "whole again, with the same primary", |cluster| {
         is_whole(cluster, 2) && cluster["primary"] == primary && cluster["health"] == "ok"
     });
+    console.wait_within(PATIENCE, "a healthy row again", |tty| {
+        let row = row(tty, "acid-hurt");
+        row.contains("○ ok") && row.contains(primary)
+    });
+    console.keys("e");
+    console.wait_within(PATIENCE, "its events", |tty| tty.text().contains("Started creation"));
+    // It recovers, and may begin a timeline of its own: nobody else ever led.
+    let other = if primary == "acid-hurt-0" { "acid-hurt-1" } else { "acid-hurt-0" };
+    assert!(!console.text().contains(&format!("new leader {other}")), "{}", console.text());
 }
 
 pub fn patroni_killed(real: &Real) {
@@ -88,12 +105,15 @@ pub fn api_away(real: &Real) {
     let (answer, fault) = place.kubectl(&["get", "--raw", &stale]);
     assert!(answer.contains("\"code\":410") || fault.contains("too old resource version"), "{answer} {fault}");
     console.wait_within(PATIENCE, "a healthy row again", |tty| row(tty, "acid-still").contains("○ ok"));
+    // What changes after all that was forgotten comes through.
+    place.patch("acid-still", &json!({ "numberOfInstances": 3 }));
+    console.wait_within(PATIENCE, "a change after it", |tty| row(tty, "acid-still").contains("/3"));
     if std::env::var("PGDECK_REAL_K8S").is_ok_and(|version| version.starts_with("1.31.")) {
         return eprintln!(
             "NOT ASKED: on 1.31 kwok's nodes have no address after that, and nothing leads into the pods"
         );
     }
-    place.until("acid-still", "whole again", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    place.until("acid-still", "whole again", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
 }
 
 pub fn not_made(real: &Real) {

@@ -1,5 +1,6 @@
 //! What happens to a cluster whom nothing happens to: made, scaled, left alone by its operator for a while.
 
+use std::cell::RefCell;
 use std::process::Command;
 
 use pgdeck::sandbox::objects::STATEFUL_SET;
@@ -23,6 +24,9 @@ fn asked_patroni() -> String {
     String::from_utf8(told).unwrap().trim().trim_start_matches("patroni ").to_owned()
 }
 
+/// The words of a row while its cluster of three is made, in order.
+const WAY: [&str; 4] = ["warning 0/3 Creating", "warning 1/3 Creating", "warning 2/3 Creating", "ok 3/3 Running"];
+
 pub fn created_and_scaled(real: &Real) {
     let place = Place::new(real, "made");
     let mut console = place.console("admin");
@@ -38,9 +42,28 @@ pub fn created_and_scaled(real: &Real) {
     );
 
     let shown = |tty: &Tty, words: &[&str]| words.iter().all(|word| row(tty, "acid-shop").contains(word));
-    console.wait_within(PATIENCE, "Creating", |tty| shown(tty, &["Creating"]));
-    let took = console.wait_within(PATIENCE, "Running", |tty| shown(tty, &["Running"]));
-    eprintln!("  made: Creating to Running on screen in {:.1} s", took.as_secs_f64());
+    // Each state on the way is named; some last for less than a second.
+    let way = RefCell::new(Vec::<String>::new());
+    let note = |tty: &Tty| {
+        let words: Vec<String> = row(tty, "acid-shop").split_whitespace().map(str::to_owned).collect();
+        let state =
+            words.iter().filter(|word| WAY.iter().flat_map(|state| state.split(' ')).any(|known| known == *word));
+        let state = state.cloned().collect::<Vec<_>>().join(" ");
+        let mut way = way.borrow_mut();
+        if !state.is_empty() && way.last() != Some(&state) {
+            way.push(state);
+        }
+    };
+    let took = console.wait_within(PATIENCE, "made", |tty| {
+        note(tty);
+        shown(tty, &["○ ok", "3/3", "Running"])
+    });
+    let way = way.into_inner();
+    eprintln!("  made: on screen in {:.1} s: {}", took.as_secs_f64(), way.join(", "));
+    let mut seen = way.iter();
+    for state in WAY {
+        assert!(seen.any(|seen| seen == state), "{state} was not on the screen, or in another order: {way:?}");
+    }
     console.wait_within(PATIENCE, "a healthy row", |tty| shown(tty, &["○ ok", "3/3", "Running", "on"]));
     place.until("acid-shop", "every member streams", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
     let run = place.patroni_api("acid-shop-0", "GET /patroni", &Value::Null)["patroni"]["version"].clone();
@@ -53,12 +76,21 @@ pub fn created_and_scaled(real: &Real) {
     place.patch("acid-shop", &json!({ "numberOfInstances": 3 }));
     place.until("acid-shop", "scaled up", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
     console.wait_within(PATIENCE, "three members", |tty| shown(tty, &["○ ok", "3/3", "Running"]));
+    // The operator said Updating for a moment, each time.
+    console.keys("e");
+    console.wait_within(PATIENCE, "the status words, as they came", |tty| {
+        tty.text().lines().filter(|line| line.contains("Updating")).count() >= 2
+    });
 }
 
 pub fn changed(real: &Real) {
     let place = Place::new(real, "changed");
     place.create("acid-tuned", 2, &json!({}));
     let made = place.until("acid-tuned", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-tuned").contains("○ ok"));
+    let members = ["acid-tuned-0", "acid-tuned-1"];
+    let started = || members.map(|member| place.sql(member, "select extract(epoch from pg_postmaster_start_time())"));
     let shows = |setting: &str, value: &str| {
         ["acid-tuned-0", "acid-tuned-1"].iter().all(|member| {
             let (answer, _) = place.kubectl(&["exec", member, "--", "psql", "-Atc", &format!("show {setting}")]);
@@ -66,16 +98,23 @@ pub fn changed(real: &Real) {
         })
     };
 
+    let before = started();
     place.patch("acid-tuned", &json!({ "postgresql": { "parameters": { "log_min_duration_statement": "123" } } }));
+    console.wait_within(PATIENCE, "Updating", |tty| row(tty, "acid-tuned").contains("Updating"));
+    let took = console.wait_within(PATIENCE, "Running again", |tty| row(tty, "acid-tuned").contains("Running"));
+    eprintln!("  changed: Updating on screen for {:.1} s for a reload", took.as_secs_f64());
     place.eventually("a reload", || shows("log_min_duration_statement", "123ms"));
-    let begun = place.postgres("acid-tuned-0");
+    assert_eq!(started(), before, "a reload restarts nothing");
 
     place.patch("acid-tuned", &json!({ "postgresql": { "parameters": { "max_connections": "123" } } }));
+    console.wait_within(PATIENCE, "Updating", |tty| row(tty, "acid-tuned").contains("Updating"));
     place.eventually("restarts", || shows("max_connections", "123"));
-    assert_ne!(place.postgres("acid-tuned-0"), begun, "it was not restarted");
     place.until("acid-tuned", "whole after the restarts", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let at = started().map(|at| at.parse::<f64>().unwrap());
+    assert!(before.iter().zip(&at).all(|(before, at)| before.parse::<f64>().unwrap() < *at), "{before:?} {at:?}");
+    let led = usize::from(made["primary"] == members[1]);
+    assert!(at[1 - led] < at[led], "the replica is restarted first: {at:?}, {}", made["primary"]);
 
-    let mut console = place.console("admin");
     place.patch("acid-tuned", &json!({ "env": [{ "name": "PGDECK_TEST", "value": "1" }] }));
     place.until("acid-tuned", "the pods are new, and another leads", |cluster| {
         is_whole(cluster, 2) && cluster["primary"] != made["primary"] && cluster["health"] == "ok"
@@ -83,7 +122,8 @@ pub fn changed(real: &Real) {
     console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-tuned").contains("○ ok"));
     console.keys("e");
     console.wait_within(PATIENCE, "the operator's own words", |tty| {
-        tty.text().contains("Rolling update done") && tty.text().contains("Switching over from")
+        let told = ["Rolling update done", "Switching over from", "restarting Postgres server within replica pod"];
+        told.iter().all(|words| tty.text().contains(words))
     });
 }
 
@@ -116,7 +156,14 @@ pub fn ways_in(real: &Real) {
     assert_eq!(answer.trim(), "42", "{fault}");
     let (log, fault) = place.kubectl(&["logs", "acid-door-0", "-c", "postgres"]);
     assert!(log.contains("acid-door-0"), "no word of Patroni: {log} {fault}");
-    for name in ["acid-door.ways.svc.cluster.local", "acid-door-repl.ways.svc"] {
-        place.eventually(name, || std::fs::read_to_string("/etc/hosts").unwrap().contains(name));
+    let secret = "postgres.acid-door.credentials.postgresql.acid.zalan.do";
+    let password = place.kubectl(&["get", "secret", secret, "-o", "go-template={{.data.password | base64decode}}"]).0;
+    for (name, is_standby) in [("acid-door.ways.svc.cluster.local", "f"), ("acid-door-repl.ways.svc", "t")] {
+        let way = format!("host={name} user=postgres dbname=postgres sslmode=require connect_timeout=5");
+        place.eventually(name, || {
+            let mut psql = Command::new("psql");
+            psql.args([&way, "-Atc", "select pg_is_in_recovery()"]).env("PGPASSWORD", &password);
+            String::from_utf8_lossy(&psql.output().unwrap().stdout).trim() == is_standby
+        });
     }
 }

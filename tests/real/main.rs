@@ -12,6 +12,7 @@ mod console;
 mod contract;
 mod control;
 mod failures;
+mod habits;
 mod judged;
 mod life;
 mod place;
@@ -56,6 +57,10 @@ const SCENARIOS: &[Scenario] = &[
     scenario("a_killed_patroni_makes_a_failover_that_is_named", failures::patroni_killed),
     scenario("a_cluster_that_the_operator_cannot_make_says_why", failures::not_made),
     scenario("a_pod_that_cannot_be_made_placed_or_pulled_says_why", failures::not_started),
+    scenario("a_rolling_update_that_cannot_hand_over_stops_half_way_and_says_so", habits::refused),
+    scenario("a_patroni_that_hangs_makes_two_primaries_or_an_overdue_leader", habits::patroni_hangs),
+    scenario("what_patroni_does_by_itself_to_replay_keys_and_slots_is_seen", habits::patronis_own),
+    scenario("a_primarys_pod_that_is_deleted_by_hand_hands_over_and_comes_back", habits::pod_deleted),
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
     scenario("parameters_are_reloaded_and_restarted_for_and_env_rolls_the_pods_over", life::changed),
     scenario("poolers_are_no_members_and_slots_come_and_go_with_the_manifest", changes::poolers_and_slots),

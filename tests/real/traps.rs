@@ -52,14 +52,19 @@ pub fn busy(real: &Real) {
     place.until("acid-busy", "it is orphaned", |cluster| has_verdict(cluster, "orphan", &words));
     console.wait_within(PATIENCE, "the orphan", |tty| row(tty, "acid-busy").contains("no object"));
     place.eventually("the operator comes to it", || place.get(STATEFUL_SET, "acid-busy").is_none());
-    // What was made anew meanwhile may stay for good.
-    place.until("acid-busy", "what is left of it is told", |cluster| {
-        cluster.is_null() || has_verdict(cluster, "orphan", &["left behind"])
+    // What was made anew meanwhile may stay for good: as long as it does it is told, and no longer.
+    let left = || place.kubectl(&["get", "sts,pods,pvc", "-o", "name"]).0.replace('\n', " ");
+    place.eventually("what is left of it is told", || {
+        let before = left();
+        let cluster = place.cluster("acid-busy");
+        let is_told = match (before.contains("statefulset"), before.contains("pod/")) {
+            (true, _) => false,
+            (false, true) => has_verdict(&cluster, "orphan", &["left behind"]),
+            (false, false) => cluster.is_null(),
+        };
+        is_told && before == left()
     });
-    eprintln!(
-        "  busy: after its deletion: {}",
-        place.kubectl(&["get", "sts,pods,pvc", "-o", "name"]).0.replace('\n', " ")
-    );
+    eprintln!("  busy: after its deletion: {}", left());
 }
 
 /// What no operator can make is told by its event; what the schema forbids gets no cluster at all.
@@ -74,6 +79,19 @@ pub fn unmakeable(real: &Real) {
     console.wait_within(PATIENCE, "the word", |tty| tty.text().contains("CreateFailed"));
     console.keys("\r");
     console.wait_within(PATIENCE, "its reason", |tty| tty.text().contains("must be no more than"));
+    // Its initdb fails again and again: no pod of it ever gets a role, and the operator waits for that.
+    console.keys("q");
+    place.create("acid-mute", 1, &json!({ "patroni": { "initdb": { "nonsense": "yes" } } }));
+    console.wait_within(PATIENCE, "a pod that does not come up", |tty| {
+        let row = row(tty, "acid-mute");
+        row.contains("Creating") && !row.contains("○ ok")
+    });
+    eprintln!("  unmakeable: on the way: {}", place.cluster("acid-mute")["why"]);
+    let mute = place.until_within(PATIENCE * 2, "acid-mute", "no labels", |cluster| {
+        has_verdict(cluster, "operator_failed", &["CreateFailed", "pod labels error"])
+    });
+    eprintln!("  unmakeable: {} {}", mute["status"], mute["why"]);
+    console.wait_within(PATIENCE, "the reason", |tty| row(tty, "acid-mute").contains("CreateFailed"));
     let refused = place.try_create("acid-old", 1, &json!({ "postgresql": { "version": "9.1" } })).unwrap_err();
     assert!(refused.contains("spec.postgresql.version"), "{refused}");
 }
