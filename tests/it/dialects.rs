@@ -71,6 +71,21 @@ fn members(cluster: &Cluster) -> Vec<(&str, Role, Role, &str, Option<u32>)> {
 const PRIMARY: Role = Role::Primary;
 const STANDBY: Role = Role::Standby;
 
+/// Seen: a scheduler whose bind came too late for one pod wrote its failure onto the next of that name, which ran.
+#[test]
+fn a_schedulers_failure_is_told_of_a_pod_that_waits_and_of_none_that_runs() {
+    for (phase, reason) in [("Pending", Some("SchedulerError")), ("Running", None)] {
+        let mut objects = items(FULL);
+        let pod = objects.iter_mut().find(|object| object["metadata"]["name"] == "acid-full-0").unwrap();
+        pod["status"]["phase"] = json!(phase);
+        let failure = json!({ "type": "PodScheduled", "status": "False", "reason": "SchedulerError" });
+        pod["status"]["conditions"].as_array_mut().unwrap().push(failure);
+        let clusters = read(objects);
+        let told = clusters["acid-full"].members[0].pod.as_ref().unwrap().waiting.as_ref();
+        assert_eq!(told.map(|waiting| &*waiting.reason), reason, "{phase}");
+    }
+}
+
 #[test]
 fn operator_one_with_everything_is_read_with_its_poolers_left_out() {
     let clusters = read(items(FULL));

@@ -91,4 +91,9 @@ pub fn synchronous(real: &Real) {
     place.eventually("limits raised to the requests", || {
         place.kubectl(&["get", "pods", "-l", "application=spilo", "-o", limits]).0 == raised
     });
+    // No verdict tells of either; the operator's own words do.
+    console.keys("e");
+    console.wait_within(PATIENCE, "that the pods are new, window or not", |tty| {
+        tty.text().contains("Rolling update done - pods have been recreated")
+    });
 }

@@ -266,11 +266,13 @@ fn waiting(object: &slim::Pod, pool: &mut Pool) -> Option<Waiting> {
             });
         }
     }
+    // A scheduler that was late writes its failure with an earlier pod of this name onto the one that runs, for good.
+    let is_pending = object.status.phase.as_deref() != Some("Running");
     let unscheduled = object
         .status
         .conditions
         .iter()
-        .find(|condition| condition.kind == "PodScheduled" && condition.status == "False");
+        .find(|condition| is_pending && condition.kind == "PodScheduled" && condition.status == "False");
     if let Some(condition) = unscheduled {
         return Some(Waiting {
             container: pool.text(""),
