@@ -108,11 +108,6 @@ pub fn api_away(real: &Real) {
     // What changes after all that was forgotten comes through.
     place.patch("acid-still", &json!({ "numberOfInstances": 3 }));
     console.wait_within(PATIENCE, "a change after it", |tty| row(tty, "acid-still").contains("/3"));
-    if std::env::var("PGDECK_REAL_K8S").is_ok_and(|version| version.starts_with("1.31.")) {
-        return eprintln!(
-            "NOT ASKED: on 1.31 kwok's nodes have no address after that, and nothing leads into the pods"
-        );
-    }
     place.until("acid-still", "whole again", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
 }
 

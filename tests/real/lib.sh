@@ -71,7 +71,7 @@ begin() { # PART
     kube-controller-manager)
       start kube-controller-manager "$cp" kube-controller-manager --kubeconfig "${as}kcm" --bind-address 127.0.0.1 --leader-elect=false \
         --cert-dir "$pki/kcm" --service-account-private-key-file "$pki/sa.key" --root-ca-file "$pki/ca.crt" \
-        --kube-api-qps 200 --kube-api-burst 400 --pvclaimbinder-sync-period 3s
+        --kube-api-qps 200 --kube-api-burst 400 --pvclaimbinder-sync-period 3s --node-monitor-grace-period 10m
       ;;
     kube-scheduler)
       start kube-scheduler "$cp" kube-scheduler --kubeconfig "${as}scheduler" --bind-address 127.0.0.1 --leader-elect=false \
