@@ -59,15 +59,18 @@
 //!
 //! 1. Nothing in nouns, machines and faces awaits, reads a clock, or does I/O. Time is an argument.
 //! 2. Every change to the world is an order, goes through one place ([`runtime::perform`]), is journaled before it is sent
-//!    and refused there when read-only.
+//!    and refused there when read-only. Of several that change one CR, in whichever pgdeck, one is under way: the journal has its
+//!    claim.
 //! 3. No gate or preflight reads a sample.
 //! 4. An order's success is proved by probes of its effect, never by the call returning.
-//! 5. An action carries the identity captured when the key was pressed.
+//! 5. An action carries the identity captured when the key was pressed (a CR's uid, a plain host's system identifier); it is
+//!    looked at again before every order.
 //! 6. Samples never share a connection with probes or orders.
 //! 7. Every observed value has an age. Unknown is `–` with a reason, never `0`.
 //! 8. Losing an API server or a database never ends the program; it is shown, with the age of what is still on screen.
 //! 9. Text from outside reaches the terminal only through [`present`], which strips control characters.
-//! 10. No secret reaches argv, the environment of a child that others can read, a log or the screen.
+//! 10. No secret reaches argv, the environment of a child that others can read, the journal, a log or the screen; of variables in
+//!     objects the value is told only where the name is known to be harmless.
 
 #![cfg_attr(
     test,
