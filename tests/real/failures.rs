@@ -34,7 +34,8 @@ pub fn postgres_killed(real: &Real) {
         row.contains("○ ok") && row.contains(primary)
     });
     console.keys("e");
-    console.wait_within(PATIENCE, "its events", |tty| tty.text().contains("Started creation"));
+    // An operator that has just begun finds the cluster by its first look, and says nothing of it.
+    console.wait_within(PATIENCE, "its events", |tty| tty.text().contains("SuccessfulCreate"));
     // It recovers, and may begin a timeline of its own: nobody else ever led.
     let other = if primary == "acid-hurt-0" { "acid-hurt-1" } else { "acid-hurt-0" };
     assert!(!console.text().contains(&format!("new leader {other}")), "{}", console.text());
