@@ -84,6 +84,9 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
         let found = if path.exists() { "nothing is wrong with it" } else { "is not there; the defaults hold" };
         return say(&format!("{}: {found}", path.display()));
     }
+    if let Some(path) = &config.kubeconfig {
+        shell::KUBECONFIG.get_or_init(|| path.clone());
+    }
     let journal = Journal::in_folder(&around.state);
     match command {
         Some(Command::Audit(asked)) => return audit::run(&journal, asked),
@@ -143,6 +146,7 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         read_only: config.readonly,
         armed_min: config.armed_min,
         arm_key: Settings::default().arm_key,
+        kubeconfig: config.kubeconfig.as_ref().map(|path| path.display().to_string().into()),
         who: act::who(),
         process: std::process::id(),
     };

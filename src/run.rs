@@ -329,6 +329,11 @@ impl Run {
         is_waiting && self.is_holding() && !self.to_come_back().is_empty()
     }
 
+    /// Whether what it held was taken back by itself, to the end.
+    pub fn has_taken_back(&self) -> bool {
+        self.back.is_some() && self.outcome() == Some(Outcome::Proved)
+    }
+
     /// What an order changes, line by line; none where it has no body.
     pub fn change(&self, order: &Order) -> Option<Vec<change::Line>> {
         change::of(order, self.resource.as_ref())

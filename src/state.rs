@@ -35,6 +35,8 @@ pub struct Settings {
     pub armed_min: u32,
     /// The key that arms, as it is written.
     pub arm_key: Text,
+    /// The kubeconfig, where one was named: commands by hand need it too.
+    pub kubeconfig: Option<Text>,
     /// The user of the operating system, for the journal.
     pub who: Text,
     /// This pgdeck's process id: whose orders they are, where several run.
@@ -52,6 +54,7 @@ impl Default for Settings {
             read_only,
             armed_min,
             arm_key: "W".into(),
+            kubeconfig: None,
             who: "".into(),
             process,
         }

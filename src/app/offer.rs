@@ -11,7 +11,7 @@ use crate::run::Out;
 use crate::screen::Dialog;
 use crate::screen::confirm::{Answerable, Asking, Confirm, Wanted, Wish, answerable};
 use crate::state::notice::Weight;
-use crate::work::order::Order;
+use crate::work::order::{Order, quoted};
 
 /// Takes a key while an order's dialog is open.
 pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, mut confirm: Confirm, effects: &mut Vec<Effect>) {
@@ -71,7 +71,9 @@ fn grant(model: &mut Model, now: Timestamp, wish: Wish, confirm: &mut Confirm, e
     match wish {
         Wish::Copy => {
             let commands: Vec<String> = steps.iter().map(|step| step.order.command()).collect();
-            let text = commands.join("\n");
+            let kubeconfig = model.state.settings.kubeconfig.as_ref();
+            let first = kubeconfig.map(|path| format!("export KUBECONFIG={}", quoted(path)));
+            let text = first.into_iter().chain(commands).collect::<Vec<_>>().join("\n");
             model.state.notices.say(now, Weight::Info, format!("copied: {text}"));
             effects.push(Effect::Yank(text));
         }

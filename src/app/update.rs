@@ -140,6 +140,10 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
         Deed::ClearFilter => drop(dialog::set_filter(model, now, "")),
         Deed::Palette => dialog::open_palette(model, now, effects),
         Deed::Redraw => effects.push(Effect::Repaint),
+        Deed::Suspend if model.state.ledger.under_way().next().is_some() => {
+            let text = "an order is under way: nobody would see to it in the background; end it first, or wait";
+            model.state.notices.say(now, Weight::Warning, text);
+        }
         Deed::Suspend => effects.push(Effect::Suspend),
         Deed::Move(_)
         | Deed::Enter

@@ -85,5 +85,6 @@ fn left_over(asked: &Value) -> Option<LeftOver> {
 /// Whether the pgdeck whose order it is still runs: its number is the last part of the run's name.
 fn is_alive(run: &Value) -> bool {
     let process = run.as_str().and_then(|run| run.rsplit_once('-')).map(|(_, process)| process);
-    process.is_some_and(shell::is_pgdeck)
+    // A number may come again: in a container it always does. What this one has ordered it knows.
+    process.is_some_and(|process| process != std::process::id().to_string() && shell::is_pgdeck(process))
 }

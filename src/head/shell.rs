@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::work::order::{Order, READ_ONLY, Shell};
 pub static HANDED_OVER: AtomicBool = AtomicBool::new(false);
 /// The system has asked us to end while a program had the terminal.
 pub static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The kubeconfig that was named, where not the usual one is meant: kubectl must look into no other.
+pub static KUBECONFIG: OnceLock<PathBuf> = OnceLock::new();
 
 /// How often it is looked whether the program has ended, or we should.
 const LOOK: Duration = Duration::from_millis(50);
@@ -88,6 +92,9 @@ pub fn hand_over(runtime: &Runtime, folder: &Path, order: &Order) -> Result<Stri
                 return Err(Fault::Unsupported { what: order.title(), why: "plain hosts have no pods".into() });
             };
             let mut command = guest("kubectl");
+            if let Some(path) = KUBECONFIG.get() {
+                command.env("KUBECONFIG", path);
+            }
             command.args(["--context", context, "-n", &instance.cluster.namespace, "exec", "-it", &instance.member]);
             command.args(["-c", "postgres", "--", "sh", "-c", "exec bash 2>/dev/null || exec sh"]);
             run("kubectl", command)

@@ -23,6 +23,7 @@ use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
 use crate::work::order::{Order, Statement};
 use crate::work::probe::{Backups, Objects, Probe};
+use crate::work::secrets;
 
 pub(super) const WAL_ARCHIVING: Operation = Operation {
     id: "wal-archiving",
@@ -94,7 +95,8 @@ fn in_force(cluster: &Cluster) -> Vec<&Text> {
 fn layers(aim: &Aim, objects: &Objects, backups: &Backups, archiver: &Result<&Archiver, String>) -> Vec<Light> {
     let cluster = &objects.cluster;
     let shown = |env: &BTreeMap<Text, Text>| {
-        let set: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let told = |(name, value): (&Text, &Text)| format!("{name}={:?}", secrets::told(name, value));
+        let set: Vec<String> = env.iter().map(told).collect();
         if set.is_empty() { "nothing".to_owned() } else { set.join(", ") }
     };
     let field = match (backups.archiving, backups.has_archiving) {

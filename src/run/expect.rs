@@ -322,7 +322,7 @@ fn pause(objects: &Objects, paused: bool) -> Judged {
     let members = &objects.cluster.members;
     let obey = members.iter().filter(|member| said(member) == Some(paused)).count();
     let word = if paused { "paused" } else { "not paused" };
-    when(obey == members.len(), format!("{obey} of {} members say that they are {word}", members.len()))
+    when(obey == members.len() && obey > 0, format!("{obey} of {} members say that they are {word}", members.len()))
 }
 
 fn reconciled(objects: &Objects, ours: Option<&Text>) -> Judged {

@@ -161,7 +161,11 @@ impl Run {
                 // The thing itself said that it changed nothing.
                 let untouched = matches!(
                     fault,
-                    Fault::Conflict { .. } | Fault::Gone { .. } | Fault::Forbidden { .. } | Fault::AuthExpired { .. }
+                    Fault::Conflict { .. }
+                        | Fault::Gone { .. }
+                        | Fault::Forbidden { .. }
+                        | Fault::AuthExpired { .. }
+                        | Fault::Throttled { .. }
                 );
                 if untouched && !sent_before {
                     self.sent_any = false;

@@ -63,6 +63,9 @@ impl Bulk {
 
     /// Whether all that are left can be confirmed by one key; else why not.
     pub fn answerable(&self, state: &State, now: Timestamp) -> Result<(), String> {
+        if self.stands != Stands::Going && state.ledger.has_line() {
+            return Err("others that were marked are still on their way (O): wait for them".into());
+        }
         if let Some((name, why)) = self.refused.first() {
             return Err(format!("{name}: {why}"));
         }

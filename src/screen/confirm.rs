@@ -79,6 +79,14 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     if let Some(why) = run.why_it_waits().filter(|_| of_others) {
         return Answerable::Barred(why);
     }
+    // Whoever has the terminal has all of pgdeck: nothing that is under way would go on.
+    let takes_terminal = deal.steps.iter().any(|step| step.order.takes_terminal());
+    if let Some(other) = state.ledger.under_way().find(|_| takes_terminal) {
+        let (action, name) = (other.action, &other.aim.cluster.name);
+        return Answerable::Barred(format!(
+            "{action} of {name} is under way, and would stand still meanwhile: wait for its end"
+        ));
+    }
     // What this pgdeck has done may be taken back, armed or not.
     if run.takes_back.is_some() && !deal.by_name && deal.colour() != Colour::Red {
         return Answerable::Yes;

@@ -124,6 +124,11 @@ impl Ledger {
         self.queue.extend(runs);
     }
 
+    /// Whether those of another answer are under way or wait for their turn.
+    pub fn has_line(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// What follows one of them. If it was not proved none does: those that are left leave the line.
     pub fn next_in_line(&mut self, id: &str, proved: bool) -> Line {
         if self.queue.front().is_none_or(|first| **first != *id) {
@@ -168,10 +173,14 @@ impl Ledger {
     pub fn left_by(&self, action: &str, takes_back: &str, cluster: &ClusterId, member: Option<&Text>) -> Option<Text> {
         let about = |run: &&Run| run.aim.cluster == *cluster && run.aim.member.as_ref() == member;
         let mine = self.runs.values().rev().filter(about);
-        let is_over = |run: &&Run| run.outcome().is_some_and(|outcome| outcome != Outcome::Refused);
+        // What did not take it back leaves it as it was.
+        let is_over = |run: &&Run| match run.outcome() {
+            Some(outcome) if run.action == takes_back => outcome == Outcome::Proved,
+            outcome => outcome.is_some_and(|outcome| outcome != Outcome::Refused),
+        };
         let mut last = mine.filter(|run| run.action == action || run.action == takes_back).filter(is_over);
         if let Some(run) = last.next() {
-            return (run.action == action && run.leaves).then(|| run.id.clone());
+            return (run.action == action && run.leaves && !run.has_taken_back()).then(|| run.id.clone());
         }
         let old = self
             .left_over

@@ -222,6 +222,11 @@ impl Order {
         matches!(self, Order::Shell { shell: Shell::Psql { write: false } | Shell::Forward { .. }, .. })
     }
 
+    /// Whether a program gets the terminal until it ends.
+    pub fn takes_terminal(&self) -> bool {
+        matches!(self, Order::Shell { shell: Shell::Psql { .. } | Shell::Exec, .. })
+    }
+
     /// Whether it changes an object of the API server, which can try it without doing it.
     pub fn is_of_objects(&self) -> bool {
         matches!(self, Order::Patch { .. } | Order::Amend { .. } | Order::Create { .. } | Order::Delete { .. })

@@ -26,8 +26,8 @@ impl Open {
     pub fn why(&self) -> String {
         format!(
             "{} changes this cluster's CR, and has not ended: the operator may lose one of two changes; wait until it is proved \
-             (`pgdeck audit` tells more)",
-            self.action
+             (`pgdeck audit` has it as {})",
+            self.action, self.run
         )
     }
 }

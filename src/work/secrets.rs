@@ -64,6 +64,11 @@ fn is_harmless(name: &str, value: &str) -> bool {
     value.is_empty() || (is_known() && !(value.contains("://") && value.contains('@')))
 }
 
+/// A variable's value as it may be told.
+pub fn told<'a>(name: &str, value: &'a str) -> &'a str {
+    if is_harmless(name, value) { value } else { HIDDEN }
+}
+
 /// Hides them in an order that stands in a text as JSON, as in a command for a shell.
 pub fn hidden_in(text: &str) -> String {
     // How a shell writes a quote between quotes.

@@ -5,6 +5,7 @@ use pgdeck::app::{self, Effect, Msg};
 use pgdeck::fault::Fault;
 use pgdeck::fleet::seen::Seen;
 use pgdeck::run::{Event, Out};
+use pgdeck::screen::confirm::{Answerable, answerable};
 use pgdeck::work::entry::What;
 use pgdeck::work::past::{Open, Past};
 use pgdeck::work::probe::Probe;
@@ -238,4 +239,19 @@ fn a_change_of_the_resource_waits_for_the_one_that_another_pgdeck_has_under_way(
     let open = Open { run: "of-another".into(), action: "wal-archiving".into(), patches: true };
     offered_after(&mut rig, "x s", &Past { open: vec![open], last: None }, None);
     assert!(rig.text(SIZE).contains("y do it"), "{}", rig.text(SIZE));
+}
+
+#[test]
+fn nothing_that_is_under_way_is_left_alone_by_a_shell_or_in_the_background() {
+    let mut rig = writable();
+    rig.asks("W x s y esc");
+    assert_eq!(rig.model.state.ledger.under_way().count(), 1);
+    assert!(!rig.keys("ctrl-z").contains(&Effect::Suspend));
+    assert!(rig.text(SIZE).contains("an order is under way"), "{}", rig.text(SIZE));
+    rig.keys(":");
+    rig.types("psql");
+    rig.asks("enter");
+    let run = rig.model.state.ledger.all().find(|run| run.action == "psql").unwrap();
+    let why = "switchover of acid-shop is under way, and would stand still meanwhile: wait for its end";
+    assert_eq!(answerable(&rig.model.state, run, rig.now), Answerable::Barred(why.into()));
 }

@@ -184,7 +184,8 @@ impl Server {
                 continue;
             }
             if !status.is_success() {
-                return Err(self.refusal(path, status, &headers, &body));
+                let fault = self.refusal(path, status, &headers, &body);
+                return Err(if method != "GET" && status.is_server_error() { self.in_doubt(fault) } else { fault });
             }
             return Ok(Answered { headers, body });
         }
@@ -236,6 +237,15 @@ impl Server {
         }
         tracing::debug!(path, why, "request failed");
         Fault::Unreachable { what: format!("{} at {}", self.what(), connection.address), why }
+    }
+
+    /// A server that broke over a change (its store was too slow, say) may have made it: only the effect tells. A webhook that
+    /// cannot be asked comes before any change.
+    fn in_doubt(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Refused { why, .. } if !why.contains("webhook") => Fault::Unreachable { what: self.what(), why },
+            fault => fault,
+        }
     }
 
     fn refusal(&self, path: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -89,10 +90,15 @@ impl Drop for Turn {
     }
 }
 
+/// How many fleets were brought up.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
 impl Stage {
     fn up(name: &'static str) -> Stage {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Stage { scene: Scene::up(name), runtime }
+        // The fleet of that name before this one may still be on its way down.
+        let name = format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Stage { scene: Scene::up(&name), runtime }
     }
 
     fn world(&self) -> World<'_> {

@@ -17,6 +17,7 @@ pub fn answer(probe: &Probe) -> Result<Answer, Fault> {
     let member = |n: u32, role: &str| json!({"name": format!("acid-shop-{n}"), "role": role, "state": "running", "timeline": 1, "lag": 0});
     match probe {
         Probe::May { .. } => Ok(Answer::May(true)),
+        Probe::Reach(_) => Ok(Answer::Reached { version: 170_006, primary: true, tls: true }),
         Probe::Patroni(_) => {
             let cluster = json!({"members": [member(0, "leader"), member(1, "sync_standby"), member(2, "replica")]});
             Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, json!({})))))
