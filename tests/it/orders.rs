@@ -214,6 +214,24 @@ async fn an_answer_that_is_lost_is_no_failure_the_effect_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_breaks_over_a_patch_may_have_made_it_and_one_that_is_busy_has_not() {
+    let scene = Scene::new("broken").await;
+    scene.arm();
+    let mut run = scene.offered().await;
+    scene.proxy.trouble(Trouble::status(500, "etcdserver: request timed out"), is_patch);
+    run.patience_s = Some(1);
+    scene.confirm(&mut run).await;
+    assert_eq!(run.outcome(), Some(Outcome::Unproven), "{}", said(&run));
+    assert!(said(&run).contains("the answer was lost") && said(&run).contains("request timed out"), "{}", said(&run));
+
+    scene.proxy.heal();
+    let mut run = scene.offered().await;
+    scene.proxy.trouble(Trouble::status(429, "too many requests"), is_patch);
+    scene.confirm(&mut run).await;
+    assert_eq!(run.outcome(), Some(Outcome::Refused), "{}", said(&run));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_whose_pgdeck_ended_before_its_proof_is_found_in_the_journal() {
     let scene = Scene::new("killed").await;
     scene.arm();

@@ -21,13 +21,15 @@ pub(super) fn leads(view: &PatroniView, expected: &str, before: Option<u32>, fol
     if before.is_some() && leader.timeline <= before {
         return Judged::NotYet(said);
     }
-    let behind: Vec<String> = view
-        .members
-        .iter()
-        .filter(|peer| followers.contains(&peer.name) && peer.role != Role::Primary)
-        .filter(|peer| !peer.is_running() || peer.timeline != leader.timeline)
-        .map(|peer| format!("{} is {}", peer.name, peer.state))
-        .collect();
+    // Whoever is not listed any more has not come back.
+    let behind = |name: &&Text| match view.members.iter().find(|peer| peer.name == **name) {
+        None => Some(format!("{name} is not there")),
+        Some(peer) if peer.role == Role::Primary => None,
+        Some(peer) if peer.is_running() && peer.timeline == leader.timeline => None,
+        Some(peer) => Some(format!("{} is {}", peer.name, peer.state)),
+    };
+    let others = followers.iter().filter(|name| **name != leader.name);
+    let behind: Vec<String> = others.filter_map(|name| behind(&name)).collect();
     when(behind.is_empty(), if behind.is_empty() { said } else { format!("{said}; {}", behind.join(", ")) })
 }
 
@@ -92,6 +94,8 @@ fn elsewhere(asked: &[Looked], name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::fault::Fault;
     use crate::id::{ClusterId, InstanceId, PlaneId};
@@ -145,5 +149,20 @@ mod tests {
         assert_eq!(has_slots("it leads".into(), &before, &others), proved(told));
         let unknown = format!("it leads; its logical slots are not known: {}", Fault::Cancelled);
         check(&[("cdc", true)], Err(Fault::Cancelled), &nearly(&unknown));
+    }
+
+    #[test]
+    fn who_is_not_listed_any_more_does_not_follow() {
+        let member = |name: &str, role: &str| json!({"name": name, "role": role, "state": "streaming", "timeline": 2});
+        let view = |members: &[Value]| PatroniView::read(&json!({"members": members}), json!({}));
+        let followers = ["shop-0".into(), "shop-1".into(), "shop-2".into()];
+        let judged = |members: &[Value]| leads(&view(members), "shop-1", Some(1), &followers);
+        let (leader, standby) = (member("shop-1", "leader"), member("shop-2", "replica"));
+        assert_eq!(
+            judged(&[leader.clone(), standby.clone()]),
+            Judged::NotYet("shop-1 leads on timeline 2; shop-0 is not there".into())
+        );
+        let all = [leader, standby, member("shop-0", "replica")];
+        assert_eq!(judged(&all), Judged::Proved("shop-1 leads on timeline 2".into()));
     }
 }
