@@ -23,7 +23,7 @@ use crate::runtime::{Journal, Runtime, clock};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::change;
 use crate::work::entry::{Colour, Light};
-use crate::work::order::{Order, Shell};
+use crate::work::order::{Order, Shell, quoted};
 use crate::work::target::{Candidate, Meant, Target};
 
 /// How long sources may take to tell what there is.
@@ -243,7 +243,9 @@ fn offer(operation: &Operation, run: &Run, deal: &Deal) {
             Some(change) => lines.extend(change.iter().map(|line| format!("         {line}"))),
             None => lines.extend(step.order.shown().map(|body| format!("         {body}"))),
         }
-        lines.push(format!("         by hand: {}", step.order.command()));
+        let named =
+            shell::KUBECONFIG.get().map(|path| format!("export KUBECONFIG={}; ", quoted(&path.to_string_lossy())));
+        lines.push(format!("         by hand: {}{}", named.unwrap_or_default(), step.order.command()));
         lines.push(format!("  await  {}", step.awaited()));
     }
     lines.extend(run.to_come_back().iter().map(|step| format!("  back   {}", step.order.title())));
