@@ -1,6 +1,6 @@
 //! One order for marked clusters, from the marks to the last outcome.
 
-use pgdeck::app::{self, Effect, Msg};
+use pgdeck::app::Effect;
 use pgdeck::fault::Fault;
 use pgdeck::run::{Event, Out, Outcome, Pass};
 use pgdeck::work::entry::{Entry, What};
@@ -35,38 +35,30 @@ impl Scene {
 
     /// Types keys, and plays the world until it is quiet.
     fn keys(&mut self, keys: &str) {
-        for key in keys.split_whitespace() {
-            let mut todo = self.rig.keys(key);
-            while let Some(effect) = todo.pop() {
-                let Effect::Run(id, outs) = effect else { continue };
-                for out in outs {
-                    let Some(event) = self.happens(out) else { continue };
-                    let told = Msg::Run(id.clone(), Box::new(event));
-                    todo.extend(app::update(&mut self.rig.model, self.rig.now, vec![told]));
-                }
-            }
-        }
-    }
-
-    fn happens(&mut self, out: Out) -> Option<Event> {
-        match out {
+        let Scene { rig, refused, sent, journal } = self;
+        let mut happens = |out| match out {
             Out::Record(entry) => {
-                self.journal.push(entry);
-                Some(Event::Recorded(Ok(())))
+                journal.push(entry);
+                Ok(Some(Event::Recorded(Ok(()))))
             }
             Out::Note(entry) => {
-                self.journal.push(entry);
-                None
+                journal.push(entry);
+                Ok(None)
             }
             Out::Send(order, pass) => {
                 assert_eq!(pass, Pass::Armed);
                 let name = order.cluster().name.to_string();
-                let refused = self.refused.contains(&name.as_str());
-                self.sent.push(name);
+                let is_refused = refused.contains(&name.as_str());
+                sent.push(name);
                 let refusal = || Fault::Refused { what: "the patch".into(), why: "no".into() };
-                Some(Event::Sent(if refused { Err(refusal()) } else { Ok("resourceVersion 5".into()) }))
+                Ok(Some(Event::Sent(if is_refused { Err(refusal()) } else { Ok("resourceVersion 5".into()) })))
             }
-            out => Some(world::happened(out).unwrap()),
+            out => world::happened(out, world::answer).map(Some),
+        };
+        for key in keys.split_whitespace() {
+            let todo = rig.keys(key);
+            let others = rig.play(todo, &mut happens);
+            assert!(!others.iter().any(|effect| matches!(effect, Effect::Run(..))), "{others:?}");
         }
     }
 

@@ -263,7 +263,7 @@ fn random_keys(read_only: bool, count: u32) {
                 continue;
             };
             for out in outs {
-                let event = match world::happened(out) {
+                let event = match world::happened(out, world::answer) {
                     Ok(event) => event,
                     // What is tried changes nothing.
                     Err(out) if matches!(&*out, Out::Try(order) if order.is_of_objects()) => continue,

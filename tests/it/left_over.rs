@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use pgdeck::app::{self, Effect, Msg};
+use pgdeck::fault::Fault;
 use pgdeck::fleet::cluster::{DcsConfig, Held};
 use pgdeck::fleet::seen::Seen;
-use pgdeck::run::{Event, Out};
 use pgdeck::work::patroni::PatroniView;
 use pgdeck::work::probe::{Answer, Probe};
 use serde_json::json;
@@ -37,26 +37,12 @@ fn console(for_s: u32) -> Rig {
 /// Lets time pass, answers what is asked then, and gives what else is asked of the world.
 fn wait(rig: &mut Rig, seconds: i64) -> Vec<Effect> {
     rig.now += jiff::SignedDuration::from_secs(seconds);
-    let mut todo = app::update(&mut rig.model, rig.now, vec![Msg::Tick]);
-    let mut others = Vec::new();
-    while let Some(effect) = todo.pop() {
-        let Effect::Run(id, outs) = effect else {
-            others.push(effect);
-            continue;
-        };
-        for out in outs {
-            let event = match out {
-                Out::Look { probes, .. } => Event::Looked(probes.into_iter().map(looked).collect()),
-                out => world::happened(out).unwrap(),
-            };
-            todo.extend(app::update(&mut rig.model, rig.now, vec![Msg::Run(id.clone(), Box::new(event))]));
-        }
-    }
-    others
+    let todo = app::update(&mut rig.model, rig.now, vec![Msg::Tick]);
+    rig.answered(todo, answer)
 }
 
-fn looked(probe: Probe) -> pgdeck::run::Looked {
-    let answer = match &probe {
+fn answer(probe: &Probe) -> Result<Answer, Fault> {
+    match probe {
         Probe::Patroni(_) => {
             let member =
                 |n: u32, role: &str| json!({"name": format!("acid-shop-{n}"), "role": role, "state": "running"});
@@ -66,8 +52,7 @@ fn looked(probe: Probe) -> pgdeck::run::Looked {
             Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, config))))
         }
         probe => world::answer(probe),
-    };
-    (probe, answer)
+    }
 }
 
 #[test]

@@ -181,24 +181,17 @@ fn a_protected_context_is_armed_by_its_name_and_by_nothing_else() {
 
 /// Plays the world until an offer stands, with something else before it.
 fn offered_after(rig: &mut Rig, keys: &str, past: &Past, identity: Option<&Fault>) {
-    let mut todo = rig.keys(keys);
-    while let Some(effect) = todo.pop() {
-        let Effect::Run(id, outs) = effect else { continue };
-        for out in outs {
-            let event = match out {
-                Out::Recall(_) => Event::Recalled(Ok(past.clone())),
-                Out::Look { probes, .. } => {
-                    let answer = |probe: Probe| match (&probe, identity) {
-                        (Probe::Identity(_) | Probe::Objects(_), Some(fault)) => (probe, Err(fault.clone())),
-                        _ => (probe.clone(), world::answer(&probe)),
-                    };
-                    Event::Looked(probes.into_iter().map(answer).collect())
-                }
-                out => panic!("{out:?}"),
-            };
-            todo.extend(app::update(&mut rig.model, rig.now, vec![Msg::Run(id.clone(), Box::new(event))]));
-        }
-    }
+    let answer = |probe: Probe| match (&probe, identity) {
+        (Probe::Identity(_) | Probe::Objects(_), Some(fault)) => (probe, Err(fault.clone())),
+        _ => (probe.clone(), world::answer(&probe)),
+    };
+    let todo = rig.keys(keys);
+    let others = rig.play(todo, |out| match out {
+        Out::Recall(_) => Ok(Some(Event::Recalled(Ok(past.clone())))),
+        Out::Look { probes, .. } => Ok(Some(Event::Looked(probes.into_iter().map(answer).collect()))),
+        out => Err(Box::new(out)),
+    });
+    assert_eq!(others, []);
 }
 
 #[test]

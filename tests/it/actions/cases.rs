@@ -351,11 +351,7 @@ fn killed(id: &str, stage: &Stage) {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     stage.scene.journaled("sending", before);
     if id == "psql" {
-        let begun = Instant::now();
-        while passwords(stage) == 0 {
-            assert!(begun.elapsed() < PATIENCE, "psql has no password");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until(&mut child, || passwords(stage) > 0);
     }
     child.kill().unwrap();
     child.wait().unwrap();

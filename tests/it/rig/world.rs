@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pgdeck::app::{self, Effect, Msg};
 use pgdeck::fault::Fault;
-use pgdeck::run::{Event, Looked, Out};
+use pgdeck::run::{Event, Out};
 use pgdeck::work::past::Past;
 use pgdeck::work::patroni::PatroniView;
 use pgdeck::work::probe::{Answer, Objects, Probe, Rules};
@@ -35,13 +35,12 @@ pub fn answer(probe: &Probe) -> Result<Answer, Fault> {
     }
 }
 
-/// Questions with its answers.
-pub fn looked(probes: Vec<Probe>) -> Vec<Looked> {
-    probes.into_iter().map(|probe| (probe.clone(), answer(&probe))).collect()
-}
+/// Who answers questions.
+pub type World = fn(&Probe) -> Result<Answer, Fault>;
 
 /// What comes of something that changes nothing; of nothing else. Nothing was ordered there before.
-pub fn happened(out: Out) -> Result<Event, Box<Out>> {
+pub fn happened(out: Out, world: World) -> Result<Event, Box<Out>> {
+    let looked = |probes: Vec<Probe>| probes.into_iter().map(|probe| (probe.clone(), world(&probe))).collect();
     match out {
         Out::Recall(_) => Ok(Event::Recalled(Ok(Past::default()))),
         Out::Look { probes, .. } => Ok(Event::Looked(looked(probes))),
@@ -52,11 +51,24 @@ pub fn happened(out: Out) -> Result<Event, Box<Out>> {
 impl Rig {
     /// Types keys and answers every question that follows from each; gives what else is asked of the world.
     pub fn asks(&mut self, keys: &str) -> Vec<Effect> {
-        keys.split_whitespace().flat_map(|key| self.ask(key)).collect()
+        let ask = |key| {
+            let todo = self.keys(key);
+            self.answered(todo, answer)
+        };
+        keys.split_whitespace().flat_map(ask).collect()
     }
 
-    fn ask(&mut self, key: &str) -> Vec<Effect> {
-        let mut todo = self.keys(key);
+    /// Answers every question among these, and what follows; gives what else is asked of the world.
+    pub fn answered(&mut self, todo: Vec<Effect>, world: World) -> Vec<Effect> {
+        self.play(todo, |out| happened(out, world).map(Some))
+    }
+
+    /// Plays these out, and what follows: `happens` says what comes of each, if anything, or leaves it to the caller.
+    pub fn play(
+        &mut self,
+        mut todo: Vec<Effect>,
+        mut happens: impl FnMut(Out) -> Result<Option<Event>, Box<Out>>,
+    ) -> Vec<Effect> {
         let mut others = Vec::new();
         while let Some(effect) = todo.pop() {
             let Effect::Run(id, outs) = effect else {
@@ -64,11 +76,12 @@ impl Rig {
                 continue;
             };
             for out in outs {
-                match happened(out) {
-                    Ok(event) => {
+                match happens(out) {
+                    Ok(Some(event)) => {
                         let told = Msg::Run(id.clone(), Box::new(event));
                         todo.extend(app::update(&mut self.model, self.now, vec![told]));
                     }
+                    Ok(None) => {}
                     Err(out) => others.push(Effect::Run(id.clone(), vec![*out])),
                 }
             }
