@@ -1,0 +1,244 @@
+//! What comes before an order, between its steps and after the last.
+
+use super::*;
+
+/// A hand-over, then a patch of the CR.
+fn in_two(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut deal = consider(aim, looked)?;
+    let (uid, version) = ("u".into(), "1".into());
+    let order = Order::Patch { cluster: instance().cluster, uid, version, patch: json!({"spec": {}}) };
+    let expect = Expect::Members { cluster: instance().cluster, count: 1, primary: None };
+    deal.steps.push(Step { order, expect, within_s: 10 });
+    Ok(deal)
+}
+
+/// The CR in that version, asking for so many members.
+fn objects_of(version: &str, instances: u32) -> Looked {
+    let mut cluster =
+        crate::fleet::cluster::Cluster::named(instance().cluster, crate::fleet::cluster::Origin::Resource);
+    cluster.uid = Some("u".into());
+    cluster.spec.instances = Some(instances);
+    let objects = Objects {
+        cluster,
+        version: version.into(),
+        resource: json!({}),
+        annotations: BTreeMap::new(),
+        finalizers: Vec::new(),
+        pods: BTreeMap::new(),
+        rules: Rules::default(),
+    };
+    (Probe::Objects(instance().cluster), Ok(Answer::Objects(Box::new(objects))))
+}
+
+#[test]
+fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
+    let seen = |pause: bool, instances: u32| {
+        let Event::Looked(mut looked) = view(pause) else { unreachable!("it is") };
+        looked.push(objects_of("1", instances));
+        Event::Looked(looked)
+    };
+    for (instances, expected) in [(3, None), (5, Some(Outcome::Failed))] {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+        let past = || Event::Recalled(Ok(Past::default()));
+        let recorded = || Event::Recorded(Ok(()));
+        for event in [past(), seen(false, 3), confirmed(), past(), seen(false, 3), recorded(), recorded()] {
+            run.advance(at(1), event);
+        }
+        run.advance(at(2), Event::Sent(Ok(String::new())));
+        assert_eq!(kinds(&run.advance(at(3), view(true))), ["look"]);
+        let outs = run.advance(at(4), Event::Looked(vec![objects_of("9", instances)]));
+        assert_eq!(run.outcome(), expected);
+        if expected.is_none() {
+            let [Out::Record(Entry { what: What::Sending { order: Order::Patch { version, .. }, .. }, .. })] =
+                &outs[..]
+            else {
+                panic!("{outs:?}")
+            };
+            assert_eq!(&**version, "9");
+
+            // Somebody wrote to it in between, and changed nothing that is wanted: the operator, its status.
+            run.advance(at(5), Event::Recorded(Ok(())));
+            let conflict = Fault::Conflict { what: "the CR".into(), why: "it is newer".into() };
+            assert_eq!(kinds(&run.advance(at(5), Event::Sent(Err(conflict)))), ["note", "look"]);
+            let outs = run.advance(at(5), Event::Looked(vec![objects_of("9b", 3)]));
+            assert!(format!("{outs:?}").contains("\"9b\"") && run.outcome().is_none(), "{outs:?}");
+
+            // A patch whose answer is lost may yet arrive, as long as the CR is what it was made for.
+            run.advance(at(5), Event::Recorded(Ok(())));
+            let lost = Fault::Unreachable { what: "the API".into(), why: "closed".into() };
+            run.advance(at(6), Event::Sent(Err(lost)));
+            let seen = |version| Event::Looked(vec![objects_of(version, 3)]);
+            assert_eq!((kinds(&run.advance(at(7), seen("9b"))), run.outcome()), (vec!["look"], None));
+            run.advance(at(8), seen("10"));
+            assert_eq!(run.outcome(), Some(Outcome::Failed));
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_resource_waits_for_the_one_before_it_whoever_gave_it() {
+    let open = Open { run: "other".into(), action: "wal-archiving".into(), patches: true };
+    let past = || Event::Recalled(Ok(Past { open: vec![open.clone()], last: None }));
+    let free = || Event::Recalled(Ok(Past::default()));
+    let seen = || {
+        let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
+        looked.push(objects_of("1", 3));
+        Event::Looked(looked)
+    };
+    let aim = offered().aim;
+    let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+    run.advance(at(1), past());
+    run.advance(at(1), seen());
+    assert!(run.why_it_waits().unwrap().starts_with("wal-archiving changes this cluster's CR"));
+    // It has ended when this one is confirmed; or the other way round.
+    run.advance(at(2), confirmed());
+    run.advance(at(2), free());
+    assert_eq!(kinds(&run.advance(at(2), seen())), ["record"]);
+
+    let aim = offered().aim;
+    let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+    for event in [free(), seen(), confirmed(), past(), seen()] {
+        run.advance(at(1), event);
+    }
+    assert_eq!(
+        (run.outcome(), run.lines.last().unwrap().text.contains("has not ended")),
+        (Some(Outcome::Refused), true)
+    );
+}
+
+#[test]
+fn an_order_that_cannot_be_told_to_be_for_the_same_cluster_is_refused_but_where_a_right_is_missing() {
+    let forbidden = Fault::Forbidden { what: "the CR".into(), needs: "get postgresqls".into() };
+    let lost = Fault::Unreachable { what: "the API".into(), why: "refused".into() };
+    for (fault, colour) in [(lost, Colour::Red), (forbidden, Colour::Amber)] {
+        let aim = offered().aim;
+        let (mut run, outs) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
+        let [_, Out::Look { probes, .. }] = &outs[..] else { panic!("{outs:?}") };
+        assert!(matches!(probes[..], [Probe::Patroni(_), Probe::Identity(_)]), "{probes:?}");
+        let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
+        looked.push((probes[1].clone(), Err(fault)));
+        run.advance(at(0), Event::Recalled(Ok(Past::default())));
+        run.advance(at(0), Event::Looked(looked));
+        let deal = run.deal.as_ref().unwrap();
+        assert!(deal.colour() == colour && deal.lights.iter().any(|light| light.text.contains("cannot be told")));
+    }
+}
+
+/// Nobody has sampled the host before: its identity is the one of the first look.
+#[test]
+fn a_host_that_is_another_database_by_now_gets_no_order() {
+    let cluster = ClusterId { plane: PlaneId::Hosts, namespace: "".into(), name: "old".into() };
+    let aim = Aim { cluster, uid: None, member: Some("h:5432".into()), ..offered().aim };
+    let (mut run, _) = Run::new("r".into(), "terminate", aim, vec![Probe::Patroni(instance())], consider, at(0));
+    for event in [Event::Recalled(Ok(Past::default())), before(false), confirmed()] {
+        run.advance(at(0), event);
+    }
+    assert_eq!((&run.phase, run.aim.uid.as_deref()), (&Phase::Again, Some("u")));
+    run.advance(at(1), another());
+    assert_eq!(run.outcome(), Some(Outcome::Refused));
+    assert!(run.lines.last().unwrap().text.contains("another database"), "{:?}", run.lines);
+}
+
+/// Two calls: the cluster is made anew between them.
+#[test]
+fn a_later_step_is_for_the_same_cluster_or_not_sent() {
+    fn twice(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let mut deal = consider(aim, looked)?;
+        deal.steps.push(deal.steps[0].clone());
+        Ok(deal)
+    }
+    for (uid, outcome) in [("u", None), ("another", Some(Outcome::Failed))] {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], twice, at(0));
+        let past = || Event::Recalled(Ok(Past::default()));
+        let recorded = || Event::Recorded(Ok(()));
+        for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
+            run.advance(at(1), event);
+        }
+        run.advance(at(2), Event::Sent(Ok(String::new())));
+        let outs = run.advance(at(3), view(true));
+        assert!(
+            matches!(&outs[..], [Out::Look { probes, .. }] if matches!(probes[..], [Probe::Identity(_)])),
+            "{outs:?}"
+        );
+        let outs = run.advance(at(3), Event::Looked(vec![is(uid)]));
+        assert_eq!((run.outcome(), kinds(&outs)[0]), (outcome, if outcome.is_none() { "record" } else { "note" }));
+    }
+}
+
+/// Two sessions are ended: the second is gone when its turn comes.
+#[test]
+fn a_later_session_that_has_ended_by_itself_is_no_failure_and_the_first_one_is() {
+    fn two(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let step = |pid| Step {
+            order: Order::Sql { instance: instance(), statement: Statement::Terminate { pid, started: at(0) } },
+            expect: Expect::Terminated { instance: instance(), pid, started: at(0) },
+            within_s: 10,
+        };
+        Ok(Deal { steps: vec![step(1), step(2)], ..consider(aim, looked)? })
+    }
+    let gone = || Event::Sent(Err(Fault::Gone { what: "backend 2".into() }));
+    let nobody = || {
+        let probe = Probe::Sample { instance: instance(), surveys: vec![SurveyId::Activity] };
+        let rows = vec![(SurveyId::Activity, Ok(Rows::Activity(Vec::new())))];
+        Event::Looked(vec![(probe, Ok(Answer::Sample(rows)))])
+    };
+    let begun = || {
+        let (mut run, _) = Run::new("r".into(), "end", offered().aim, vec![Probe::Patroni(instance())], two, at(0));
+        let past = || Event::Recalled(Ok(Past::default()));
+        let recorded = || Event::Recorded(Ok(()));
+        for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
+            run.advance(at(1), event);
+        }
+        run
+    };
+    let mut run = begun();
+    for event in [Event::Sent(Ok(String::new())), nobody(), Event::Looked(vec![is("u")]), Event::Recorded(Ok(()))] {
+        run.advance(at(2), event);
+    }
+    for event in [gone(), nobody()] {
+        run.advance(at(3), event);
+    }
+    assert_eq!(run.outcome(), Some(Outcome::Proved), "{:?}", run.lines);
+
+    let mut run = begun();
+    run.advance(at(2), gone());
+    assert_eq!(run.outcome(), Some(Outcome::Refused), "{:?}", run.lines);
+}
+
+#[test]
+fn a_leader_without_its_consumer_is_waited_for_a_while_and_then_proved_as_it_is() {
+    let mut run = sending();
+    let slots = vec![Kept { name: "cdc".into(), read: true, lost: false }];
+    let expect = Expect::Leader { instance: instance(), timeline: None, followers: Vec::new(), slots };
+    let step = &mut run.deal.as_mut().unwrap().steps[0];
+    (step.expect, step.within_s) = (expect.clone(), 120);
+    let seen = |is_read: bool| {
+        let leader = json!({"members": [{"name": "shop-0", "role": "leader", "state": "running", "timeline": 2}]});
+        let slot = Slot { active: is_read, ..logical("cdc") };
+        let answers = [
+            Answer::Patroni(Box::new(PatroniView::read(&leader, json!({})))),
+            Answer::Sample(vec![(SurveyId::Slots, Ok(Rows::Slots(vec![slot])))]),
+        ];
+        Event::Looked(expect.probes().into_iter().zip(answers.map(Ok)).collect())
+    };
+    run.advance(at(2), Event::Sent(Ok("taken".into())));
+    assert_eq!(kinds(&run.advance(at(31), seen(false))), ["look"]);
+    let last = |run: &Run| run.lines.last().unwrap().text.clone();
+    assert!(last(&run).starts_with("waiting: shop-0 leads") && last(&run).contains("nobody reads it yet"));
+    run.advance(at(32), seen(false));
+    assert_eq!(run.outcome(), Some(Outcome::Proved));
+    assert!(last(&run).ends_with("slot cdc is there, and nobody reads it yet"), "{:?}", run.lines);
+}
+
+#[test]
+fn a_second_red_line_was_not_overridden() {
+    let offer = |lights: &[Light]| Deal { lights: lights.to_vec(), ..Deal::default() };
+    let (one, other) = (Light::red("replay is paused"), Light::red("a backup runs"));
+    let before = offer(&[one.clone(), Light::amber("it lags")]);
+    assert_eq!(super::deal::changed(&before, &before), None);
+    assert_eq!(super::deal::changed(&before, &offer(&[Light::red("replay is still paused")])), None);
+    let told = super::deal::changed(&before, &offer(&[one, other])).unwrap();
+    assert!(told.contains("a backup runs"), "{told}");
+}
