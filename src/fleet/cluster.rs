@@ -145,7 +145,7 @@ pub enum Role {
 }
 
 /// What the kubelet says of a pod.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Pod {
     pub phase: Text,
     pub ready: bool,

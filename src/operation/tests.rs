@@ -261,21 +261,7 @@ fn backend(pid: i32, query: &str, transaction_age: Option<f64>) -> Backend {
 
 /// A member whose pod runs.
 fn member(name: &str) -> Member {
-    let pod = Pod {
-        phase: "Running".into(),
-        ready: true,
-        restarts: 0,
-        last_ended: None,
-        waiting: None,
-        node: None,
-        image: None,
-        created: None,
-        deleting: false,
-        revision: None,
-        rolling_update: false,
-        archive_env: BTreeMap::new(),
-        containers: Vec::new(),
-    };
+    let pod = Pod { phase: "Running".into(), ready: true, ..Pod::default() };
     Member { name: name.into(), uid: None, pod: Some(pod), patroni: None, label_role: Role::Unknown, address: None }
 }
 

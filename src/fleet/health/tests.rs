@@ -72,21 +72,7 @@ fn member(name: &str, role: Role) -> Member {
         pause: false,
         tags: BTreeMap::new(),
     };
-    let pod = Pod {
-        phase: "Running".into(),
-        ready: true,
-        restarts: 0,
-        last_ended: None,
-        waiting: None,
-        node: None,
-        image: None,
-        created: Some(ago(5000)),
-        deleting: false,
-        revision: None,
-        rolling_update: false,
-        archive_env: BTreeMap::new(),
-        containers: Vec::new(),
-    };
+    let pod = Pod { phase: "Running".into(), ready: true, created: Some(ago(5000)), ..Pod::default() };
     Member { name: name.into(), uid: None, pod: Some(pod), patroni: Some(patroni), label_role: role, address: None }
 }
 
