@@ -74,11 +74,13 @@ pub struct Operation {
 }
 
 /// An operation whose effect another one takes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Undone {
     pub id: &'static str,
     /// Only where it was given that argument: otherwise its effect is over at once.
     pub with: Option<&'static str>,
+    /// Whether it stands, by what is known of the cluster; none if that does not tell.
+    pub stands: fn(&Entry) -> Option<bool>,
 }
 
 /// Nothing that is known speaks against it.

@@ -13,6 +13,7 @@ mod deal;
 pub mod expect;
 mod hold;
 mod identity;
+mod record;
 mod settle;
 mod step;
 
@@ -26,8 +27,8 @@ use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
 use crate::id::{ClusterId, Text};
 use crate::work::change;
-use crate::work::entry::{Asked, Entry, Light, SCHEMA, Unkept, What};
-use crate::work::order::{Kind, Object, Order};
+use crate::work::entry::{Entry, Light, Unkept, What};
+use crate::work::order::Order;
 use crate::work::past::{Open, Past};
 use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
@@ -198,6 +199,10 @@ pub struct Run {
     pub patience_s: Option<u32>,
     /// The run whose effect this one takes back: it needs no arming.
     pub takes_back: Option<Text>,
+    /// That run was cut off, and stays open in the journal until this one has settled it.
+    pub settles: bool,
+    /// What it leaves was seen to stand: when it is seen to be gone, somebody else has ended it.
+    pub seen_standing: bool,
     /// Something stays as it is made until an order of its own takes it back.
     pub leaves: bool,
     /// Another order that changes the CR, and has not ended: this one waits for it.
@@ -255,6 +260,8 @@ impl Run {
             cause: Cause::Judged,
             patience_s: None,
             takes_back: None,
+            settles: false,
+            seen_standing: false,
             leaves: false,
             waits_for: None,
             past: Ok(Past::default()),
@@ -288,7 +295,7 @@ impl Run {
         }
         match &self.past {
             Ok(past) => {
-                deal.lights.extend(past.lights(&self.id));
+                deal.lights.extend(past.lights(&self.id, self.settles.then_some(self.takes_back.as_deref()).flatten()));
                 self.waits_for = past.patching(&self.id).filter(|_| deal.patches()).cloned();
             }
             Err(why) => deal.lights.push(Light::amber(format!("what was ordered before is not known: {why}"))),
@@ -402,7 +409,12 @@ impl Run {
             _ => None,
         });
         self.cause = cause.unwrap_or(self.cause);
-        self.end(now, Outcome::Refused, why)
+        // All have answered, and there is nothing to take back any more.
+        let is_gone = self.confirmed.is_none() && looked.iter().all(|(_, answer)| answer.is_ok());
+        let settled = if is_gone && self.cause == Cause::Judged { self.settled(now, why) } else { None };
+        let mut outs = self.end(now, Outcome::Refused, why);
+        outs.extend(settled);
+        outs
     }
 
     fn confirm(&mut self, now: Timestamp, confirmed: (String, Text, Option<String>)) -> Vec<Out> {
@@ -446,25 +458,6 @@ impl Run {
         self.waits_for.as_ref().map(Open::why)
     }
 
-    fn asked(&self, now: Timestamp, patches: bool) -> Entry {
-        let (confirm, who, reason) = self.confirmed.clone().unwrap_or_else(|| (String::new(), Text::from(""), None));
-        let deal = self.deal.as_ref();
-        let asked = Asked {
-            who,
-            action: self.action,
-            cluster: self.aim.cluster.clone(),
-            uid: self.aim.uid.clone(),
-            member: self.aim.member.clone(),
-            args: self.aim.args.clone(),
-            preflight: deal.map(|deal| deal.lights.clone()).unwrap_or_default(),
-            confirm,
-            reason,
-            undo: deal.map(|deal| deal.undo.clone()).unwrap_or_default(),
-            patches,
-        };
-        self.entry(now, What::Asked(Box::new(asked)))
-    }
-
     fn end(&mut self, now: Timestamp, outcome: Outcome, why: &str) -> Vec<Out> {
         if !why.is_empty() {
             self.say(now, why.to_owned());
@@ -485,27 +478,11 @@ impl Run {
         }
         let evidence = self.lines.iter().map(|line| line.text.clone()).collect();
         let took_ms = i64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(i64::MAX);
-        let mut outs = vec![Out::Note(self.entry(now, What::Ended { outcome: outcome.word(), evidence, took_ms }))];
+        let settled = if outcome == Outcome::Proved { self.settled(now, "it was taken back") } else { None };
+        let ended = Out::Note(self.entry(now, What::Ended { outcome: outcome.word(), evidence, took_ms }));
+        let mut outs: Vec<Out> = settled.into_iter().chain([ended]).collect();
         outs.extend(self.event(now, outcome).map(Out::Tell));
         outs
-    }
-
-    /// An Event on the CR, where a reason was given.
-    fn event(&self, now: Timestamp, outcome: Outcome) -> Option<Order> {
-        let (_, who, reason) = self.confirmed.as_ref()?;
-        let (reason, uid) = (reason.as_ref().filter(|_| self.sent_any)?, self.aim.uid.as_ref()?);
-        let cluster = self.aim.cluster.clone();
-        let at = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let name: Text = format!("{}.pgdeck-{}", cluster.name, self.id.to_lowercase()).into();
-        let body = serde_json::json!({
-            "apiVersion": "v1", "kind": "Event", "type": "Normal", "reason": "pgdeck", "count": 1,
-            "message": format!("{} by {who}: {}; reason: {reason}", self.action, outcome.word()),
-            "metadata": {"name": &*name, "namespace": &*cluster.namespace},
-            "involvedObject": {"apiVersion": "acid.zalan.do/v1", "kind": "postgresql", "name": &*cluster.name,
-                               "namespace": &*cluster.namespace, "uid": &**uid},
-            "source": {"component": "pgdeck"}, "firstTimestamp": at, "lastTimestamp": at,
-        });
-        Some(Order::Create { cluster, object: Object { kind: Kind::Event, name }, body })
     }
 
     fn step(&self, step: usize) -> Option<&Step> {
@@ -514,9 +491,5 @@ impl Run {
 
     fn say(&mut self, at: Timestamp, text: String) {
         self.lines.push(Line { at, text });
-    }
-
-    fn entry(&self, at: Timestamp, what: What) -> Entry {
-        Entry { schema: SCHEMA, at, run: self.id.clone(), what }
     }
 }

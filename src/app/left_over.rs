@@ -34,6 +34,20 @@ pub(super) fn ask(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
     }
 }
 
+/// What this pgdeck has left and somebody else has ended is not its own any more, though it may be made anew.
+pub(super) fn outlive(State { fleet, ledger, .. }: &mut State) {
+    for run in ledger.leaving() {
+        let undone = undoing(run.action).and_then(|row| row.undoes);
+        let entry = fleet.get(&run.aim.cluster).filter(|entry| is_in_sight(entry));
+        match undone.zip(entry).and_then(|(undone, entry)| (undone.stands)(entry)) {
+            Some(true) => run.seen_standing = true,
+            // Before it was seen, what is known is from before the order.
+            Some(false) if run.seen_standing => run.leaves = false,
+            Some(false) | None => {}
+        }
+    }
+}
+
 /// An action with what it was done to, and what is said of it.
 type Left = (String, Subject, String);
 

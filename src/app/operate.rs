@@ -8,7 +8,7 @@ use super::{Effect, Model, Outcome, bulk};
 use crate::fleet::Entry;
 use crate::id::{ClusterId, Text};
 use crate::operation::{On, Operation, operation};
-use crate::run::{Aim, Event, Outcome as RunOutcome, Run};
+use crate::run::{Aim, Event, Out, Outcome as RunOutcome, Run};
 use crate::screen::confirm::Confirm;
 use crate::screen::{Dialog, Leaving, Then};
 use crate::state::ledger::{Scope, is_protected, scope};
@@ -32,6 +32,12 @@ pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Even
         model.state.notices.say(now, weight, text);
     }
     let ended = run.outcome().filter(|_| !was_over);
+    // What was cut off has its end in the journal now.
+    if let Some(left) = run.takes_back.clone()
+        && outs.iter().any(|out| matches!(out, Out::Note(entry) if entry.run == left))
+    {
+        model.state.ledger.disown(&left);
+    }
     if !outs.is_empty() {
         effects.push(Effect::Run(id.clone(), outs));
     }
@@ -291,6 +297,7 @@ pub(super) fn look(
     run.takes_back = operation.undoes.and_then(|undone| {
         model.state.ledger.left_by(undone.id, operation.id, &run.aim.cluster, run.aim.member.as_ref())
     });
+    run.settles = run.takes_back.as_ref().is_some_and(|left| model.state.ledger.was_cut_off(left));
     model.state.ledger.put(run);
     effects.push(Effect::Run(id.clone(), outs));
     Ok(id)

@@ -26,6 +26,7 @@ pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect>
     for msg in data {
         take(model, now, msg, &mut effects);
     }
+    left_over::outlive(&mut model.state);
     left_over::ask(model, now, &mut effects);
     effects
 }

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::gathering::{Gathering, names};
-use super::settle::cut_off;
+use super::settle::{cut_off, left_by};
 use super::{Exit, complain, say, shell, usage};
 use crate::cli::{Do, Report};
 use crate::config::Config;
@@ -142,6 +142,12 @@ impl Call<'_> {
         let (mut run, todo) = Run::new(id, self.operation.id, aim, probes, self.operation.consider, now);
         run.patience_s = self.asked.timeout;
         run.leaves = self.operation.leaves(&run.aim.args);
+        // What this journal's pgdecks have left is taken back though the journal takes no more.
+        let (lines, _) = self.journal.read().unwrap_or_default();
+        if let Some((left, is_open)) = left_by(&lines, self.operation, (cluster, run.aim.member.as_ref()), now) {
+            self.runtime.gate().adopt(left.clone());
+            (run.takes_back, run.settles) = (Some(left), is_open);
+        }
         self.runtime.drive(&mut run, todo, self.journal, |_| None, |_| ());
         Ok(run)
     }

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId};
 use crate::runtime::Runtime;
@@ -77,6 +79,14 @@ pub fn is_pgdeck(process: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     stat.contains("(pgdeck)") && !matches!(state, None | Some('Z' | 'X'))
+}
+
+/// How long a process has run (`starttime` of proc(5), in hundredths of a second since the boot); none if nobody knows.
+pub fn age(process: &str) -> Option<SignedDuration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let started: i64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    let uptime: f64 = fs::read_to_string("/proc/uptime").ok()?.split(' ').next()?.parse().ok()?;
+    Some(SignedDuration::try_from_secs_f64(uptime).ok()? - SignedDuration::from_millis(started * 10))
 }
 
 /// Hands the terminal over until the program ends; says how it ended. `folder` takes the password's file.

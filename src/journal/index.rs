@@ -159,7 +159,7 @@ mod tests {
         ]);
         assert_eq!(last(&index, "shop"), Some(("scale".into(), "UNPROVEN".into())));
         assert_eq!((last(&index, "pay"), last(&index, "none")), (None, None));
-        let lights = index.past(&cluster("shop")).lights("new");
+        let lights = index.past(&cluster("shop")).lights("new", None);
         assert!(lights.len() == 1 && lights[0].text.contains("scale, ended UNPROVEN"), "{lights:?}");
     }
 

@@ -46,7 +46,11 @@ pub(super) const RESUME: Operation = Operation {
     args: &[],
     proof: "Patroni's own word",
     undo: "`patroni-pause`",
-    undoes: Some(Undone { id: "patroni-pause", with: None }),
+    undoes: Some(Undone {
+        id: "patroni-pause",
+        with: None,
+        stands: |entry| Some(entry.cluster.dcs.as_ref()?.config.as_ref()?.pause),
+    }),
     never: &[NO_CONFLICT, ANY_MEMBER],
     stands_in: None,
     holds: false,

@@ -65,7 +65,8 @@ pub(super) const REPLAY_RESUME: Operation = Operation {
     args: &[],
     proof: "the standby replays; Patroni is as it was before",
     undo: "`replay-pause`",
-    undoes: Some(Undone { id: "replay-pause", with: None }),
+    // What held it has seen its end itself.
+    undoes: Some(Undone { id: "replay-pause", with: None, stands: |_| None }),
     never: ON_LEADER,
     stands_in: None,
     holds: false,

@@ -64,7 +64,11 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     args: &[],
     proof: "Patroni lists no switchover any more",
     undo: "scheduling it again",
-    undoes: Some(Undone { id: "switchover", with: Some("at") }),
+    undoes: Some(Undone {
+        id: "switchover",
+        with: Some("at"),
+        stands: |entry| Some(entry.cluster.dcs.as_ref()?.switchover.is_some()),
+    }),
     never: ON_LEADER,
     stands_in: None,
     holds: false,

@@ -189,6 +189,21 @@ impl Ledger {
         old.map(|left| left.run.clone())
     }
 
+    /// Whether that run was cut off, and nobody has settled it since.
+    pub fn was_cut_off(&self, run: &str) -> bool {
+        self.left_over.iter().any(|left| *left.run == *run)
+    }
+
+    /// It is settled.
+    pub fn disown(&mut self, run: &str) {
+        self.left_over.retain(|left| *left.run != *run);
+    }
+
+    /// Runs that are over, and have left something.
+    pub fn leaving(&mut self) -> impl Iterator<Item = &mut Run> {
+        self.runs.values_mut().filter(|run| run.leaves && run.outcome().is_some())
+    }
+
     /// The action of another order that changes the cluster's CR, and is not proved yet.
     pub fn patching(&self, cluster: &ClusterId, id: &str) -> Option<&'static str> {
         let others =

@@ -38,9 +38,9 @@ impl Past {
         self.open.iter().find(|open| open.patches && *open.run != *run)
     }
 
-    /// The lines of the preflight that it makes: somebody must say yes to what is unsettled.
-    pub fn lights(&self, run: &str) -> Vec<Light> {
-        let others = self.open.iter().filter(|open| *open.run != *run);
+    /// The lines of the preflight that it makes: somebody must say yes to what is unsettled, but for what this run settles.
+    pub fn lights(&self, run: &str, settles: Option<&str>) -> Vec<Light> {
+        let others = self.open.iter().filter(|open| *open.run != *run && Some(&*open.run) != settles);
         let mut lights: Vec<Light> = others
             .map(|open| Light::amber(format!("{} is under way on this cluster, and not proved yet", open.action)))
             .collect();

@@ -6,6 +6,10 @@ use pgdeck::app::{self, Effect, Msg};
 use pgdeck::fault::Fault;
 use pgdeck::fleet::cluster::{DcsConfig, Held};
 use pgdeck::fleet::seen::Seen;
+use pgdeck::metric::SurveyId;
+use pgdeck::run::{Out, Outcome, Phase};
+use pgdeck::state::ledger::LeftOver;
+use pgdeck::work::entry::What;
 use pgdeck::work::patroni::PatroniView;
 use pgdeck::work::probe::{Answer, Probe};
 use serde_json::json;
@@ -87,4 +91,68 @@ fn what_is_still_held_is_nobody_elses_business() {
     let mut rig = console(3600);
     wait(&mut rig, 600);
     assert!(rig.model.screen.dialog.is_none() && !rig.text(SIZE).contains("did not end it"), "{}", rig.text(SIZE));
+}
+
+/// A change of what Patroni says, seen now.
+fn paused(rig: &mut Rig, pause: bool) {
+    let mut cluster = fleets::cluster("acid-shop", 3);
+    let dcs = cluster.dcs.as_mut().unwrap();
+    dcs.config = Some(Arc::new(DcsConfig { pause, ..(**dcs.config.as_ref().unwrap()).clone() }));
+    rig.see(vec![Seen::Cluster { cluster: Box::new(cluster), at: rig.now }]);
+}
+
+#[test]
+fn a_pause_that_somebody_else_has_ended_and_made_anew_is_not_ours_to_end_unarmed() {
+    for (is_made_anew, is_ours) in [(false, true), (true, false)] {
+        let mut rig = Rig::new(fleets::busy());
+        rig.model.state.settings.read_only = false;
+        rig.asks("/ a c i d - s h o p enter W x p");
+        let id = rig.model.state.ledger.all().next().unwrap().id.clone();
+        assert!(rig.model.state.ledger.get(&id).unwrap().leaves);
+        rig.model.state.ledger.get_mut(&id).unwrap().phase = Phase::Ended(Outcome::Proved);
+        // What is known is from before the order at first: that ends nothing.
+        paused(&mut rig, false);
+        paused(&mut rig, true);
+        if is_made_anew {
+            paused(&mut rig, false);
+            paused(&mut rig, true);
+        }
+        rig.asks("esc W x P");
+        let run = rig.model.state.ledger.all().find(|run| run.action == "patroni-resume").unwrap();
+        assert_eq!(run.takes_back.is_some(), is_ours, "made anew: {is_made_anew}");
+    }
+}
+
+/// A console whose journal has a replay-pause that was cut off.
+fn cut_off() -> Rig {
+    let mut rig = console(3600);
+    let cluster = fleets::id("acid-shop");
+    let member = Some("acid-shop-1".into());
+    let left = LeftOver { run: "old".into(), action: "replay-pause".into(), cluster, member, asked: false };
+    rig.model.state.ledger.inherit(left);
+    rig
+}
+
+fn ends_the_old_one(effects: &[Effect]) -> bool {
+    let is_end = |out: &Out| matches!(out, Out::Note(entry) if &*entry.run == "old" && matches!(&entry.what, What::Ended { outcome: "UNPROVEN", .. }));
+    effects.iter().any(|effect| matches!(effect, Effect::Run(_, outs) if outs.iter().any(is_end)))
+}
+
+#[test]
+fn what_was_cut_off_stays_open_until_it_is_taken_back_or_is_there_no_more() {
+    let mut rig = cut_off();
+    assert!(!ends_the_old_one(&wait(&mut rig, 1)));
+    assert!(rig.text(SIZE).contains("y do it"), "{}", rig.text(SIZE));
+    rig.keys("esc");
+    assert!(rig.model.state.ledger.was_cut_off("old"), "the next start asks again");
+
+    let mut rig = cut_off();
+    let todo = app::update(&mut rig.model, rig.now, vec![Msg::Tick]);
+    // Patroni knows of no pause, and the standby replays.
+    let others = rig.answered(todo, |probe| match probe {
+        Probe::Sample { .. } => Ok(Answer::Sample(vec![(SurveyId::Vitals, Ok(fleets::vitals(false, 0x1600_0000)))])),
+        probe => world::answer(probe),
+    });
+    assert!(ends_the_old_one(&others), "{others:?}");
+    assert!(!rig.model.state.ledger.was_cut_off("old") && rig.model.screen.dialog.is_none());
 }

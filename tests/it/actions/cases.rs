@@ -373,22 +373,25 @@ fn killed(id: &str, stage: &Stage) {
     };
     // What did not arrive is looked for in vain, for longer than a test should wait: that it is looked for is enough then.
     let begun = Instant::now();
-    while ended(stage).is_none() && begun.elapsed() < LOOKED_FOR {
+    while id != "replay_pause" && ended(stage).is_none() && begun.elapsed() < LOOKED_FOR {
         tty.watch(Duration::from_millis(100));
     }
     assert_eq!(passwords(stage), 0, "the password of a psql that is over is still there");
-    let is_over = ended(stage).is_some();
-    assert!(is_over || tty.text().contains(" under way"), "nobody looks for it: {}", tty.text());
     if id == "replay_pause" {
-        // What it held is taken back when the user says so.
+        // What it held is taken back when the user says so, and stays open in the journal until then.
         let question = "was left by a pgdeck that was cut off: end it?";
         tty.wait_within(PATIENCE, "the question", |tty| tty.text().contains(question));
         let is_asked = |tty: &Tty| tty.text().contains("y do it");
         tty.wait_within(PATIENCE, "an offer, or nothing to end", |tty| is_asked(tty) || !tty.text().contains(question));
         if is_asked(&tty) {
+            assert!(ended(stage).is_none(), "it is closed, and not taken back");
             tty.keys("y");
             tty.wait_within(PATIENCE, "the end", |tty| tty.text().contains("PROVED"));
         }
+        tty.wait_within(PATIENCE, "its end in the journal", |_| ended(stage).is_some());
+    } else {
+        let is_over = ended(stage).is_some();
+        assert!(is_over || tty.text().contains(" under way"), "nobody looks for it: {}", tty.text());
     }
     // Asked twice: what other cases have left may still be looked for.
     tty.keys("\u{3}");

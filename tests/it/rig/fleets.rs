@@ -151,7 +151,7 @@ pub fn cluster(name: &str, n_members: u32) -> Cluster {
     cluster
 }
 
-fn vitals(primary: bool, position: u64) -> Rows {
+pub fn vitals(primary: bool, position: u64) -> Rows {
     Rows::Vitals(Box::new(Vitals {
         version: 170_006,
         system: Some(7_412_345_678_901_234_567),
