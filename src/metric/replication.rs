@@ -87,3 +87,29 @@ pub(super) fn read(senders: &[WalSender]) -> Vec<Reading> {
         })
         .collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A physical standby's row, as a primary shows it.
+    pub fn sender(name: &str, state: Option<&str>) -> WalSender {
+        WalSender {
+            pid: 7,
+            user: None,
+            application_name: name.into(),
+            client: None,
+            state: state.map(Text::from),
+            sent: None,
+            written: None,
+            flushed: None,
+            replayed: None,
+            sync_state: None,
+            replay_lag: None,
+            reply: None,
+            slot: None,
+            logical: false,
+            reference: None,
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub(super) const REINITIALIZE: Operation = Operation {
     on: On::Member,
     confirm: Confirm::Name,
     args: &[],
-    proof: "the new server's own start time",
+    proof: "the new server's own start time, and that it streams (pg_stat_wal_receiver)",
     undo: "nothing: the old copy is gone",
     undoes: None,
     never: ON_LEADER,
@@ -129,7 +129,12 @@ fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     }
     let step = Step {
         order: call(aim, member, Method::Post, "/reinitialize", json!({"force": true})),
-        expect: Expect::Restarted { instance: instance(aim, member), after: began(vitals), standby: true },
+        expect: Expect::Restarted {
+            instance: instance(aim, member),
+            after: began(vitals),
+            standby: true,
+            followers: Vec::new(),
+        },
         within_s: 3_600,
     };
     let undo = "nothing: the old copy is gone, the new one comes from the primary".into();

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::answers::{sampled, vitals};
 use super::member::began;
 use super::operator::poke;
-use super::patroni::{ask_patroni, call};
+use super::patroni::{ask_patroni, call, running};
 use super::{
     Arg, By, Confirm, NEVER_MOOT, On, Operation, allowed, candidates, guards, hand_over, instance, may, moment,
     objects, slots, stance, view,
@@ -38,7 +38,8 @@ pub(super) const RESTART: Operation = Operation {
         doc: "postgres, pending or pods; postgres by itself",
         required: false,
     }],
-    proof: "the server's own start time, and that standbys stream; pods: each is another one, and streams",
+    proof: "the server's own start time, and that standbys stream (pg_stat_replication); pods: each is another one, and \
+            streams",
     undo: "nothing: a restart is over when it is done",
     undoes: None,
     never: &[],
@@ -132,6 +133,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
             instance: instance(aim, &peer.name),
             after: began(vitals(looked, &peer.name).ok()),
             standby: peer.role != Role::Primary,
+            followers: if peer.role == Role::Primary { followers(view, peer) } else { Vec::new() },
         },
         within_s: WITHIN_S,
     };
@@ -143,6 +145,11 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     };
     let undo = "nothing: it runs again, or Patroni's log tells why not".into();
     Ok(Deal { lights, steps, undo, downtime: downtime.into(), ..Deal::default() })
+}
+
+/// Who must stream from a primary when it is back.
+fn followers(view: &PatroniView, primary: &Peer) -> Vec<Text> {
+    running(view).into_iter().filter(|name| *name != primary.name).collect()
 }
 
 /// What a restart means for one member. One that does not answer may need it most; without the right to ask nothing could be

@@ -26,7 +26,7 @@ pub(super) const SCALE: Operation = Operation {
     on: On::Cluster,
     confirm: Confirm::Yes,
     args: &[Arg { name: "instances", example: "3", doc: "how many members there shall be", required: true }],
-    proof: "every member runs and streams, by Patroni's word",
+    proof: "every member runs by Patroni's word, and every standby streams (pg_stat_replication)",
     undo: "scaling back",
     undoes: None,
     never: &[],

@@ -43,7 +43,8 @@ pub(super) const SWITCHOVER: Operation = Operation {
             required: false,
         },
     ],
-    proof: "the member leads on a new timeline and all others follow, by Patroni's word; scheduled: Patroni lists it",
+    proof: "the member leads on a new timeline, and all others stream from it (pg_stat_replication); scheduled: Patroni \
+            lists it",
     undo: "switching back; scheduled: `switchover-cancel`",
     undoes: None,
     never: ON_LEADER,
@@ -85,7 +86,7 @@ pub(super) const FAILOVER: Operation = Operation {
     on: On::Cluster,
     confirm: Confirm::Name,
     args: &[Arg { name: "to", example: "acid-shop-1", doc: "the member that takes over", required: true }],
-    proof: "the member leads on a new timeline and all others follow, by Patroni's word",
+    proof: "the member leads on a new timeline, and all others stream from it (pg_stat_replication)",
     undo: "nothing for what was lost; `switchover` back",
     undoes: None,
     never: ON_LEADER,

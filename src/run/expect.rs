@@ -3,6 +3,7 @@
 mod backup;
 mod leader;
 mod members;
+mod streams;
 
 use std::collections::BTreeMap;
 
@@ -21,9 +22,9 @@ use crate::work::probe::{Answer, Objects, Probe};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expect {
-    /// So many members, each of them running by Patroni's word, and all but the primary streaming by the primary's.
+    /// So many members, each of them running by Patroni's word, and all but the primary streaming from it by its own.
     Members { cluster: ClusterId, count: u32, primary: Option<InstanceId> },
-    /// That member leads, on a timeline after `timeline`, and those that ran before follow.
+    /// That member leads, on a timeline after `timeline`, and those that ran before stream from it, by its own word.
     /// Then it is looked for a while whether it has these slots, and whether they are read again; where else they are is told.
     Leader {
         instance: InstanceId,
@@ -37,8 +38,14 @@ pub enum Expect {
     /// A switchover waits, or none.
     Scheduled { instance: InstanceId, waits: bool },
     /// The member's Postgres began after that moment, and leads or streams.
-    /// `standby`: it must be one, and stream.
-    Restarted { instance: InstanceId, after: Timestamp, standby: bool },
+    /// `standby`: it must be one, and stream; `followers`: these must stream from it.
+    Restarted {
+        instance: InstanceId,
+        after: Timestamp,
+        standby: bool,
+        #[serde(default)]
+        followers: Vec<Text>,
+    },
     /// The member has read its configuration after that moment.
     Reloaded { instance: InstanceId, after: Timestamp },
     /// The CR carries the annotation, or none.
@@ -102,6 +109,19 @@ pub enum Judged {
     Failed(String),
 }
 
+impl Judged {
+    /// The same, with what was seen before it.
+    fn after(self, said: &str) -> Judged {
+        let both = |then: &str| format!("{said}; {then}");
+        match self {
+            Judged::Proved(then) => Judged::Proved(both(&then)),
+            Judged::Nearly(then) => Judged::Nearly(both(&then)),
+            Judged::NotYet(then) => Judged::NotYet(both(&then)),
+            Judged::Failed(then) => Judged::Failed(both(&then)),
+        }
+    }
+}
+
 impl Expect {
     /// What is asked, the most telling first.
     pub fn probes(&self) -> Vec<Probe> {
@@ -109,12 +129,12 @@ impl Expect {
             |instance: &InstanceId, survey| Probe::Sample { instance: instance.clone(), surveys: vec![survey] };
         let probe = match self {
             Expect::Members { cluster, primary, .. } => {
-                let sampled = primary.iter().map(|primary| sample(primary, SurveyId::Replication));
+                let sampled = primary.iter().map(|primary| streams::probe(primary, &[]));
                 return std::iter::once(Probe::Objects(cluster.clone())).chain(sampled).collect();
             }
             Expect::Recreated { cluster, flagged: false, .. } => {
                 let primary = InstanceId::whoever_leads(cluster);
-                return vec![Probe::Objects(cluster.clone()), sample(&primary, SurveyId::Replication)];
+                return vec![Probe::Objects(cluster.clone()), streams::probe(&primary, &[])];
             }
             Expect::Recreated { cluster, .. }
             | Expect::Pause { cluster, .. }
@@ -129,15 +149,13 @@ impl Expect {
             Expect::Over => return Vec::new(),
             Expect::Logical { cluster, .. } => Probe::Backups(cluster.clone()),
             Expect::Deleted { cluster } => Probe::Remains(cluster.clone()),
-            Expect::Leader { instance, slots, followers, .. } if !slots.is_empty() => {
-                let others = followers.iter().filter(|member| **member != instance.member);
-                let others =
-                    others.map(|member| InstanceId { cluster: instance.cluster.clone(), member: member.clone() });
-                let members = std::iter::once(instance.clone()).chain(others);
-                let sampled = members.map(|member| sample(&member, SurveyId::Slots));
-                return std::iter::once(Probe::Patroni(instance.clone())).chain(sampled).collect();
+            Expect::Leader { instance, slots, followers, .. } => {
+                return leader::probes(instance, followers, !slots.is_empty());
             }
-            Expect::Leader { instance, .. } | Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
+            Expect::Scheduled { instance, .. } => Probe::Patroni(instance.clone()),
+            Expect::Restarted { instance, followers, .. } if !followers.is_empty() => {
+                return vec![streams::probe(instance, &[SurveyId::Vitals]), Probe::Patroni(instance.clone())];
+            }
             Expect::Restarted { instance, .. }
             | Expect::Reloaded { instance, .. }
             | Expect::Replay { instance, .. } => sample(instance, SurveyId::Vitals),
@@ -152,18 +170,25 @@ impl Expect {
     pub fn awaited(&self) -> String {
         match self {
             Expect::Members { count, .. } => {
-                format!("{count} members run by Patroni's word, and stream by the primary's")
+                format!("{count} members run by Patroni's word, and stream by the primary's (pg_stat_replication)")
             }
             Expect::Leader { instance, .. } => {
-                format!("{} leads on a new timeline, and those that ran follow", instance.member)
+                format!(
+                    "{} leads on a new timeline, and those that ran stream from it (pg_stat_replication)",
+                    instance.member
+                )
             }
             Expect::Pause { paused: true, .. } => "every member says that it is paused".into(),
             Expect::Pause { paused: false, .. } => "no member says that it is paused any more".into(),
             Expect::Scheduled { waits: true, .. } => "Patroni lists the switchover".into(),
             Expect::Scheduled { waits: false, .. } => "Patroni lists no switchover any more".into(),
-            Expect::Restarted { instance, .. } => {
-                format!("Postgres of {} says that it has just started, and leads or streams", instance.member)
+            Expect::Restarted { instance, standby: true, .. } => {
+                format!("Postgres of {} says that it has just started, and streams", instance.member)
             }
+            Expect::Restarted { instance, .. } => format!(
+                "Postgres of {} says that it has just started, and the standbys stream from it (pg_stat_replication)",
+                instance.member
+            ),
             Expect::Reloaded { instance, .. } => {
                 format!("Postgres of {} says that it has just read its configuration", instance.member)
             }
@@ -196,14 +221,19 @@ impl Expect {
         }
     }
 
-    /// Whether the same is waited for; who reads a slot, and where it is already, may change at any time.
+    /// Whether the same is waited for; who reads a slot, where it is already, and who runs beside a primary that restarts, may
+    /// change at any time.
     pub fn is_same(&self, other: &Expect) -> bool {
         let plain = |expect: &Expect| {
             let mut expect = expect.clone();
-            if let Expect::Leader { slots, .. } = &mut expect {
-                for slot in slots {
-                    (slot.read, slot.lost) = (false, false);
+            match &mut expect {
+                Expect::Leader { slots, .. } => {
+                    for slot in slots {
+                        (slot.read, slot.lost) = (false, false);
+                    }
                 }
+                Expect::Restarted { followers, .. } => followers.clear(),
+                _ => {}
             }
             expect
         };
@@ -243,25 +273,26 @@ impl Expect {
         };
         match (self, answer) {
             (Expect::Members { count, primary, .. }, Answer::Objects(objects)) => match members::run(objects, *count) {
-                Judged::Proved(said) if primary.is_some() => members::stream(&said, objects, *count, looked.get(1)),
+                Judged::Proved(said) if primary.is_some() => members::stream(&said, objects, looked.get(1)),
                 judged => judged,
             },
             (Expect::Leader { instance, timeline, followers, slots }, Answer::Patroni(view)) => {
-                match leader::leads(view, &instance.member, *timeline, followers) {
-                    Judged::Proved(said) => leader::has_slots(said, slots, looked.get(1..).unwrap_or_default()),
-                    judged => judged,
-                }
+                let led = leader::leads(view, &instance.member, *timeline, followers, looked.get(1));
+                leader::has_slots(led, slots, looked.get(1..).unwrap_or_default())
             }
             (Expect::Pause { paused, .. }, Answer::Objects(objects)) => pause(objects, *paused),
             (Expect::Scheduled { waits, .. }, Answer::Patroni(view)) => match &view.switchover {
                 Some(switchover) => when(*waits, format!("Patroni lists a switchover at {}", switchover.at)),
                 None => when(!waits, "Patroni lists no switchover"),
             },
-            (Expect::Restarted { after, standby, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
-                let streams = vitals.receiver.is_some() || (!standby && !vitals.in_recovery);
-                let how = if streams { "" } else { ", and does not stream yet" };
-                when(vitals.started > *after && streams, format!("Postgres runs since {}{how}", vitals.started))
-            }),
+            (Expect::Restarted { instance, after, standby, followers }, Answer::Sample(rows)) => {
+                match of_vitals(rows, |vitals| members::restarted(vitals, *after, *standby)) {
+                    Judged::Proved(said) if !followers.is_empty() => {
+                        leader::streamed_from(&said, &instance.member, followers, looked)
+                    }
+                    judged => judged,
+                }
+            }
             (Expect::Reloaded { after, .. }, Answer::Sample(rows)) => of_vitals(rows, |vitals| {
                 when(vitals.loaded > *after, format!("it read its configuration at {}", vitals.loaded))
             }),

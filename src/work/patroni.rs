@@ -35,6 +35,8 @@ pub struct Peer {
     pub nofailover: bool,
     /// It is never chosen as synchronous.
     pub nosync: bool,
+    /// The member it is told to stream from, where that is not the leader (tag `replicatefrom`).
+    pub replicates_from: Option<Text>,
 }
 
 /// A switchover that waits for its time.
@@ -109,6 +111,7 @@ fn peer(value: &Value) -> Option<Peer> {
         pending_restart: value["pending_restart"].as_bool().unwrap_or(false),
         nofailover: value["tags"]["nofailover"].as_bool().unwrap_or(false),
         nosync: value["tags"]["nosync"].as_bool().unwrap_or(false),
+        replicates_from: value["tags"]["replicatefrom"].as_str().map(Text::from),
     })
 }
 
@@ -124,7 +127,7 @@ mod tests {
             &json!({"members": [
                 {"name": "shop-0", "role": "leader", "state": "running", "timeline": 3},
                 {"name": "shop-1", "role": "sync_standby", "state": "streaming", "timeline": 3, "lag": 0},
-                {"name": "shop-2", "role": "replica", "state": "running", "lag": "unknown", "tags": {"nofailover": true, "nosync": true}},
+                {"name": "shop-2", "role": "replica", "state": "running", "lag": "unknown", "tags": {"nofailover": true, "nosync": true, "replicatefrom": "shop-1"}},
             ], "scheduled_switchover": {"at": "2026-11-25T03:00:00+00:00", "from": "shop-0"}}),
             json!({"pause": true, "synchronous_mode": "quorum", "synchronous_mode_strict": true}),
         );
@@ -132,6 +135,7 @@ mod tests {
         let [_, one, two] = &view.members[..] else { panic!("{view:?}") };
         assert_eq!((one.synchronous, one.lag, two.lag), (true, Some(Bytes(0)), None));
         assert!(two.nofailover && two.nosync && !one.nofailover && !one.nosync);
+        assert_eq!((one.replicates_from.as_deref(), two.replicates_from.as_deref()), (None, Some("shop-1")));
         assert!(view.pause && view.is_synchronous() && view.is_strict());
         assert_eq!(view.switchover.unwrap().from.as_deref(), Some("shop-0"));
     }

@@ -5,6 +5,7 @@
 
 mod cases;
 mod hanging;
+mod proofs;
 mod recipe;
 pub mod relay;
 mod stage;
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::store;
 use crate::tty::Tty;
-use stage::{PATIENCE, Scene, started};
+use stage::{PATIENCE, Scene, line, started};
 
 #[tokio::test]
 async fn the_primary_is_handed_over_restarted_and_copied_and_each_is_seen_in_sql() {
@@ -30,22 +31,27 @@ async fn the_primary_is_handed_over_restarted_and_copied_and_each_is_seen_in_sql
     scene.refused(&["switchover", "acid-shop", &format!("to={old}"), "--write", "--yes"], 3, "it leads already");
     let run = scene.proved(&["switchover", "acid-shop", "--yes", "--reason", "a drill"]);
     assert_eq!(run["orders"][0]["body"], json!({"leader": old, "candidate": new}));
+    let streams = |from: &str| format!("1 of 1 standbys stream from {from} (pg_stat_replication)");
+    line(&run, "lines", &format!("{new} leads on timeline 2; {}", streams(&new)));
     let session = scene.session("primary").await;
     let in_recovery: bool = session.client.query_one("select pg_is_in_recovery()", &[]).await.unwrap().get(0);
     assert!(!in_recovery && scene.name("primary") == new, "{new} does not lead");
 
     let before = started(&session).await;
-    scene.proved(&["restart", &format!("acid-shop/{new}"), "--yes"]);
+    let run = scene.proved(&["restart", &format!("acid-shop/{new}"), "--yes"]);
+    line(&run, "lines", &streams(&new));
     assert_ne!(started(&scene.session("primary").await).await, before);
 
     scene.refused(&["reinitialize", &format!("acid-shop/{old}"), "--write", "--yes"], 3, "--confirm acid-shop");
     scene.refused(&["reinitialize", &format!("acid-shop/{new}"), "--write", "--confirm", "acid-shop"], 3, "leads");
     let before = started(&scene.session("standby").await).await;
-    scene.proved(&["reinitialize", &format!("acid-shop/{old}"), "--confirm", "acid-shop"]);
+    let run = scene.proved(&["reinitialize", &format!("acid-shop/{old}"), "--confirm", "acid-shop"]);
+    line(&run, "lines", "and streams (pg_stat_wal_receiver)");
     assert_ne!(started(&scene.session("standby").await).await, before);
 
     scene.refused(&["failover", "acid-shop", &format!("to={old}"), "--write", "--yes"], 3, "--confirm acid-shop");
-    scene.proved(&["failover", "acid-shop", &format!("to={old}"), "--confirm", "acid-shop"]);
+    let run = scene.proved(&["failover", "acid-shop", &format!("to={old}"), "--confirm", "acid-shop"]);
+    line(&run, "lines", &format!("{old} leads on timeline 3; {}", streams(&old)));
     assert_eq!(scene.name("primary"), old);
 
     let journal = scene.journal();
@@ -77,7 +83,9 @@ async fn members_come_and_go_and_patroni_is_paused_and_resumed() {
     scene.refused(&["scale", "acid-shop", "0", "--write", "--yes"], 3, "--confirm acid-shop");
     assert_eq!(wanted().await, 2);
 
-    scene.proved(&["scale", "acid-shop", "3", "--yes"]);
+    let run = scene.proved(&["scale", "acid-shop", "3", "--yes"]);
+    let streams = format!("2 of 2 standbys stream from {} (pg_stat_replication)", scene.name("primary"));
+    line(&run, "lines", &streams);
     let session = scene.session("primary").await;
     let count: i64 = session
         .client

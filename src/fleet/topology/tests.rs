@@ -75,21 +75,11 @@ fn plain_hosts_stand_below_the_server_they_stream_from() {
 /// A physical standby's row, as a primary shows it.
 fn sender(name: &str, client: &str) -> WalSender {
     WalSender {
-        pid: 7,
-        user: None,
-        application_name: name.into(),
         client: Some(client.into()),
-        state: Some("streaming".into()),
-        sent: None,
-        written: None,
-        flushed: None,
         replayed: Some(Lsn(70)),
         sync_state: Some("async".into()),
-        replay_lag: None,
-        reply: None,
-        slot: None,
-        logical: false,
         reference: Some(Lsn(100)),
+        ..crate::metric::replication::tests::sender(name, Some("streaming"))
     }
 }
 

@@ -20,22 +20,11 @@ fn leader(change: impl FnOnce(&mut Sample)) -> Looked {
 
 fn sender(name: &str, behind: u64, state: Option<&str>) -> WalSender {
     WalSender {
-        pid: 7,
-        user: None,
-        application_name: name.into(),
-        client: None,
-        state: state.map(Text::from),
-        sent: None,
-        written: None,
-        flushed: None,
         replayed: Some(Lsn((1 << 30) - behind)),
-        sync_state: None,
-        replay_lag: None,
         // The leader's clock says 2,000,000 s.
         reply: Some(crate::fleet::health::tests::vitals(false).clock - jiff::SignedDuration::from_secs(3)),
-        slot: None,
-        logical: false,
         reference: Some(Lsn(1 << 30)),
+        ..crate::metric::replication::tests::sender(name, state)
     }
 }
 

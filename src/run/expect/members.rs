@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use super::streams::{self, Standby};
 use super::{Judged, when};
-use crate::fault::Fault;
 use crate::fleet::cluster::{Cluster, Member};
 use crate::id::Text;
-use crate::metric::Rows;
-use crate::metric::replication::WalSender;
+use crate::metric::vitals::Vitals;
 use crate::run::Looked;
-use crate::work::probe::{Answer, Objects};
+use crate::work::probe::Objects;
 
 /// Whether a member takes part, by Patroni's word for its state.
 pub(super) fn is_running(state: &str) -> bool {
@@ -37,33 +38,31 @@ pub(super) fn run(objects: &Objects, count: u32) -> Judged {
     when(wanted == Some(count) && members.len() as u64 == u64::from(count) && well == members.len(), said)
 }
 
-/// How many standbys stream, by the primary's `pg_stat_replication`. Patroni's word alone proves nothing: before 3.1 it calls a
-/// standby running that waits for WAL which is gone.
-pub(super) fn stream(said: &str, objects: &Objects, count: u32, asked: Option<&Looked>) -> Judged {
-    let sample = match asked {
-        Some((_, Ok(Answer::Sample(sample)))) => sample,
-        Some((_, Err(fault @ (Fault::Forbidden { .. } | Fault::AuthExpired { .. })))) => {
-            return Judged::NotYet(format!("{said}; whether they stream may not be asked: {fault}"));
-        }
-        Some((_, Err(fault))) => return Judged::NotYet(fault.to_string()),
-        _ => return Judged::NotYet("the primary was not asked".into()),
+/// Whether every standby streams from the primary, by its own word where that is to be had.
+pub(super) fn stream(said: &str, objects: &Objects, primary: Option<&Looked>) -> Judged {
+    let members = &objects.cluster.members;
+    let standbys: Vec<Standby<'_>> = members.iter().filter_map(|member| Standby::annotated(member)).collect();
+    let leads = |member: &&Arc<Member>| !standbys.iter().any(|standby| *standby.name == *member.name);
+    let mut leaders = members.iter().filter(leads);
+    let (Some(leader), None) = (leaders.next(), leaders.next()) else {
+        return Judged::NotYet(format!("{said}; which of them leads is not known"));
     };
-    match sample.first() {
-        Some((_, Ok(Rows::Replication(senders)))) if senders.iter().any(|sender| sender.state.is_none()) => {
-            Judged::NotYet(format!("{said}; whether they stream is hidden: needs pg_monitor"))
-        }
-        Some((_, Ok(Rows::Replication(senders)))) => {
-            // Logical consumers stream too: members alone count.
-            let is_member = |name: &str| objects.cluster.member(name).is_some();
-            let streams = |sender: &&WalSender| sender.state.as_deref() == Some("streaming");
-            let members = senders.iter().filter(streams).filter(|sender| is_member(&sender.application_name));
-            let streaming = members.count() as u64;
-            let wanted = u64::from(count.saturating_sub(1));
-            when(streaming >= wanted, format!("{said}; {streaming} of {wanted} standbys stream"))
-        }
-        Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
-        _ => Judged::NotYet("the primary answered nothing".into()),
+    if standbys.is_empty() {
+        return Judged::Proved(said.to_owned());
     }
+    streams::from(&leader.name, &standbys, primary).after(said)
+}
+
+/// A server that began after that moment, and leads or streams.
+pub(super) fn restarted(vitals: &Vitals, after: Timestamp, standby: bool) -> Judged {
+    let receives = vitals.receiver.as_ref().is_some_and(|receiver| &*receiver.status == "streaming");
+    let streams = receives || (!standby && !vitals.in_recovery);
+    let how = match (streams, receives) {
+        (false, _) => ", and does not stream yet",
+        (true, true) => ", and streams (pg_stat_wal_receiver)",
+        (true, false) => "",
+    };
+    when(vitals.started > after && streams, format!("Postgres runs since {}{how}", vitals.started))
 }
 
 /// Pods are others than before, or flagged at least, and run and stream again.
@@ -91,5 +90,5 @@ pub(super) fn recreated(
     if done < before.len() {
         return Judged::NotYet(said);
     }
-    stream(&said, objects, objects.cluster.spec.instances.unwrap_or(0), primary)
+    stream(&said, objects, primary)
 }

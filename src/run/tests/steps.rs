@@ -1,6 +1,7 @@
 //! What comes before an order, between its steps and after the last.
 
 use super::*;
+use crate::metric::vitals::Vitals;
 
 /// A hand-over, then a patch of the CR.
 fn in_two(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
@@ -217,10 +218,13 @@ fn a_leader_without_its_consumer_is_waited_for_a_while_and_then_proved_as_it_is(
     let seen = |is_read: bool| {
         let leader = json!({"members": [{"name": "shop-0", "role": "leader", "state": "running", "timeline": 2}]});
         let slot = Slot { active: is_read, ..logical("cdc") };
-        let answers = [
-            Answer::Patroni(Box::new(PatroniView::read(&leader, json!({})))),
-            Answer::Sample(vec![(SurveyId::Slots, Ok(Rows::Slots(vec![slot])))]),
+        let vitals = Vitals { timeline: Some(2), ..crate::fleet::health::tests::vitals(false) };
+        let rows = vec![
+            (SurveyId::Vitals, Ok(Rows::Vitals(Box::new(vitals)))),
+            (SurveyId::Slots, Ok(Rows::Slots(vec![slot]))),
+            (SurveyId::Replication, Ok(Rows::Replication(Vec::new()))),
         ];
+        let answers = [Answer::Patroni(Box::new(PatroniView::read(&leader, json!({})))), Answer::Sample(rows)];
         Event::Looked(expect.probes().into_iter().zip(answers.map(Ok)).collect())
     };
     run.advance(at(2), Event::Sent(Ok("taken".into())));

@@ -170,6 +170,12 @@ pub fn is_of_shop(member: &Value) -> bool {
     member["name"].as_str().is_some_and(|name| name.starts_with("acid-shop"))
 }
 
+/// The text of the first line with these words, of those that a run tells under `list`.
+pub fn line<'a>(run: &'a Value, list: &str, words: &str) -> &'a str {
+    let mut lines = run[list].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap());
+    lines.find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words:?} is not said: {run:#}"))
+}
+
 /// When the server began, by its own clock, as text.
 pub async fn started(session: &Session) -> String {
     let row = session.client.query_one("select pg_postmaster_start_time()::text", &[]).await.unwrap();

@@ -6,11 +6,11 @@ use std::process::Stdio;
 
 use pgdeck::sandbox::objects::POSTGRESQL;
 use pgdeck::sandbox::sql::Login;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-use super::stage::{PATIENCE, Scene};
+use super::stage::{PATIENCE, Scene, line};
 use crate::kube::stage::{eventually, eventually_within};
 use crate::sandbox::store;
 
@@ -51,12 +51,6 @@ fn ends(folder: &Path) -> Vec<Vec<f64>> {
     };
     let runs = logs.map(|path| whole(std::fs::read_to_string(path).unwrap()).lines().map(end).collect::<Vec<_>>());
     runs.filter(|ends| !ends.is_empty()).collect()
-}
-
-/// The text of the first line with these words, of those that a run tells under `list`.
-fn line<'a>(run: &'a Value, list: &str, words: &str) -> &'a str {
-    let mut lines = run[list].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap());
-    lines.find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words:?} is not said: {run:#}"))
 }
 
 // pgbench is begun again while this waits for pgdeck: that takes a second thread.
