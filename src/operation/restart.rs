@@ -123,8 +123,9 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     }
     lights.extend(guards::lights(looked, aim.at));
     let leads = primary.is_some();
+    let led_by = view.leader().map(|leader| leader.name.clone());
     if what == What::Pods {
-        return pods(aim, looked, &peers, lights);
+        return Ok(Deal { led_by, ..pods(aim, looked, &peers, lights)? });
     }
     let body = if what == What::Pending { json!({"restart_pending": true}) } else { json!({}) };
     let step = |peer: &&Peer| Step {
@@ -144,7 +145,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         "readers of those that restart reconnect"
     };
     let undo = "nothing: it runs again, or Patroni's log tells why not".into();
-    Ok(Deal { lights, steps, undo, downtime: downtime.into(), ..Deal::default() })
+    Ok(Deal { lights, steps, undo, downtime: downtime.into(), led_by, ..Deal::default() })
 }
 
 /// Who must stream from a primary when it is back.

@@ -86,7 +86,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     }
     let view = asked.ok();
     lights.push(synchronous(cluster, view, count));
-    let mut steps = Vec::new();
+    let (mut steps, mut led_by) = (Vec::new(), None);
     lights.extend(old_volumes(aim, looked, now, count));
     if count < now {
         lights.extend(leaving(cluster, count));
@@ -95,6 +95,10 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         if let Some((step, said)) = view.map(|view| hands_over(aim, looked, view, count)).transpose()?.flatten() {
             lights.push(Light::amber("the primary is among them: it hands over first, and clients reconnect"));
             lights.extend(said);
+            // Whoever leads when the members go must be one that stays.
+            if let Expect::Leader { instance, .. } = &step.expect {
+                led_by = Some(instance.member.clone());
+            }
             steps.push(step);
         }
     }
@@ -116,6 +120,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         undo: format!("pgdeck do scale {} {now}", aim.cluster),
         downtime: if count == 0 { "the whole database".into() } else { downtime.into() },
         by_name: count == 0,
+        led_by,
         ..Deal::default()
     })
 }

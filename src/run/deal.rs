@@ -37,6 +37,8 @@ pub struct Deal {
     pub by_name: bool,
     /// What the steps lead to is held for a while, and taken back.
     pub hold: Option<Hold>,
+    /// Who must lead whenever a step after the first is sent.
+    pub led_by: Option<Text>,
 }
 
 /// A state that is held under watch. It ends when its budget is spent, somebody asks, or somebody else ends it; then the steps

@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::expect::{Expect, Judged};
-use super::{Cause, Looked, Out, Outcome, Pass, Phase, Run, Step, identity, wanted};
+use super::{Cause, Deal, Looked, Out, Outcome, Pass, Phase, Run, Step, identity, wanted};
 use crate::fault::Fault;
+use crate::id::Text;
 use crate::work::entry::{Unkept, What};
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
@@ -24,6 +25,23 @@ const AT_MOST: usize = 5;
 /// What follows from a proved effect is looked for so long.
 const LONGER: SignedDuration = SignedDuration::from_secs(30);
 
+/// What stands in the way of a step.
+enum Hindrance {
+    /// It may be over in a moment.
+    Passing(String),
+    Lasting(String),
+}
+
+impl Hindrance {
+    fn of(fault: &Fault, what: &str) -> Hindrance {
+        let why = format!("{what}: {fault}");
+        match fault {
+            Fault::Unreachable { .. } | Fault::TimedOut { .. } | Fault::Throttled { .. } => Hindrance::Passing(why),
+            _ => Hindrance::Lasting(why),
+        }
+    }
+}
+
 impl Run {
     pub(super) fn record(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
         let Some(next) = self.deal.as_ref().and_then(|deal| deal.steps.get(step)) else {
@@ -37,58 +55,93 @@ impl Run {
         vec![Out::Record(self.entry(now, What::Sending { step, of, order, expect }))]
     }
 
-    /// Goes on to the next step, if that is still for the same cluster. A patch was aimed at the object as it was before the step
-    /// before: it is aimed anew.
+    /// Goes on to the next step, if that is still for the same cluster, and the same member leads it where that matters. A patch
+    /// was aimed at the object as it was before the step before: it is aimed anew.
     pub(super) fn go_on(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
-        match self.step(step).map(|next| &next.order) {
-            Some(Order::Patch { cluster, .. }) => {
-                let probes = vec![Probe::Objects(cluster.clone())];
-                self.phase = Phase::Refreshing { step, since: now };
-                vec![Out::Look { probes, after_ms: 0 }]
-            }
+        let about = match self.step(step).map(|next| &next.order) {
+            Some(Order::Patch { cluster, .. }) => Probe::Objects(cluster.clone()),
             // What is taken back is made certain by its own steps.
-            Some(_) if self.back.is_none() && self.takes_back.is_none() => {
-                let probes = vec![identity::probe(&self.aim)];
-                self.phase = Phase::Refreshing { step, since: now };
-                vec![Out::Look { probes, after_ms: 0 }]
-            }
-            _ => self.record(now, step),
-        }
+            Some(_) if self.back.is_none() && self.takes_back.is_none() => identity::probe(&self.aim),
+            _ => return self.record(now, step),
+        };
+        self.phase = Phase::Refreshing { step, since: now };
+        let probes = std::iter::once(about).chain(self.who_leads()).collect();
+        vec![Out::Look { probes, after_ms: 0 }]
     }
 
     pub(super) fn refreshed(&mut self, now: Timestamp, step: usize, since: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        let now_version = match (self.same_cluster(looked), looked.first()) {
-            (Err(why), _) => return self.end(now, Outcome::Failed, &why),
-            (Ok(()), Some((_, Ok(Answer::Objects(objects))))) => {
-                if self.wanted.as_ref().is_some_and(|before| *before != wanted(objects)) {
-                    let why = "the CR was changed by somebody else meanwhile: what comes next was not sent";
-                    return self.end(now, Outcome::Failed, why);
-                }
-                objects.version.clone()
-            }
-            // Where the right to ask is missing, that was said before it was confirmed.
-            (Ok(()), Some((Probe::Identity(_), Ok(_) | Err(Fault::Forbidden { .. })))) => {
-                return self.record(now, step);
-            }
+        let found = self.same_cluster(looked).map_err(Hindrance::Lasting).and_then(|()| self.aimed_anew(looked));
+        let found = found.and_then(|version| self.same_leader(step, looked).map(|()| version));
+        let version = match found {
+            Ok(version) => version,
             // What answers nobody now may answer in a moment: half-way is the worst place to give up.
-            (
-                Ok(()),
-                Some((probe, Err(Fault::Unreachable { .. } | Fault::TimedOut { .. } | Fault::Throttled { .. }))),
-            ) if now < since + REFRESHED => {
-                return vec![Out::Look { probes: vec![probe.clone()], after_ms: EVERY_MS }];
+            Err(Hindrance::Passing(_)) if now < since + REFRESHED => {
+                let probes = looked.iter().map(|(probe, _)| probe.clone()).collect();
+                return vec![Out::Look { probes, after_ms: EVERY_MS }];
             }
-            (Ok(()), Some((_, Err(fault)))) => {
-                let why = format!("what comes next cannot be aimed: {fault}");
-                return self.end(now, Outcome::Failed, &why);
-            }
-            (Ok(()), _) => return self.end(now, Outcome::Failed, "what comes next cannot be aimed"),
+            Err(Hindrance::Passing(why) | Hindrance::Lasting(why)) => return self.end(now, Outcome::Failed, &why),
         };
-        if let Some(Step { order: Order::Patch { version, .. }, .. }) =
-            self.deal.as_mut().and_then(|deal| deal.steps.get_mut(step))
+        if let Some(version_now) = version
+            && let Some(Step { order: Order::Patch { version, .. }, .. }) =
+                self.deal.as_mut().and_then(|deal| deal.steps.get_mut(step))
         {
-            *version = now_version;
+            *version = version_now;
         }
         self.record(now, step)
+    }
+
+    /// The version that a patch is for by now; none for what is no patch.
+    fn aimed_anew(&self, looked: &[Looked]) -> Result<Option<Text>, Hindrance> {
+        match looked.first() {
+            Some((_, Ok(Answer::Objects(objects)))) => {
+                if self.wanted.as_ref().is_some_and(|before| *before != wanted(objects)) {
+                    let why = "the CR was changed by somebody else meanwhile: what comes next was not sent";
+                    return Err(Hindrance::Lasting(why.into()));
+                }
+                Ok(Some(objects.version.clone()))
+            }
+            // Where the right to ask is missing, that was said before it was confirmed.
+            Some((Probe::Identity(_), Ok(_) | Err(Fault::Forbidden { .. }))) => Ok(None),
+            Some((_, Err(fault))) => Err(Hindrance::of(fault, "what comes next cannot be aimed")),
+            _ => Err(Hindrance::Lasting("what comes next cannot be aimed".into())),
+        }
+    }
+
+    /// Asks who leads, as before the offer; nobody, where that does not matter.
+    fn who_leads(&self) -> Vec<Probe> {
+        let matters = self.deal.as_ref().is_some_and(|deal| deal.led_by.is_some());
+        let asked = self.preflight.iter().filter(|probe| matters && matches!(probe, Probe::Patroni(_)));
+        asked.cloned().collect()
+    }
+
+    /// A step that was aimed at who leads, or does not, is no longer what was confirmed once another one leads.
+    fn same_leader(&self, step: usize, looked: &[Looked]) -> Result<(), Hindrance> {
+        let Some(Deal { led_by: Some(before), steps, .. }) = &self.deal else { return Ok(()) };
+        let views = looked.iter().filter(|(probe, _)| matches!(probe, Probe::Patroni(_)));
+        let mut hindrance = Hindrance::Lasting("who leads now was not asked".into());
+        for (_, answer) in views {
+            hindrance = match answer {
+                Ok(Answer::Patroni(view)) => match view.leader() {
+                    Some(leader) if leader.name == *before => return Ok(()),
+                    Some(leader) => {
+                        let rest: Vec<String> = steps.iter().skip(step).map(|step| step.order.title()).collect();
+                        return Err(Hindrance::Lasting(format!(
+                            "the leader changed: {} leads now, not {before}; {step} of {} steps are done, not sent: {}; look \
+                             again",
+                            leader.name,
+                            steps.len(),
+                            rest.join(", ")
+                        )));
+                    }
+                    None => return Err(Hindrance::Passing("no member leads now: what comes next was not sent".into())),
+                },
+                Ok(_) => Hindrance::Lasting("something else was answered".into()),
+                Err(fault) => {
+                    Hindrance::of(fault, "who leads now cannot be found out, and what comes next was not sent")
+                }
+            };
+        }
+        Err(hindrance)
     }
 
     pub(super) fn recorded(&mut self, now: Timestamp, step: usize, recorded: Result<(), Unkept>) -> Vec<Out> {

@@ -3,6 +3,7 @@
 //! Each action has a module here with a test for each case of [`CASES`] that can arise for it; `pgdeck do --list` tells why the
 //! others cannot, and [`every_case_is_tested_or_has_its_reason`] compares the two.
 
+mod between;
 mod cases;
 mod hanging;
 mod proofs;

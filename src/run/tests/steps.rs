@@ -168,6 +168,59 @@ fn a_later_step_is_for_the_same_cluster_or_not_sent() {
     }
 }
 
+/// Two calls that are for a cluster which shop-0 leads: another one leads between them, or nobody for a while.
+#[test]
+fn a_later_step_is_not_sent_once_another_member_leads() {
+    fn twice(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let deal = consider(aim, looked)?;
+        let steps = vec![deal.steps[0].clone(), deal.steps[0].clone()];
+        Ok(Deal { steps, led_by: Some("shop-0".into()), ..deal })
+    }
+    let led_by = |leader: Option<&str>| {
+        let members: Vec<_> = leader.iter().map(|name| json!({"name": name, "role": "leader"})).collect();
+        let view = PatroniView::read(&json!({"members": members}), json!({}));
+        Event::Looked(vec![is("u"), (Probe::Patroni(instance()), Ok(Answer::Patroni(Box::new(view))))])
+    };
+    let silent = || {
+        let Event::Looked(looked) = lost() else { unreachable!("it is") };
+        Event::Looked([vec![is("u")], looked].concat())
+    };
+    let between = || {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "restart", aim, vec![Probe::Patroni(instance())], twice, at(0));
+        let past = || Event::Recalled(Ok(Past::default()));
+        let recorded = || Event::Recorded(Ok(()));
+        for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
+            run.advance(at(1), event);
+        }
+        run.advance(at(2), Event::Sent(Ok(String::new())));
+        let outs = run.advance(at(3), view(true));
+        let [Out::Look { probes, .. }] = &outs[..] else { panic!("{outs:?}") };
+        assert!(matches!(probes[..], [Probe::Identity(_), Probe::Patroni(_)]), "{probes:?}");
+        run
+    };
+    let mut run = between();
+    assert_eq!(kinds(&run.advance(at(3), led_by(Some("shop-0")))), ["record"]);
+
+    let mut run = between();
+    run.advance(at(3), led_by(Some("shop-1")));
+    assert_eq!(run.outcome(), Some(Outcome::Failed));
+    let said: Vec<_> = run.lines.iter().map(|line| &*line.text).collect();
+    let told = "the leader changed: shop-1 leads now, not shop-0; 1 of 2 steps are done, not sent: PATCH /config on shop-0; look \
+                again";
+    assert_eq!(said[said.len() - 2..], [told, "to go back: resume"]);
+
+    // A leader that is being elected, and a Patroni that does not answer, are waited for; not for ever.
+    for quiet in [led_by(None), silent()] {
+        let mut run = between();
+        assert_eq!((kinds(&run.advance(at(4), quiet.clone())), run.outcome()), (vec!["look"], None));
+        assert_eq!(kinds(&run.advance(at(5), led_by(Some("shop-0")))), ["record"]);
+        let mut run = between();
+        run.advance(at(63), quiet);
+        assert_eq!(run.outcome(), Some(Outcome::Failed), "{:?}", run.lines);
+    }
+}
+
 /// Two sessions are ended: the second is gone when its turn comes.
 #[test]
 fn a_later_session_that_has_ended_by_itself_is_no_failure_and_the_first_one_is() {

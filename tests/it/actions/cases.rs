@@ -413,13 +413,14 @@ fn conflict(id: &str, stage: &Stage) {
     let world = stage.world();
     let name = if id == "delete" { "acid-gone" } else { "acid-shop" };
     let touched = Mutex::new(Value::Null);
-    let touch = async |order: &Order| {
-        if matches!(order, Order::Patch { .. } | Order::Delete { .. }) && touched.lock().unwrap().is_null() {
+    let touch = async |out: &Out| {
+        if matches!(out, Out::Send(Order::Patch { .. } | Order::Delete { .. }, _)) && touched.lock().unwrap().is_null()
+        {
             let object = world.touch(name).await;
             *touched.lock().unwrap() = object;
         }
     };
-    let run = stage.runtime.block_on(machine(stage, &recipe.words, Lock::Open, touch));
+    let run = stage.runtime.block_on(machine(&stage.scene, &recipe.words, Lock::Open, touch));
     let touched = touched.into_inner().unwrap();
     if id == "restart" {
         // It is half-way: it is aimed anew, and nothing of what was written meanwhile is lost.
@@ -447,8 +448,8 @@ fn closed(stage: &Stage, recipe: &Recipe) {
         _ => recipe.words.clone(),
     };
     let sent = Mutex::new(0);
-    let run =
-        stage.runtime.block_on(machine(stage, &words, Lock::Closed, async |_: &Order| *sent.lock().unwrap() += 1));
+    let count = async |out: &Out| *sent.lock().unwrap() += i32::from(matches!(out, Out::Send(..)));
+    let run = stage.runtime.block_on(machine(&stage.scene, &words, Lock::Closed, count));
     let said = run.lines.last().map(|line| line.text.clone()).unwrap_or_default();
     assert_eq!(run.outcome(), Some(Outcome::Refused), "{words:?}: {:?}", run.lines);
     assert!(said.contains("is read-only: arm it first"), "{words:?}: {said}");
@@ -458,13 +459,14 @@ fn closed(stage: &Stage, recipe: &Recipe) {
 
 /// Whether the gate lets orders through.
 #[derive(Clone, Copy, PartialEq)]
-enum Lock {
+pub enum Lock {
     Open,
     Closed,
 }
 
-/// The machine that console and `pgdeck do` drive, from the aim to the end, with whatever happens before an order is sent.
-async fn machine(stage: &Stage, words: &[String], lock: Lock, before: impl AsyncFn(&Order)) -> Run {
+/// The machine that console and `pgdeck do` drive, from the aim to the end, with whatever happens before each thing that it asks
+/// for.
+pub async fn machine(scene: &Scene, words: &[String], lock: Lock, before: impl AsyncFn(&Out)) -> Run {
     let operation = operation(&words[0]).unwrap();
     let (name, member) = match words[1].split_once('/') {
         Some((name, member)) => (name, Some(member.into())),
@@ -480,12 +482,12 @@ async fn machine(stage: &Stage, words: &[String], lock: Lock, before: impl Async
             None => args.push(word.clone()),
         }
     }
-    let kubeconfig = Some(PathBuf::from(&stage.scene.kubeconfig));
+    let kubeconfig = Some(PathBuf::from(&scene.kubeconfig));
     let options = Options { context: "one".into(), kubeconfig, namespaces: Vec::new(), direct: false, role: None };
     let plane: Arc<dyn Plane> = Arc::new(crate::kube::stage::plane(options));
     let cluster = ClusterId { plane: plane.id(), namespace: "production".into(), name: name.into() };
     let planes = Planes::from([(plane.id(), plane)]);
-    let (gate, journal) = (Gate::default(), Journal::in_folder(&stage.scene.home.join("machine")));
+    let (gate, journal) = (Gate::default(), Journal::in_folder(&scene.home.join("machine")));
     if lock == Lock::Open {
         gate.open(scope(&cluster), Timestamp::now() + jiff::SignedDuration::from_mins(5));
     }
@@ -501,9 +503,7 @@ async fn machine(stage: &Stage, words: &[String], lock: Lock, before: impl Async
     while !todo.is_empty() {
         let mut next = Vec::new();
         for out in todo {
-            if let Out::Send(order, _) = &out {
-                before(order).await;
-            }
+            before(&out).await;
             let event = perform::step(&planes, &gate, &journal, out).await;
             next.extend(event.map(|event| run.advance(Timestamp::now(), event)).unwrap_or_default());
         }
