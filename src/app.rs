@@ -19,7 +19,7 @@ use crate::fleet::seen::Seen;
 use crate::id::Text;
 use crate::keymap::chord::Chord;
 use crate::keymap::{Keymap, KeymapError};
-use crate::run::{Event, Looked, Out};
+use crate::run::{CutOff, Event, Looked, Out};
 use crate::screen::{Screen, chrome};
 use crate::state::ledger::Scope;
 use crate::state::{Settings, State};
@@ -124,6 +124,13 @@ impl Model {
     /// Arms these at once, but for those that are protected.
     pub fn begin_armed(&mut self, now: Timestamp, scopes: &[Scope]) -> Vec<Effect> {
         operate::begin_armed(self, now, scopes)
+    }
+
+    /// Sees to what pgdecks that run no more were cut off at.
+    pub fn take_up(&mut self, now: Timestamp, cut_off: CutOff) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        operate::take_up(self, now, cut_off, &mut effects);
+        effects
     }
 
     /// Changes whenever a cell may have changed; the same stamp means the same picture, ages aside.

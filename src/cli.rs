@@ -190,6 +190,9 @@ pub struct Audit {
     /// Only what was done since then: a moment (2026-11-24T03:00:00Z), or so long ago (90m, 36h, 7d)
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
+    /// Ends an order that is open and whose pgdeck is gone for good, as UNPROVEN: then it stands in nothing's way any more
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["since", "output"])]
+    pub close: Option<String>,
     /// Form of the output
     #[arg(short, long, value_enum, default_value_t = Report::Text)]
     pub output: Report,

@@ -7,7 +7,6 @@ mod gathering;
 pub mod headless;
 mod log;
 mod looks;
-mod settle;
 mod shell;
 pub mod tui;
 
@@ -21,9 +20,8 @@ use crate::cli::{Cli, Command, ConfigCommand, Globals};
 use crate::config::{self, Config, Problem, Surroundings};
 use crate::present::columns;
 use crate::runtime::Runtime;
-use crate::runtime::{Journal, clock, planes};
+use crate::runtime::{Journal, clock, planes, settle};
 use crate::state::Settings;
-use crate::state::notice::Weight;
 use crate::theme::Theme;
 
 /// How a command ends, for scripts.
@@ -94,6 +92,7 @@ pub fn run(globals: &Globals, command: Option<&Command>) -> Exit {
         _ => {}
     }
     let _log = log::start(&around.state);
+    shell::forget_left_over(&around.state);
     let started =
         config::check_anything_to_watch(&config).map_err(|problem| vec![problem]).and_then(|()| planes::open(&config));
     let planes = match started {
@@ -155,17 +154,15 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     };
     let colors = if config.no_color { tui::Colors::Stripped } else { tui::Colors::Shown };
-    let cut_off = settle::cut_off(journal, clock::now(), None);
-    for text in cut_off.told {
-        model.state.notices.say(clock::now(), Weight::Error, text);
-    }
-    for left in cut_off.left_over {
+    let (cut_off, left_over) = settle::all_cut_off(journal, clock::now());
+    for left in left_over {
         runtime.gate().adopt(left.run.clone());
         model.state.ledger.inherit(left);
     }
-    for (run, outs) in cut_off.runs {
-        runtime.step(run.id.clone(), outs, journal);
-        model.state.ledger.put(run);
+    for effect in model.take_up(clock::now(), cut_off) {
+        if let Effect::Run(run, outs) = effect {
+            runtime.step(run, outs, journal);
+        }
     }
     if config.write {
         for effect in model.begin_armed(clock::now(), &runtime.scopes()) {

@@ -2,7 +2,9 @@
 //! are hidden before an order is written.
 
 mod index;
+pub mod owner;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,12 +12,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
 use serde_json::Value;
 
-use crate::id::ClusterId;
-use crate::work::entry::{Entry, Unkept};
-use crate::work::past::Past;
+use crate::id::{ClusterId, Text};
+use crate::work::entry::{Entry, Unkept, What};
+use crate::work::past::{Open, Past};
 use crate::work::secrets;
 use index::Index;
 
@@ -25,12 +29,23 @@ pub struct Journal {
     path: PathBuf,
     /// What was read of it so far.
     index: Arc<Mutex<Index>>,
+    /// Runs that this pgdeck has given, or sees to.
+    ours: Arc<Mutex<BTreeSet<Text>>>,
+}
+
+/// A line as it is written: who reads it on another host must not look for the process on its own.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    entry: &'a Entry,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<Text>,
 }
 
 impl Journal {
     /// The journal in a state folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Journal { path: folder.join("journal.jsonl"), index: Arc::default() }
+        Journal { path: folder.join("journal.jsonl"), index: Arc::default(), ours: Arc::default() }
     }
 
     /// Where it lies.
@@ -65,7 +80,12 @@ impl Journal {
     }
 
     fn append(&self, file: &mut File, entry: &Entry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
+        let is_asked = matches!(entry.what, What::Asked(_));
+        if is_asked {
+            self.see_to(&entry.run);
+        }
+        let host = owner::host().filter(|_| is_asked);
+        let mut line = serde_json::to_vec(&Line { entry, host })?;
         line.push(b'\n');
         // A crash may have cut the last line: nothing may be glued to it.
         if is_cut(&self.path) {
@@ -82,6 +102,17 @@ impl Journal {
             Ok(()) => Ok(index.past(cluster)),
             Err(error) => Err(format!("the journal {} cannot be read: {error}", self.path.display())),
         }
+    }
+
+    /// This pgdeck sees to that run from now on.
+    pub fn see_to(&self, run: &Text) {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner).insert(run.clone());
+    }
+
+    /// Whether nobody sees to that order any more: the pgdeck that gave it was on this host, and has ended.
+    pub fn was_cut_off(&self, open: &Open, now: Timestamp) -> bool {
+        let is_ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner).contains(&open.run);
+        open.host.is_none() && !is_ours && !owner::lives(&open.run, open.at, now)
     }
 
     /// All lines, oldest first, without secrets that an older pgdeck may have written. One that cannot be read (a crash cut it)

@@ -33,6 +33,7 @@ use crate::work::past::{Open, Past};
 use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
 pub use deal::{Aim, Deal, Hold, Step};
+pub use settle::CutOff;
 
 /// A question with its answer.
 pub type Looked = (Probe, Result<Answer, Fault>);
@@ -43,6 +44,8 @@ pub type Consider = fn(&Aim, &[Looked]) -> Result<Deal, String>;
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// What was cut off with this cluster: whoever drives the run sees to it.
+    CutOff(Box<CutOff>),
     /// What the journal says of the cluster, or why it cannot be read.
     Recalled(Result<Past, String>),
     Looked(Vec<Looked>),
@@ -66,6 +69,8 @@ pub enum Event {
 /// What to do next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Out {
+    /// See first to what a pgdeck that runs no more was cut off at with this cluster: its claim stands in the way of others.
+    Settle(ClusterId),
     /// Read in the journal what came before.
     Recall(ClusterId),
     /// Ask these, after that many milliseconds.
@@ -182,7 +187,7 @@ pub struct Line {
 }
 
 /// One attempt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Run {
     pub id: Text,
     pub action: &'static str,
@@ -282,7 +287,9 @@ impl Run {
     /// Looks at all that the preflight is about.
     fn look(&mut self) -> Vec<Out> {
         self.past = Err("it was not asked".into());
-        vec![Out::Recall(self.aim.cluster.clone()), Out::Look { probes: self.preflight.clone(), after_ms: 0 }]
+        let cluster = self.aim.cluster.clone();
+        let look = Out::Look { probes: self.preflight.clone(), after_ms: 0 };
+        vec![Out::Settle(cluster.clone()), Out::Recall(cluster), look]
     }
 
     /// Judges what was looked at, and what came before it.

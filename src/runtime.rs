@@ -11,6 +11,7 @@ pub mod planes;
 pub mod playground;
 pub mod reconcile;
 pub mod sampling;
+pub mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,9 +24,9 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 use crate::app::Msg;
 use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId, Text};
-pub use crate::journal::{Journal, unanswered};
+pub use crate::journal::{Journal, owner};
 use crate::plane::Plane;
-use crate::run::{Event, Out, Run};
+use crate::run::{CutOff, Event, Out, Outcome, Run};
 use crate::state::ledger::{Scope, scope};
 use crate::state::notice::Weight;
 use crate::work::order::Order;
@@ -40,6 +41,18 @@ pub type Planes = BTreeMap<PlaneId, Arc<dyn Plane>>;
 
 /// How long tasks may take to end at the end.
 const FAREWELL: Duration = Duration::from_millis(300);
+
+/// What was cut off is looked for so long before another order goes on, in seconds.
+const SETTLED_WITHIN_S: u32 = 10;
+
+/// What a command hears while a run is driven.
+#[derive(Debug)]
+pub enum Heard<'a> {
+    /// The run may have new lines.
+    Run(&'a Run),
+    /// What was cut off before it, and what came of that.
+    Settled(&'a str),
+}
 
 /// The world's side of pgdeck: two worker threads beside the loop, and everything that runs on them.
 #[derive(Debug)]
@@ -109,15 +122,15 @@ impl Runtime {
         self.tokio.block_on(perform::ask_all(&self.planes, probes))
     }
 
-    /// Drives a run until it waits for the user or has ended: for commands that act and end. `tell` hears of every line.
-    /// `hand_over` takes the orders that want the terminal. Gives whether a signal has ended what was held, or was to be.
+    /// Drives a run until it waits for the user or has ended: for commands that act and end. `tell` hears of every line, and of
+    /// what is settled first. `hand_over` takes the orders that want the terminal. Gives whether a signal has ended what was held, or was to be.
     pub fn drive(
         &self,
         run: &mut Run,
         mut todo: Vec<Out>,
         journal: &Journal,
         hand_over: impl Fn(&Order) -> Option<Result<String, Fault>>,
-        mut tell: impl FnMut(&Run),
+        mut tell: impl FnMut(Heard<'_>),
     ) -> bool {
         let mut is_interrupted = false;
         // What is held is taken back before a signal ends us.
@@ -128,7 +141,7 @@ impl Runtime {
             for out in todo {
                 if let Some(event) = self.handed_over(&out, &hand_over) {
                     next.extend(run.advance(clock::now(), event));
-                    tell(run);
+                    tell(Heard::Run(run));
                     continue;
                 }
                 let event = self.tokio.block_on(async {
@@ -144,12 +157,29 @@ impl Runtime {
                         _ => step.await,
                     }
                 });
-                next.extend(event.map(|event| run.advance(clock::now(), event)).unwrap_or_default());
-                tell(run);
+                match event {
+                    Some(Event::CutOff(found)) => {
+                        self.settle(*found, run.patience_s, journal, &mut |text| tell(Heard::Settled(text)));
+                    }
+                    event => next.extend(event.map(|event| run.advance(clock::now(), event)).unwrap_or_default()),
+                }
+                tell(Heard::Run(run));
             }
             todo = next;
         }
         is_interrupted
+    }
+
+    /// Looks for the effect of what was cut off; not for long, since an emergency must not wait for it. What is not seen by then
+    /// ends UNPROVEN, and the preflight names it.
+    fn settle(&self, found: CutOff, patience_s: Option<u32>, journal: &Journal, tell: &mut dyn FnMut(&str)) {
+        found.told.iter().for_each(|text| tell(text));
+        for (mut run, outs) in found.runs {
+            run.patience_s = Some(patience_s.map_or(SETTLED_WITHIN_S, |most| most.min(SETTLED_WITHIN_S)));
+            self.drive(&mut run, outs, journal, |_| None, |_| ());
+            let (word, last) = (run.outcome().map_or("", Outcome::word), run.lines.last());
+            tell(&format!("{}: {word}: {}", run.action, last.map_or("", |line| &line.text)));
+        }
     }
 
     /// What became of an order that wants the terminal; none if it is another one.

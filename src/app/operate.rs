@@ -8,7 +8,7 @@ use super::{Effect, Model, Outcome, bulk};
 use crate::fleet::Entry;
 use crate::id::{ClusterId, Text};
 use crate::operation::{On, Operation, operation};
-use crate::run::{Aim, Event, Out, Outcome as RunOutcome, Run};
+use crate::run::{Aim, CutOff, Event, Out, Outcome as RunOutcome, Run};
 use crate::screen::confirm::Confirm;
 use crate::screen::{Dialog, Leaving, Then};
 use crate::state::ledger::{Scope, is_protected, scope};
@@ -18,6 +18,9 @@ use crate::widget::input::Field;
 
 /// Something that a run asked for has happened.
 pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Event, effects: &mut Vec<Effect>) {
+    if let Event::CutOff(found) = event {
+        return take_up(model, now, *found, effects);
+    }
     let Some(run) = model.state.ledger.get_mut(id) else { return };
     let was_over = run.outcome().is_some();
     let outs = run.advance(now, event);
@@ -61,6 +64,17 @@ pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Even
             Leaving::User => Outcome::Left,
             Leaving::System => Outcome::Interrupted,
         }));
+    }
+}
+
+/// Sees to what pgdecks that run no more were cut off at: it is told, and its effect is looked for.
+pub(super) fn take_up(model: &mut Model, now: Timestamp, cut_off: CutOff, effects: &mut Vec<Effect>) {
+    for text in cut_off.told {
+        model.state.notices.say(now, Weight::Error, text);
+    }
+    for (run, outs) in cut_off.runs {
+        effects.push(Effect::Run(run.id.clone(), outs));
+        model.state.ledger.put(run);
     }
 }
 

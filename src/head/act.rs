@@ -11,7 +11,6 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::gathering::{Gathering, names};
-use super::settle::{cut_off, left_by};
 use super::{Exit, complain, say, shell, usage};
 use crate::cli::{Do, Report};
 use crate::config::Config;
@@ -19,8 +18,9 @@ use crate::fault::Fault;
 use crate::id::{ClusterId, Text};
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
-use crate::run::{Aim, Deal, Event, Outcome, Run};
-use crate::runtime::{Journal, Runtime, clock};
+use crate::run::{Aim, Deal, Event, Out, Run};
+use crate::runtime::settle::left_by;
+use crate::runtime::{Heard, Journal, Runtime, clock};
 use crate::state::ledger::{is_protected, scope};
 use crate::work::entry::Colour;
 use crate::work::order::{Order, Shell};
@@ -129,9 +129,6 @@ impl Call<'_> {
     /// Looks at what would be done to one of them, the `n`th; or why it does not apply.
     fn look(&self, gathering: &Gathering<'_>, of: (&ClusterId, Option<Text>), n: usize) -> Result<Run, String> {
         let (cluster, member) = of;
-        if self.config.write && !self.asked.dry_run {
-            settle(self.runtime, self.journal, cluster, self.asked.timeout);
-        }
         let entry = gathering.fleet.get(cluster).ok_or("it is gone")?;
         let uid = entry.identity(member.as_ref());
         let (now, args) = (clock::now(), self.args.clone());
@@ -139,7 +136,7 @@ impl Call<'_> {
         let probes = (self.operation.aim)(entry, &aim)?;
         let moment = now.strftime("%Y%m%dT%H%M%S.%3f");
         let id: Text = format!("{moment}.{n}-{}", std::process::id()).into();
-        let (mut run, todo) = Run::new(id, self.operation.id, aim, probes, self.operation.consider, now);
+        let (mut run, mut todo) = Run::new(id, self.operation.id, aim, probes, self.operation.consider, now);
         run.patience_s = self.asked.timeout;
         run.leaves = self.operation.leaves(&run.aim.args);
         // What this journal's pgdecks have left is taken back though the journal takes no more.
@@ -148,7 +145,21 @@ impl Call<'_> {
             self.runtime.gate().adopt(left.clone());
             (run.takes_back, run.settles) = (Some(left), is_open);
         }
-        self.runtime.drive(&mut run, todo, self.journal, |_| None, |_| ());
+        // What only shows changes nothing, the journal included.
+        if !self.config.write || self.asked.dry_run {
+            todo.retain(|out| !matches!(out, Out::Settle(_)));
+        }
+        self.runtime.drive(
+            &mut run,
+            todo,
+            self.journal,
+            |_| None,
+            |heard| {
+                if let Heard::Settled(text) = heard {
+                    complain(&present::clean(text));
+                }
+            },
+        );
         Ok(run)
     }
 
@@ -169,13 +180,16 @@ impl Call<'_> {
             }
             Some(handed)
         };
-        let is_interrupted = runtime.drive(&mut run, todo, self.journal, hand_over, |run| {
-            if asked.output == Report::Text {
-                for line in run.lines.iter().skip(told) {
-                    say(&present::clean(&line.text));
+        let is_interrupted = runtime.drive(&mut run, todo, self.journal, hand_over, |heard| match heard {
+            Heard::Settled(text) => complain(&present::clean(text)),
+            Heard::Run(run) => {
+                if asked.output == Report::Text {
+                    for line in run.lines.iter().skip(told) {
+                        say(&present::clean(&line.text));
+                    }
                 }
+                told = run.lines.len();
             }
-            told = run.lines.len();
         });
         (run, is_interrupted)
     }
@@ -187,24 +201,6 @@ fn refused(run: &Run, why: &str, asked: &Do) -> Exit {
         say(&present::escaped(&format!("{:#}", shape(run, Some(why)))));
     }
     refuse(why)
-}
-
-/// How long that is, in seconds.
-const SETTLED_WITHIN_S: u32 = 10;
-
-/// What a pgdeck before this one was cut off at is looked for before anything else is done to the cluster; not for long, since an
-/// emergency must not wait for it. What is not seen by then ends UNPROVEN, and the preflight names it.
-fn settle(runtime: &Runtime, journal: &Journal, cluster: &ClusterId, patience_s: Option<u32>) {
-    let cut_off = cut_off(journal, clock::now(), Some(cluster));
-    for text in cut_off.told {
-        complain(&present::clean(&text));
-    }
-    for (mut run, outs) in cut_off.runs {
-        run.patience_s = Some(patience_s.map_or(SETTLED_WITHIN_S, |most| most.min(SETTLED_WITHIN_S)));
-        runtime.drive(&mut run, outs, journal, |_| None, |_| ());
-        let (word, last) = (run.outcome().map_or("", Outcome::word), run.lines.last());
-        complain(&present::clean(&format!("{}: {word}: {}", run.action, last.map_or("", |line| &line.text))));
-    }
 }
 
 fn refuse(why: &str) -> Exit {

@@ -3,13 +3,22 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use super::act::who;
 use super::{Exit, complain, fail, say, usage};
 use crate::cli::{Audit, Report};
 use crate::present;
-use crate::runtime::{Journal, clock};
+use crate::runtime::{Journal, clock, settle};
 
 /// Prints the journal and ends.
 pub fn run(journal: &Journal, asked: &Audit) -> Exit {
+    if let Some(run) = &asked.close {
+        return match settle::close_by_hand(journal, run, &who(), clock::now()) {
+            Ok(action) => {
+                say(&present::clean(&format!("{action}, {run}: UNPROVEN; look at its cluster before the next order")))
+            }
+            Err(why) => refuse_to_close(&why),
+        };
+    }
     let since = match asked.since.as_deref().map(|text| moment(text, clock::now())).transpose() {
         Ok(since) => since,
         Err(why) => return usage(&why),
@@ -32,6 +41,11 @@ pub fn run(journal: &Journal, asked: &Audit) -> Exit {
         Report::Text if lines.is_empty() => say("nothing was changed"),
         Report::Text => say(&lines.iter().map(|line| told(line)).collect::<Vec<_>>().join("\n")),
     }
+}
+
+fn refuse_to_close(why: &str) -> Exit {
+    complain(&format!("pgdeck: refused: {}", present::clean(why)));
+    Exit::Refused
 }
 
 /// One line for people.

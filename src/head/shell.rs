@@ -10,12 +10,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jiff::SignedDuration;
-
 use crate::fault::Fault;
 use crate::id::{InstanceId, PlaneId};
 use crate::runtime::Runtime;
 use crate::runtime::forward::Forwarded;
+use crate::runtime::owner;
 use crate::work::order::{Order, READ_ONLY, Shell};
 
 /// A program has the terminal: keys that raise signals are its own business.
@@ -45,7 +44,8 @@ impl PassFile {
     fn write(folder: &Path, forwarded: &Forwarded) -> io::Result<Option<PassFile>> {
         let Some(line) = forwarded.pass_line() else { return Ok(None) };
         fs::create_dir_all(folder)?;
-        let path = folder.join(format!("pass-{}-{}", std::process::id(), forwarded.port));
+        let host = owner::host().unwrap_or_default();
+        let path = folder.join(format!("pass-{host}-{}-{}", std::process::id(), forwarded.port));
         // What another run may have left under that name is not written through.
         drop(fs::remove_file(&path));
         OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?.write_all(&line)?;
@@ -62,9 +62,12 @@ impl Drop for PassFile {
 
 /// Removes the passwords of pgdecks that were killed while a program had the terminal: nobody else did.
 pub fn forget_left_over(folder: &Path) {
+    let here = owner::host().unwrap_or_default();
     let is_over = |name: &str| {
-        let process = name.strip_prefix("pass-").and_then(|rest| rest.split('-').next());
-        process.is_some_and(|process| !is_pgdeck(process))
+        let mut parts = name.strip_prefix("pass-").unwrap_or_default().rsplitn(3, '-').skip(1);
+        let (process, host) = (parts.next(), parts.next());
+        // Who runs on another host cannot be told; an older pgdeck named none.
+        process.is_some_and(|process| host.is_none_or(|host| *host == *here) && !owner::is_pgdeck(process))
     };
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(is_over) {
@@ -72,21 +75,6 @@ pub fn forget_left_over(folder: &Path) {
             drop(fs::remove_file(entry.path()));
         }
     }
-}
-
-/// Whether a pgdeck of that number still runs; one that has ended, and was not waited for yet, does not.
-pub fn is_pgdeck(process: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    stat.contains("(pgdeck)") && !matches!(state, None | Some('Z' | 'X'))
-}
-
-/// How long a process has run (`starttime` of proc(5), in hundredths of a second since the boot); none if nobody knows.
-pub fn age(process: &str) -> Option<SignedDuration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let started: i64 = stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
-    let uptime: f64 = fs::read_to_string("/proc/uptime").ok()?.split(' ').next()?.parse().ok()?;
-    Some(SignedDuration::try_from_secs_f64(uptime).ok()? - SignedDuration::from_millis(started * 10))
 }
 
 /// Hands the terminal over until the program ends; says how it ended. `folder` takes the password's file.
@@ -184,14 +172,15 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("pgdeck-pass-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         // No process has that number: the kernel's greatest is 4,194,304.
-        for name in ["pass-99999999-5432", "journal.jsonl", "passage"] {
+        let here = format!("pass-{}-99999999-5432", owner::host().unwrap());
+        for name in ["pass-99999999-5432", &here, "pass-some-other-99999999-5432", "journal.jsonl", "passage"] {
             fs::write(folder.join(name), "x").unwrap();
         }
         forget_left_over(&folder);
         let left = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut left: Vec<String> = left.collect();
         left.sort();
-        assert_eq!(left, ["journal.jsonl", "passage"]);
+        assert_eq!(left, ["journal.jsonl", "pass-some-other-99999999-5432", "passage"]);
         fs::remove_dir_all(&folder).unwrap();
     }
 

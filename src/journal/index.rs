@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::owner;
 use crate::id::{ClusterId, Text};
 use crate::work::past::{Open, Past};
 
@@ -24,10 +25,8 @@ pub(super) struct Index {
 /// What is known of a run.
 #[derive(Debug)]
 struct Noted {
-    run: Text,
-    action: Text,
+    open: Open,
     cluster: ClusterId,
-    patches: bool,
     /// Something that changes the world was sent.
     sent: bool,
     outcome: Option<Text>,
@@ -70,14 +69,13 @@ impl Index {
         match (line["entry"].as_str().unwrap_or_default(), known.and_then(|place| self.runs.get_mut(place))) {
             ("asked", None) => {
                 let Ok(cluster) = serde_json::from_value(line["cluster"].clone()) else { return };
-                let action = text(&line["action"]).unwrap_or_else(|| "an order".into());
-                let patches = line["patches"] == true;
-                self.places.insert(run.clone(), self.runs.len());
-                self.runs.push(Noted { run, action, cluster, patches, sent: false, outcome: None });
+                let Some(open) = Open::read(line, owner::host().as_deref()) else { return };
+                self.places.insert(run, self.runs.len());
+                self.runs.push(Noted { open, cluster, sent: false, outcome: None });
             }
             ("sending", Some(noted)) => {
                 let kind = line["order"]["kind"].as_str().unwrap_or_default();
-                noted.patches |= kind == "patch";
+                noted.open.patches |= kind == "patch";
                 noted.sent |= kind != "shell";
             }
             ("ended", Some(noted)) => noted.outcome = text(&line["outcome"]),
@@ -90,13 +88,9 @@ impl Index {
         let mut past = Past::default();
         for noted in self.runs.iter().filter(|noted| noted.cluster == *cluster) {
             match &noted.outcome {
-                None => past.open.push(Open {
-                    run: noted.run.clone(),
-                    action: noted.action.clone(),
-                    patches: noted.patches,
-                }),
+                None => past.open.push(noted.open.clone()),
                 Some(outcome) if noted.sent && &**outcome != "REFUSED" => {
-                    past.last = Some((noted.action.clone(), outcome.clone()));
+                    past.last = Some((noted.open.action.clone(), outcome.clone()));
                 }
                 Some(_) => {}
             }

@@ -9,7 +9,7 @@ use crate::metric::{Rows, SurveyId};
 use crate::work::probe::{Answer, Probe};
 
 /// How far the taking back is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Back {
     /// The last step back.
     last: usize,

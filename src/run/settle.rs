@@ -13,6 +13,15 @@ use crate::work::order::{Method, Order};
 /// What was sent is looked for so long at the next start, in seconds: it was sent a while ago.
 const WITHIN_S: u32 = 120;
 
+/// What pgdecks that run no more were cut off at.
+#[derive(Debug, Clone, Default)]
+pub struct CutOff {
+    /// What is said of it.
+    pub told: Vec<String>,
+    /// What was sent, and is looked for now.
+    pub runs: Vec<(Run, Vec<Out>)>,
+}
+
 impl Run {
     /// Takes up the run of a pgdeck that was cut off, from its lines in the journal: `asked` and the last `sending`. None if
     /// they cannot be read, or nothing was sent.

@@ -130,6 +130,7 @@ fn sending() -> Run {
 
 fn kinds(outs: &[Out]) -> Vec<&'static str> {
     let kind = |out: &Out| match out {
+        Out::Settle(_) => "settle",
         Out::Recall(_) => "recall",
         Out::Look { .. } => "look",
         Out::Record(_) => "record",
@@ -144,7 +145,7 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
 #[test]
 fn it_is_recorded_before_it_is_sent_and_done_only_when_its_effect_is_seen() {
     let mut run = offered();
-    assert_eq!(kinds(&run.advance(at(1), confirmed())), ["recall", "look"]);
+    assert_eq!(kinds(&run.advance(at(1), confirmed())), ["settle", "recall", "look"]);
     run.advance(at(1), Event::Recalled(Ok(Past::default())));
     assert_eq!(kinds(&run.advance(at(1), before(false))), ["record"]);
     assert_eq!(kinds(&run.advance(at(1), Event::Recorded(Ok(())))), ["record"]);
@@ -193,7 +194,7 @@ fn what_came_before_unproved_needs_a_yes_and_what_comes_meanwhile_is_not_overloo
     for (past, word) in [(Ok(unproved), "scale, ended UNPROVEN"), (lost, "cannot be read")] {
         let aim = offered().aim;
         let (mut run, outs) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
-        assert_eq!(kinds(&outs), ["recall", "look"]);
+        assert_eq!(kinds(&outs), ["settle", "recall", "look"]);
         run.advance(at(0), Event::Recalled(past.clone()));
         run.advance(at(0), before(false));
         let worst = run.deal.as_ref().unwrap().lights.last().cloned().unwrap();

@@ -7,11 +7,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use jiff::Timestamp;
 
-use super::{Planes, clock, outage};
+use super::{Planes, clock, outage, settle};
 use crate::fault::Fault;
 use crate::id::Text;
 use crate::journal::Journal;
-use crate::run::{Event, Out, Pass};
+use crate::run::{CutOff, Event, Out, Pass};
 use crate::state::ledger::{Scope, scope};
 use crate::work::entry::{Entry, Unkept};
 use crate::work::order::Order;
@@ -113,6 +113,12 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
         Out::Look { probes, after_ms } => {
             tokio::time::sleep(Duration::from_millis(after_ms.into())).await;
             Some(Event::Looked(ask_all(planes, probes).await))
+        }
+        Out::Settle(cluster) => {
+            let journal = journal.clone();
+            let found = tokio::task::spawn_blocking(move || settle::cut_off(&journal, clock::now(), &cluster)).await;
+            let broken = |error: tokio::task::JoinError| CutOff { told: vec![error.to_string()], runs: Vec::new() };
+            Some(Event::CutOff(Box::new(found.unwrap_or_else(broken))))
         }
         Out::Recall(cluster) => {
             let journal = journal.clone();

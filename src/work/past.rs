@@ -1,5 +1,8 @@
 //! What the journal says of orders for a cluster that came before, whichever pgdeck gave them.
 
+use jiff::Timestamp;
+use serde_json::Value;
+
 use super::entry::Light;
 use crate::id::Text;
 
@@ -19,16 +22,37 @@ pub struct Open {
     pub action: Text,
     /// It changes the CR, or will: the operator may lose a second change meanwhile.
     pub patches: bool,
+    /// When it was confirmed.
+    pub at: Option<Timestamp>,
+    /// The host of the pgdeck that gave it, where that is another one than this: whether it still runs cannot be told.
+    pub host: Option<Text>,
 }
 
 impl Open {
+    /// Reads the line of a journal that says that it was asked for, on the host of that name.
+    pub fn read(asked: &Value, here: Option<&str>) -> Option<Open> {
+        let text = |key: &str| asked[key].as_str().map(Text::from);
+        Some(Open {
+            run: text("run")?,
+            action: text("action").unwrap_or_else(|| "an order".into()),
+            patches: asked["patches"] == true,
+            at: asked["at"].as_str().and_then(|at| at.parse().ok()),
+            // Lines of an older pgdeck name none: they are from here.
+            host: text("host").filter(|host| here.is_some_and(|here| here != &**host)),
+        })
+    }
+
     /// Why another change of the CR is not sent meanwhile.
     pub fn why(&self) -> String {
-        format!(
-            "{} changes this cluster's CR, and has not ended: the operator may lose one of two changes; wait until it is proved \
-             (`pgdeck audit` has it as {})",
-            self.action, self.run
-        )
+        let why = "changes this cluster's CR, and has not ended: the operator may lose one of two changes";
+        let (action, run) = (&self.action, &self.run);
+        match &self.host {
+            None => format!("{action} {why}; wait until it is proved (`pgdeck audit` has it as {run})"),
+            Some(host) => format!(
+                "{action}, given on host {host}, {why}; whether its pgdeck still runs cannot be told from here: wait until it is \
+                 proved, or start pgdeck on {host}; if that is gone for good, `pgdeck audit --close {run}` ends the wait"
+            ),
+        }
     }
 }
 
@@ -42,7 +66,10 @@ impl Past {
     pub fn lights(&self, run: &str, settles: Option<&str>) -> Vec<Light> {
         let others = self.open.iter().filter(|open| *open.run != *run && Some(&*open.run) != settles);
         let mut lights: Vec<Light> = others
-            .map(|open| Light::amber(format!("{} is under way on this cluster, and not proved yet", open.action)))
+            .map(|open| {
+                let given = open.host.as_ref().map(|host| format!(", given on host {host},")).unwrap_or_default();
+                Light::amber(format!("{}{given} is under way on this cluster, and not proved yet", open.action))
+            })
             .collect();
         if let Some((action, outcome)) = self.last.as_ref().filter(|(_, outcome)| &**outcome != "PROVED") {
             let text = format!("the last order on this cluster, {action}, ended {outcome}: look at it first (audit)");

@@ -187,6 +187,7 @@ fn offered_after(rig: &mut Rig, keys: &str, past: &Past, identity: Option<&Fault
     };
     let todo = rig.keys(keys);
     let others = rig.play(todo, |out| match out {
+        Out::Settle(_) => Ok(None),
         Out::Recall(_) => Ok(Some(Event::Recalled(Ok(past.clone())))),
         Out::Look { probes, .. } => Ok(Some(Event::Looked(probes.into_iter().map(answer).collect()))),
         out => Err(Box::new(out)),
@@ -211,7 +212,7 @@ fn a_red_line_is_overridden_by_the_name_and_a_reason_alone() {
     rig.types("override acid-shop a drill");
     let effects = rig.keys("enter");
     assert!(
-        matches!(&effects[..], [Effect::Run(_, outs)] if matches!(outs[..], [Out::Recall(_), Out::Look { .. }])),
+        matches!(&effects[..], [Effect::Run(_, outs)] if matches!(outs[..], [Out::Settle(_), Out::Recall(_), Out::Look { .. }])),
         "{effects:?}"
     );
 }
@@ -221,7 +222,7 @@ fn a_change_of_the_resource_waits_for_the_one_that_another_pgdeck_has_under_way(
     let mut rig = writable();
     rig.keys("W x o");
     rig.keys("esc");
-    let open = Open { run: "of-another".into(), action: "wal-archiving".into(), patches: true };
+    let open = Open { run: "of-another".into(), action: "wal-archiving".into(), patches: true, at: None, host: None };
     offered_after(&mut rig, "x o", &Past { open: vec![open], last: None }, None);
     let text = rig.text(SIZE);
     assert!(text.contains("wal-archiving changes this cluster's CR, and has not ended"), "{text}");
@@ -229,7 +230,7 @@ fn a_change_of_the_resource_waits_for_the_one_that_another_pgdeck_has_under_way(
     assert_eq!(rig.keys("y"), []);
     // Patroni's own settings are another thing.
     rig.keys("esc");
-    let open = Open { run: "of-another".into(), action: "wal-archiving".into(), patches: true };
+    let open = Open { run: "of-another".into(), action: "wal-archiving".into(), patches: true, at: None, host: None };
     offered_after(&mut rig, "x s", &Past { open: vec![open], last: None }, None);
     assert!(rig.text(SIZE).contains("y do it"), "{}", rig.text(SIZE));
 }

@@ -2,6 +2,7 @@
 //! console and `pgdeck do` drive is driven here against a Kubernetes API with a proxy before it.
 
 mod answered;
+mod cut_off;
 mod identity;
 mod many;
 mod together;

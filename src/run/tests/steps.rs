@@ -79,7 +79,7 @@ fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
 
 #[test]
 fn a_change_of_the_resource_waits_for_the_one_before_it_whoever_gave_it() {
-    let open = Open { run: "other".into(), action: "wal-archiving".into(), patches: true };
+    let open = Open { run: "other".into(), action: "wal-archiving".into(), patches: true, at: None, host: None };
     let past = || Event::Recalled(Ok(Past { open: vec![open.clone()], last: None }));
     let free = || Event::Recalled(Ok(Past::default()));
     let seen = || {
@@ -115,7 +115,7 @@ fn an_order_that_cannot_be_told_to_be_for_the_same_cluster_is_refused_but_where_
     for (fault, colour) in [(lost, Colour::Red), (forbidden, Colour::Amber)] {
         let aim = offered().aim;
         let (mut run, outs) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], consider, at(0));
-        let [_, Out::Look { probes, .. }] = &outs[..] else { panic!("{outs:?}") };
+        let [_, _, Out::Look { probes, .. }] = &outs[..] else { panic!("{outs:?}") };
         assert!(matches!(probes[..], [Probe::Patroni(_), Probe::Identity(_)]), "{probes:?}");
         let Event::Looked(mut looked) = view(false) else { unreachable!("it is") };
         looked.push((probes[1].clone(), Err(fault)));

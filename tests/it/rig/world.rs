@@ -42,6 +42,7 @@ pub type World = fn(&Probe) -> Result<Answer, Fault>;
 pub fn happened(out: Out, world: World) -> Result<Event, Box<Out>> {
     let looked = |probes: Vec<Probe>| probes.into_iter().map(|probe| (probe.clone(), world(&probe))).collect();
     match out {
+        Out::Settle(_) => Ok(Event::CutOff(Box::default())),
         Out::Recall(_) => Ok(Event::Recalled(Ok(Past::default()))),
         Out::Look { probes, .. } => Ok(Event::Looked(looked(probes))),
         out => Err(Box::new(out)),

@@ -1,48 +1,52 @@
 //! What a pgdeck before this one was cut off at: told, taken up where it can be proved, and asked about where it is held.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::shell;
 use crate::id::{ClusterId, Text};
+use crate::journal::{Journal, owner, unanswered};
 use crate::operation::{Operation, operation};
-use crate::run::{Out, Outcome, Run};
-use crate::runtime::{Journal, unanswered};
+use crate::run::{CutOff, Outcome, Run};
 use crate::state::ledger::LeftOver;
 use crate::work::entry::{Entry, SCHEMA, What};
+use crate::work::past::Open;
 
-/// What was found.
-#[derive(Debug, Default)]
-pub struct CutOff {
-    /// For the notices.
-    pub told: Vec<String>,
-    /// What is to be taken back: the user is asked.
-    pub left_over: Vec<LeftOver>,
-    /// What was sent, and is looked for now.
-    pub runs: Vec<(Run, Vec<Out>)>,
+/// All that pgdecks which run no more were cut off at: what is taken up, and what is to be taken back, of which the user is asked.
+pub fn all_cut_off(journal: &Journal, now: Timestamp) -> (CutOff, Vec<LeftOver>) {
+    look_for(journal, now, |_| true)
 }
 
-/// Reads the journal for runs of which no end is known, and whose pgdeck runs no more; of one cluster, or of all. What cannot be
-/// taken up is closed. What is held is left to the console, which can ask, where it is about one cluster.
-pub fn cut_off(journal: &Journal, now: Timestamp, of: Option<&ClusterId>) -> CutOff {
-    let mut found = CutOff::default();
-    if let Some(folder) = journal.path().parent() {
-        shell::forget_left_over(folder);
+/// What they were cut off at with one cluster, but for what is held: whoever starts pgdeck is asked about that.
+pub fn cut_off(journal: &Journal, now: Timestamp, cluster: &ClusterId) -> CutOff {
+    // The whole journal is read only where there is something to find.
+    let past = journal.past(cluster).unwrap_or_default();
+    if !past.open.iter().any(|open| journal.was_cut_off(open, now)) {
+        return CutOff::default();
     }
+    look_for(journal, now, |asked| asked["cluster"] == json!(cluster) && left_over(asked).is_none()).0
+}
+
+/// Reads the journal for runs of which no end is known, and whose pgdeck runs no more. What cannot be taken up is closed.
+fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool) -> (CutOff, Vec<LeftOver>) {
+    let (mut found, mut held) = (CutOff::default(), Vec::new());
     let (lines, _) = match journal.read() {
         Ok(read) => read,
-        Err(why) => return CutOff { told: vec![why], ..found },
+        Err(why) => return (CutOff { told: vec![why], ..found }, held),
     };
-    let is_meant =
-        |asked: &&Value| of.is_none_or(|cluster| asked["cluster"] == json!(cluster) && left_over(asked).is_none());
-    for asked in unanswered(&lines).into_iter().filter(is_meant).filter(|line| !is_alive(line, now)) {
+    let here = owner::host();
+    let was_cut_off =
+        |asked: &&Value| Open::read(asked, here.as_deref()).is_some_and(|open| journal.was_cut_off(&open, now));
+    for asked in unanswered(&lines).into_iter().filter(|asked| is_meant(asked)).filter(was_cut_off) {
         let sending = lines.iter().rev().find(|line| line["entry"] == "sending" && line["run"] == asked["run"]);
         let action = asked["action"].as_str().and_then(operation);
-        let held = left_over(asked).filter(|_| sending.is_some());
-        let run = action.zip(sending).filter(|_| held.is_none());
+        let left = left_over(asked).filter(|_| sending.is_some());
+        let run = action.zip(sending).filter(|_| left.is_none());
         let run = run.and_then(|(action, sending)| Run::settle(action.id, asked, sending, now));
-        let how = match (&run, &held, sending) {
-            (Some(_), ..) => "its effect is looked for".to_owned(),
+        let how = match (&run, &left, sending) {
+            (Some((run, _)), ..) => {
+                journal.see_to(&run.id);
+                "its effect is looked for".to_owned()
+            }
             // It stays open until it is taken back, however often pgdeck is started before.
             (None, Some(_), _) => "it is asked for whether to take it back".to_owned(),
             (None, None, Some(_)) => close(journal, asked, now, "look at it; `pgdeck audit` has all of it"),
@@ -57,22 +61,37 @@ pub fn cut_off(journal: &Journal, now: Timestamp, of: Option<&ClusterId>) -> Cut
             text(&asked["cluster"]["name"]),
             text(&asked["at"]),
         ));
-        found.left_over.extend(held);
+        held.extend(left);
         found.runs.extend(run);
     }
-    found
+    (found, held)
 }
 
 /// Writes its end down, and gives the words for it.
 fn close(journal: &Journal, asked: &Value, now: Timestamp, words: &str) -> String {
     let run = asked["run"].as_str().unwrap_or_default();
-    let evidence = vec!["pgdeck ended before its effect was seen".to_owned()];
-    let what = What::Ended { outcome: Outcome::Unproven.word(), evidence, took_ms: 0 };
-    let entry = Entry { schema: SCHEMA, at: now, run: run.into(), what };
-    match journal.write(&entry) {
+    match journal.write(&unproven(run, now, "pgdeck ended before its effect was seen".to_owned())) {
         Ok(()) => words.to_owned(),
         Err(why) => format!("{words}; {why}"),
     }
+}
+
+fn unproven(run: &str, now: Timestamp, why: String) -> Entry {
+    let what = What::Ended { outcome: Outcome::Unproven.word(), evidence: vec![why], took_ms: 0 };
+    Entry { schema: SCHEMA, at: now, run: run.into(), what }
+}
+
+/// Ends an order whose pgdeck is gone for good, because somebody says so; gives its action.
+pub fn close_by_hand(journal: &Journal, run: &str, who: &str, now: Timestamp) -> Result<Text, String> {
+    let (lines, _) = journal.read()?;
+    let asked = unanswered(&lines).into_iter().find(|asked| asked["run"] == run);
+    let open = asked.and_then(|asked| Open::read(asked, owner::host().as_deref()));
+    let open = open.ok_or_else(|| format!("the journal has no order {run} that is open"))?;
+    if open.host.is_none() && owner::lives(run, open.at, now) {
+        return Err(format!("the pgdeck that sees to {run} still runs here: wait for it, or end it"));
+    }
+    journal.write(&unproven(run, now, format!("closed by hand, by {who}"))).map_err(|why| why.to_string())?;
+    Ok(open.action)
 }
 
 /// What was held when pgdeck was cut off.
@@ -83,24 +102,10 @@ fn left_over(asked: &Value) -> Option<LeftOver> {
     Some(LeftOver { run: text(&asked["run"])?, action, cluster, member: text(&asked["member"]), asked: false })
 }
 
-/// The clock may have been set since: a process is not taken for another one for less.
-const SLACK: SignedDuration = SignedDuration::from_secs(60);
-
-/// Whether the pgdeck whose order it is still runs: its number is the last part of the run's name.
-fn is_alive(run: &Value, now: Timestamp) -> bool {
-    let process = run["run"].as_str().and_then(|run| run.rsplit_once('-')).map(|(_, process)| process);
-    let asked_at = run["at"].as_str().and_then(|at| at.parse().ok());
-    process.is_some_and(|process| {
-        process != std::process::id().to_string()
-            && shell::is_pgdeck(process)
-            && could_ask(shell::age(process), asked_at, now)
-    })
-}
-
-/// Whether a process of that age may be the one that asked then. A number may come again, in a container it always does.
-fn could_ask(age: Option<SignedDuration>, asked_at: Option<Timestamp>, now: Timestamp) -> bool {
-    let (Some(age), Some(asked_at)) = (age, asked_at) else { return true };
-    now - age <= asked_at + SLACK
+/// Whether whoever gave it sees to it still, or that cannot be told: it is on another host.
+fn may_live(asked: &Value, now: Timestamp) -> bool {
+    let open = Open::read(asked, owner::host().as_deref());
+    open.is_some_and(|open| open.host.is_some() || owner::lives(&open.run, open.at, now))
 }
 
 /// The run whose effect on the subject stands, by the journal: what the operation takes back. True if it was cut off, and is open
@@ -133,7 +138,7 @@ pub fn left_by(
         let is_given = undone.with.is_none_or(|with| !asked["args"][with].is_null());
         let is_over = (is_held && is_proved) || outcome == Some(Outcome::Refused.word()) || !is_given;
         let is_open = outcome.is_none();
-        if is_over || (is_open && is_alive(asked, now)) {
+        if is_over || (is_open && may_live(asked, now)) {
             return None;
         }
         return Some((asked["run"].as_str()?.into(), is_open && is_held));
@@ -181,15 +186,5 @@ mod tests {
         assert_eq!(left(&[held(Some("UNPROVEN"))], "replay-resume", Some("shop-1")), Some(("c-0".into(), false)));
         let at_once = run("d-0", "switchover", None, Some("PROVED"));
         assert_eq!(left(&[at_once], "switchover-cancel", None), None, "it was over at once");
-    }
-
-    #[test]
-    fn a_process_that_began_after_the_order_did_not_give_it() {
-        let now = Timestamp::now();
-        let ago = SignedDuration::from_mins;
-        let could = |age, asked| could_ask(Some(age), Some(now - asked), now);
-        assert!(could(ago(10), ago(5)) && !could(ago(5), ago(10)) && could_ask(None, Some(now), now));
-        let age = shell::age(&std::process::id().to_string()).unwrap();
-        assert!(age >= SignedDuration::ZERO && age < ago(60), "{age:?}");
     }
 }
