@@ -82,10 +82,9 @@ async fn a_command_says_what_it_has_to_say_and_ends() {
     assert_eq!((status.status.as_deref(), code(&status)), (Some("Success"), None));
 }
 
-/// What a kubelet does; kwok, which stands for the kubelets elsewhere, tells no exit code and never ends an input.
 #[tokio::test]
 async fn an_exit_code_is_told_and_input_is_read_to_its_end_or_not_at_all() {
-    let stage = Stage::embedded("test").await;
+    let stage = Stage::new().await;
     let (pods, name) = member(&stage).await;
     let input: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
 
@@ -153,7 +152,6 @@ fn kubectl() -> PathBuf {
     PathBuf::from(String::from_utf8(told.stdout).unwrap().trim())
 }
 
-/// kwok tells no exit code and never ends an input.
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_runs_a_command_and_passes_on_its_exit_code() {
     let program = kubectl();
@@ -161,7 +159,7 @@ async fn kubectl_runs_a_command_and_passes_on_its_exit_code() {
         return eprintln!("SKIPPED: kubectl asks nothing of the embedded API, by PGDECK_SKIP_REAL=1");
     }
     assert!(program.exists(), "no {}: tests/real/build makes it, PGDECK_SKIP_REAL=1 does without", program.display());
-    let stage = Stage::embedded("test").await;
+    let stage = Stage::new().await;
     let (_, name) = member(&stage).await;
     let run = |arguments: &'static [&str]| {
         let (program, kubeconfig, namespace, name) =
