@@ -105,6 +105,10 @@ pub fn api_away(real: &Real) {
     let stale = format!("{path}?watch=true&timeoutSeconds=5&resourceVersion={version}");
     let (answer, fault) = place.kubectl(&["get", "--raw", &stale]);
     assert!(answer.contains("\"code\":410") || fault.contains("too old resource version"), "{answer} {fault}");
+    // The console itself was told so, and listed anew.
+    let log = console.home().join(".local/state/pgdeck/pgdeck.log");
+    let is_told = |line: &str| line.contains("(410)") && line.contains("postgresqls");
+    place.eventually("a 410 in the console's log", || std::fs::read_to_string(&log).unwrap().lines().any(is_told));
     console.wait_within(PATIENCE, "a healthy row again", |tty| row(tty, "acid-still").contains("○ ok"));
     // What changes after all that was forgotten comes through.
     place.patch("acid-still", &json!({ "numberOfInstances": 3 }));

@@ -147,6 +147,8 @@ pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<T
                     continue;
                 }
                 End::Gone => {
+                    let kind = subject.kind.word();
+                    tracing::info!(kind, from, "the API server knows that version no more (410): it is listed anew");
                     version = None;
                     if !say(Told::State(SourceState::Relisting)) {
                         return;
