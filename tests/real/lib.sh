@@ -1,4 +1,5 @@
-# Sourced by build, up, enter, part and down. Everything built, written or run is below PGDECK_REAL_HOME.
+# Sourced by build, up, enter, part and down. Everything fetched, built, written or run is below PGDECK_REAL_HOME, but for
+# /etc/netns/NAME/hosts, and for Go's caches where this machine's Go has the modules already (build: keep_caches).
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 home=${PGDECK_REAL_HOME:-/var/tmp/pgdeck-real} # the user that runs the Postgres servers must be able to enter it
 name=${PGDECK_REAL_NAME:-pgdeck-real}          # of the network namespace; two names stand side by side
