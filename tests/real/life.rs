@@ -6,22 +6,12 @@ use std::process::Command;
 use pgdeck::sandbox::objects::STATEFUL_SET;
 use serde_json::{Value, json};
 
-use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
+use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole, patroni};
 use crate::tty::Tty;
 
 /// The screen's row of a cluster.
 pub fn row(tty: &Tty, cluster: &str) -> String {
     tty.text().lines().find(|line| line.contains(&format!("{cluster} "))).unwrap_or_default().to_owned()
-}
-
-/// The version of the Patroni that the members are to be.
-fn asked_patroni() -> String {
-    if let Ok(asked) = std::env::var("PGDECK_REAL_PATRONI") {
-        return asked;
-    }
-    let program = std::env::var_os("PATRONI").unwrap_or_else(|| "patroni".into());
-    let told = Command::new(program).arg("--version").output().unwrap().stdout;
-    String::from_utf8(told).unwrap().trim().trim_start_matches("patroni ").to_owned()
 }
 
 /// The words of a row while its cluster of three is made, in order.
@@ -67,7 +57,7 @@ pub fn created_and_scaled(real: &Real) {
     console.wait_within(PATIENCE, "a healthy row", |tty| shown(tty, &["○ ok", "3/3", "Running", "on"]));
     place.until("acid-shop", "every member streams", |cluster| is_whole(cluster, 3) && cluster["health"] == "ok");
     let run = place.patroni_api("acid-shop-0", "GET /patroni", &Value::Null)["patroni"]["version"].clone();
-    assert_eq!(run, asked_patroni(), "another Patroni than the one that was asked for");
+    assert_eq!(run, patroni(), "another Patroni than the one that was asked for");
 
     place.patch("acid-shop", &json!({ "numberOfInstances": 2 }));
     place.until("acid-shop", "scaled down", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");

@@ -106,6 +106,7 @@ fn play(real: &Real, scenarios: &[Scenario]) -> ExitCode {
     let perform = |scenario: &Scenario| {
         let begun = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.play)(real)));
+    eprintln!("played on {}", place::versions());
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         eprintln!("test {} ... {word} ({:.1} s)", scenario.name, begun.elapsed().as_secs_f64());
         if outcome.is_err() {

@@ -221,6 +221,23 @@ pub fn other_operator() -> Option<String> {
     std::env::var("PGDECK_REAL_OPERATOR").ok()
 }
 
+/// The version of the Patroni that the members are to be.
+pub fn patroni() -> String {
+    if let Ok(asked) = std::env::var("PGDECK_REAL_PATRONI") {
+        return asked;
+    }
+    let program = std::env::var_os("PATRONI").unwrap_or_else(|| "patroni".into());
+    let told = Command::new(program).arg("--version").output().unwrap().stdout;
+    String::from_utf8(told).unwrap().trim().trim_start_matches("patroni ").to_owned()
+}
+
+/// What the scenarios are played on.
+pub fn versions() -> String {
+    let of = |name: &str, else_: &str| std::env::var(name).unwrap_or_else(|_unset| else_.to_owned());
+    let (built, store) = (of("PGDECK_REAL_VERSIONS", "?"), of("PGDECK_REAL_STORE", "configmaps"));
+    format!("{built}, Patroni {} with {store}, Postgres {}", patroni(), postgres())
+}
+
 /// Looks again and again whether it holds; false if it does not in that time.
 pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
