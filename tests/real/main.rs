@@ -74,6 +74,7 @@ const SCENARIOS: &[Scenario] = &[
     alone("an_api_server_that_was_away_and_forgot_takes_nothing_off_the_screen", failures::api_away),
 ];
 
+    alone("a_field_that_the_schema_lacks_is_named_before_and_by_the_server", traps::unknown_field),
 /// So many scenarios are played at once.
 const AT_ONCE: usize = 3;
 

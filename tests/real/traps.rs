@@ -95,3 +95,42 @@ pub fn unmakeable(real: &Real) {
     let refused = place.try_create("acid-old", 1, &json!({ "postgresql": { "version": "9.1" } })).unwrap_err();
     assert!(refused.contains("spec.postgresql.version"), "{refused}");
 }
+
+/// What the schema lacks is dropped by the API server without a word, unless it is asked to be strict: pgdeck is, and says so.
+pub fn unknown_field(real: &Real) {
+    let place = Place::new(real, "strict");
+    place.create("acid-terse", 1, &json!({}));
+    place.until("acid-terse", "made", |cluster| is_whole(cluster, 1) && cluster["health"] == "ok");
+    let field = r#"{"spec":{"enableWALArchiving":true}}"#;
+    let (said, warned) = place.kubectl(&["patch", "pg", "acid-terse", "--type=merge", "-p", field]);
+    assert!(
+        said.contains("no change") && warned.contains("unknown field \"spec.enableWALArchiving\""),
+        "{said} {warned}"
+    );
+
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "a healthy row", |tty| row(tty, "acid-terse").contains("○ ok"));
+    console.keys(":wal-archiving off by=field\r");
+    console.wait_within(PATIENCE, "why there is nothing to send", |tty| {
+        tty.text().contains("this operator's CRD has no enableWALArchiving")
+    });
+    console.keys("\x1b");
+
+    // An older schema than any that pgdeck knows.
+    let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/enableLogicalBackup";
+    let schema = |change: serde_json::Value| {
+        let change = json!([change]).to_string();
+        let (said, fault) = place.kubectl(&["patch", "crd", "postgresqls.acid.zalan.do", "--type=json", "-p", &change]);
+        assert!(said.contains("patched"), "{said} {fault}");
+    };
+    schema(json!({ "op": "remove", "path": path }));
+    console.keys(":logical-backup on\r");
+    console.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("enableLogicalBackup: true"));
+    console.keys("t");
+    console.wait_within(PATIENCE, "the server's reason, without the object before it", |tty| {
+        let text = tty.text();
+        let text: Vec<&str> = text.split([' ', '\n', '│']).filter(|word| !word.is_empty()).collect();
+        text.join(" ").contains("was refused: strict decoding error: unknown field \"spec.enableLogicalBackup\"")
+    });
+    schema(json!({ "op": "add", "path": path, "value": { "type": "boolean" } }));
+}

@@ -250,7 +250,7 @@ impl Server {
 
     fn refusal(&self, path: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
         let said: Value = serde_json::from_slice(body).unwrap_or_default();
-        let why = said["message"].as_str().map_or_else(|| status.to_string(), str::to_owned);
+        let why = said["message"].as_str().map_or_else(|| status.to_string(), |said| reason(said).to_owned());
         let what = || format!("{} on {}", path.split('?').next().unwrap_or(path), self.context);
         match status.as_u16() {
             401 => Fault::AuthExpired { what: self.what(), why },
@@ -265,6 +265,11 @@ impl Server {
             _ => Fault::Refused { what: what(), why },
         }
     }
+}
+
+/// The reason alone: a strict API server puts the whole object before it.
+fn reason(said: &str) -> &str {
+    said.rfind("strict decoding error: ").map_or(said, |at| &said[at..])
 }
 
 /// The right that was missing, out of the refusal's own words where they tell.
@@ -365,4 +370,16 @@ fn client(config: &kube::Config) -> kube::Result<Client> {
         .map_err(tower::BoxError::from)
         .service(http);
     Ok(Client::new(service, namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_strict_refusal_the_reason_alone_is_told() {
+        let said = r#" "" is invalid: patch: Invalid value: "{\"kind\":\"postgresql\"}": strict decoding error: unknown field "spec.x""#;
+        assert_eq!(reason(said), r#"strict decoding error: unknown field "spec.x""#);
+        assert_eq!(reason("spec.volume is required"), "spec.volume is required");
+    }
 }
