@@ -5,6 +5,12 @@ use serde_json::{Value, json};
 
 use crate::life::row;
 use crate::place::{PATIENCE, Place, Real, is_whole, other_operator};
+use crate::tty::Tty;
+
+/// Whether a line of the screen holds all these words.
+fn tells(tty: &Tty, words: &[&str]) -> bool {
+    tty.text().lines().any(|line| words.iter().all(|word| line.contains(word)))
+}
 
 pub fn poolers_and_slots(real: &Real) {
     let place = Place::new(real, "added");
@@ -67,10 +73,17 @@ pub fn synchronous(real: &Real) {
         let row = row(tty, "acid-sync");
         row.contains("○ ok") && !row.contains(" off ") && !row.contains("alone")
     });
-    place.eventually("a synchronous standby, by SQL", || {
+    let n_synchronous = |primary: &Value| {
         let sync = "select count(*) from pg_stat_replication where sync_state = 'sync'";
-        place.sql(made["primary"].as_str().unwrap(), sync) == "1"
+        place.sql(primary.as_str().unwrap(), sync)
+    };
+    place.eventually("a synchronous standby, by SQL", || n_synchronous(&made["primary"]) == "1");
+    let standby = if made["primary"] == "acid-sync-0" { "acid-sync-1" } else { "acid-sync-0" };
+    console.keys("d");
+    console.wait_within(PATIENCE, "its name, as the synchronous one", |tty| {
+        tells(tty, &["synchronous", &format!("on: {standby}")]) && tells(tty, &[standby, " sync ", "streaming"])
     });
+    console.keys("q");
 
     // Limits below the requests are taken without a word, and no maintenance window holds the new pods back. With its one synchronous
     // standby just made anew the operator asks for a switchover that Patroni may refuse, and stops half way then.
@@ -95,5 +108,16 @@ pub fn synchronous(real: &Real) {
     console.keys("e");
     console.wait_within(PATIENCE, "that the pods are new, window or not", |tty| {
         tty.text().contains("Rolling update done - pods have been recreated")
+    });
+
+    place.patch("acid-sync", &json!({ "patroni": { "synchronous_mode": false } }));
+    console.keys("q");
+    console.wait_within(PATIENCE, "asynchronous again", |tty| row(tty, "acid-sync").contains(" off "));
+    let now = place.until("acid-sync", "well", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    place.eventually("no synchronous standby, by SQL", || n_synchronous(&now["primary"]) == "0");
+    let standby = if now["primary"] == "acid-sync-0" { "acid-sync-1" } else { "acid-sync-0" };
+    console.keys("d");
+    console.wait_within(PATIENCE, "nobody as the synchronous one", |tty| {
+        tells(tty, &["synchronous", " off"]) && tells(tty, &[standby, "async", "streaming"])
     });
 }

@@ -10,7 +10,7 @@ use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
 const ROLLING: &str = "zalando-postgres-operator-rolling-update-required=true";
 
 /// The primary and the other member of a cluster of two.
-fn pair(cluster: &Value) -> (String, String) {
+pub fn pair(cluster: &Value) -> (String, String) {
     let primary = cluster["primary"].as_str().unwrap().to_owned();
     let members = cluster["members"].as_array().unwrap().iter().map(|member| member["name"].as_str().unwrap());
     let standby = members.into_iter().find(|name| *name != primary).unwrap().to_owned();
@@ -105,6 +105,51 @@ pub fn refused(real: &Real) {
         is_whole(cluster, 2) && cluster["primary"] == *standby && cluster["status"] == "Running"
     });
     assert_ne!(uid(&primary), before);
+}
+
+/// With synchronous replication and no synchronous standby the operator stops half way before it asks anybody to take over.
+pub fn unsynced(real: &Real) {
+    let place = Place::new(real, "unsynced");
+    let patroni = json!({ "synchronous_mode": true, "ttl": 20, "loop_wait": 2, "retry_timeout": 5 });
+    place.create("acid-lone", 2, &json!({ "patroni": patroni }));
+    let made = place.until("acid-lone", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
+    let (primary, standby) = pair(&made);
+    let mut console = place.console("admin");
+    console.wait_within(PATIENCE, "synchronous", |tty| {
+        let row = row(tty, "acid-lone");
+        row.contains("○ ok") && row.contains(" on ")
+    });
+    let uid = || place.kubectl(&["get", "pod", &primary, "-o", "jsonpath={.metadata.uid}"]).0;
+    let before = uid();
+
+    // A receiver that hangs makes no new connection in place of the one that is cut.
+    let receiver = place.sql(&standby, "select pid from pg_stat_wal_receiver");
+    let signal = |signal: &str| place.kubectl(&["exec", &standby, "-c", "postgres", "--", "kill", signal, &receiver]);
+    signal("-STOP");
+    place.sql(&primary, "select pg_terminate_backend(pid) from pg_stat_replication");
+    console.wait_within(PATIENCE, "that nobody is synchronous", |tty| row(tty, "acid-lone").contains(" alone "));
+    place.kubectl(&["annotate", "pod", &primary, ROLLING]);
+    place.kubectl(&["annotate", "postgresql", "acid-lone", "pgdeck.test/poke=1"]);
+
+    let words = ["skipping switchover: failed to get Patroni cluster members"];
+    let failed = place.until("acid-lone", "it stops half way", |cluster| {
+        has_verdict(cluster, "update_failed", &words) || has_verdict(cluster, "operator_failed", &words)
+    });
+    eprintln!("  unsynced: {}", failed["why"]);
+    console.keys("d");
+    console.wait_within(PATIENCE, "its reason", |tty| {
+        let text = tty.text();
+        ["UpdateFailed", "SyncFailed"].iter().any(|word| text.contains(word))
+            && text.contains(words[0])
+            && text.contains("on, no synchronous standby")
+    });
+    assert_eq!((&failed["primary"], uid()), (&json!(primary), before.clone()), "the old primary is as it was");
+
+    signal("-CONT");
+    place.until_within(PATIENCE * 2, "acid-lone", "the next look goes on with it", |cluster| {
+        is_whole(cluster, 2) && cluster["primary"] == *standby && cluster["status"] == "Running"
+    });
+    assert_ne!(uid(), before);
 }
 
 /// A Patroni that hangs: of the leader alone it makes two primaries, of all members nobody renews the lease.

@@ -16,6 +16,7 @@ mod habits;
 mod judged;
 mod life;
 mod place;
+mod slots;
 mod traps;
 #[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../it/tty.rs"]
@@ -49,7 +50,7 @@ const fn alone(name: &'static str, play: fn(&Real)) -> Scenario {
 /// The longest first: what is alone waits for all of them.
 const SCENARIOS: &[Scenario] = &[
     scenario("backups_are_switched_and_clusters_are_left_alone_and_deleted_by_the_operator", acting::operated),
-    scenario("synchronous_replication_is_turned_on_and_no_window_holds_a_rolling_update_back", changes::synchronous),
+    scenario("synchronous_replication_goes_on_and_off_and_no_window_holds_a_rolling_update_back", changes::synchronous),
     scenario("of_two_changes_one_is_lost_and_a_cluster_outlives_its_resource_while_the_operator_works", traps::busy),
     scenario("the_sandbox_is_judged_by_the_real_operator", judged::judged),
     scenario("a_cluster_is_created_and_scaled_and_every_member_streams", life::created_and_scaled),
@@ -59,6 +60,8 @@ const SCENARIOS: &[Scenario] = &[
     scenario("a_pod_that_cannot_be_made_placed_or_pulled_says_why", failures::not_started),
     scenario("a_rolling_update_that_cannot_hand_over_stops_half_way_and_says_so", habits::refused),
     scenario("a_patroni_that_hangs_makes_two_primaries_or_an_overdue_leader", habits::patroni_hangs),
+    scenario("a_rolling_update_without_a_synchronous_standby_stops_half_way_and_says_so", habits::unsynced),
+    scenario("a_slot_that_patroni_does_not_know_is_warned_of_before_it_is_dropped", slots::unknown),
     scenario("what_patroni_does_by_itself_to_replay_keys_and_slots_is_seen", habits::patronis_own),
     scenario("a_primarys_pod_that_is_deleted_by_hand_hands_over_and_comes_back", habits::pod_deleted),
     scenario("each_user_sees_what_the_rights_allow_and_what_is_missing", console::by_rights),
@@ -71,10 +74,10 @@ const SCENARIOS: &[Scenario] = &[
     scenario("the_contract_of_the_kubernetes_client_holds", contract::holds),
     scenario("what_is_asked_for_reaches_the_scripts_that_became_root", control::handed_on),
     alone("an_operator_that_was_away_catches_up_and_is_missed_meanwhile", life::operator_away),
+    alone("a_field_that_the_schema_lacks_is_named_before_and_by_the_server", traps::unknown_field),
     alone("an_api_server_that_was_away_and_forgot_takes_nothing_off_the_screen", failures::api_away),
 ];
 
-    alone("a_field_that_the_schema_lacks_is_named_before_and_by_the_server", traps::unknown_field),
 /// So many scenarios are played at once.
 const AT_ONCE: usize = 3;
 
@@ -103,11 +106,11 @@ fn main() -> ExitCode {
 }
 
 fn play(real: &Real, scenarios: &[Scenario]) -> ExitCode {
+    eprintln!("played on {}", place::versions());
     let failed = Mutex::new(Vec::new());
     let perform = |scenario: &Scenario| {
         let begun = Instant::now();
         let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.play)(real)));
-    eprintln!("played on {}", place::versions());
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         eprintln!("test {} ... {word} ({:.1} s)", scenario.name, begun.elapsed().as_secs_f64());
         if outcome.is_err() {
