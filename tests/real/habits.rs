@@ -212,6 +212,6 @@ pub fn pod_deleted(real: &Real) {
     console.keys("e");
     console.wait_within(PATIENCE, "what happened", |tty| {
         let is_told = |words: &[&str]| tty.text().lines().any(|line| words.iter().all(|word| line.contains(word)));
-        is_told(&["failover", &format!("new leader {new}")]) && is_told(&["Create Pod", &old])
+        is_told(&["failover", &format!("new leader {new}")]) && is_told(&["SuccessfulCreate", &old])
     });
 }

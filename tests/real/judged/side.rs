@@ -188,7 +188,9 @@ impl Told {
             let title = format!("{}/{}", text(&about["kind"]), text(&about["name"]));
             let said = ["type", "reason", "message"].map(|key| text(&object[key])).join(" ");
             // Which node is the scheduler's choice.
-            let said = said.split(" to node-").next().unwrap_or_default().to_owned();
+            let said = said.split(" to node-").next().unwrap_or_default();
+            // Before 1.35 the controller of sets begins in lower case.
+            let said = said.replace(" create ", " Create ").replace(" delete ", " Delete ");
             self.around.entry(title).or_default().push(said);
         } else if about["kind"] == "postgresql" {
             let said = ["type", "reason", "message"].map(|key| text(&object[key])).join(" ");
