@@ -14,7 +14,7 @@ use crate::id::Text;
 pub struct Archiver {
     /// `archive_mode`: `off`, `on`, `always`.
     pub mode: Text,
-    /// `archive_command` as in force; may hold outside text.
+    /// `archive_command` as in force, with what may be a secret hidden; may hold outside text.
     pub command: Text,
     /// `archive_library` (15+).
     pub library: Option<Text>,

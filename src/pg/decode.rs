@@ -18,6 +18,7 @@ use crate::metric::storage::Storage;
 use crate::metric::subscription::{Origin, Subscription};
 use crate::metric::vitals::{Receiver, Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
+use crate::work::secrets;
 
 /// The answer has not the form that the survey expects.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +162,7 @@ fn subscription(row: &Row) -> Result<Subscription, Unreadable> {
 fn archiver(row: &Row) -> Result<Archiver, Unreadable> {
     Ok(Archiver {
         mode: text(row, "mode")?,
-        command: text(row, "command")?,
+        command: secrets::setting("archive_command", &text(row, "command")?).into(),
         library: maybe_text(row, "library")?,
         archived: row.try_get("archived")?,
         last_archived_wal: maybe_text(row, "last_archived_wal")?,

@@ -1,5 +1,7 @@
 //! What people write into objects and nobody shall read again: hidden before an object or an order is shown or recorded.
 
+mod command;
+
 use serde::Serialize as _;
 use serde_json::Value;
 
@@ -42,6 +44,7 @@ pub fn hide(value: &mut Value) {
                     Value::String(text) if is_secret(key) || (is_variable && !is_told(text)) => {
                         HIDDEN.clone_into(text);
                     }
+                    Value::String(text) => *text = setting(key, text),
                     value => hide(value),
                 }
             }
@@ -58,15 +61,22 @@ fn is_secret(name: &str) -> bool {
     WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Whether a variable's value may be told: one of a known name without a login in it, or none at all.
+/// Whether a variable's value may be told: one of a known name without a login in it, or none at all. Names mean what they mean
+/// to Kubernetes and Spilo, to the letter: one in another case is another variable.
 fn is_harmless(name: &str, value: &str) -> bool {
-    let is_known = || HARMLESS.iter().chain(&ARCHIVE_VARIABLES).any(|known| name.eq_ignore_ascii_case(known));
+    let is_known = || HARMLESS.iter().chain(&ARCHIVE_VARIABLES).any(|known| name == *known);
     value.is_empty() || (is_known() && !(value.contains("://") && value.contains('@')))
 }
 
 /// A variable's value as it may be told.
 pub fn told<'a>(name: &str, value: &'a str) -> &'a str {
     if is_harmless(name, value) { value } else { HIDDEN }
+}
+
+/// A setting of Postgres as it may be told: commands and connections may hold a login.
+pub fn setting(name: &str, value: &str) -> String {
+    let is_command = name.ends_with("_command") || name.ends_with("conninfo");
+    if is_command { command::told(value) } else { value.to_owned() }
 }
 
 /// Hides them in an order that stands in a text as JSON, as in a command for a shell.
@@ -140,15 +150,22 @@ mod tests {
             assert_eq!(text.contains(value), is_told, "{text}");
             assert_eq!(text.contains(HIDDEN), !is_told, "{text}");
         };
-        for name in ["FOO", "SENTRY_URL", "AWS_SECRET_ACCESS_KEY", "LICENSE", "MY_SCOPE", "wal_gs_bucket_x"] {
+        for name in ["FOO", "SENTRY_URL", "AWS_SECRET_ACCESS_KEY", "LICENSE", "MY_SCOPE", "wal_s3_bucket"] {
             check(name, "CANARY", false);
         }
         check("WAL_S3_BUCKET", "backups", true);
-        check("wal_s3_bucket", "backups", true);
         check("USE_WALG_BACKUP", "false", true);
         check("WALG_SSH_PREFIX", "ssh://me:CANARY@host/x", false);
         assert!(!shown(json!([{"name": "FOO", "value": ""}])).contains(HIDDEN));
         assert!(!shown(json!({"clone": {"s3_secret_access_key": "CANARY"}})).contains("CANARY"));
+    }
+
+    #[test]
+    fn a_command_of_postgres_is_told_without_its_logins() {
+        let parameters = json!({"parameters": {"archive_command": "AWS_SECRET_ACCESS_KEY=CANARY wal-g wal-push %p",
+                                               "primary_conninfo": "host=a password=CANARY", "work_mem": "4MB"}});
+        let told = shown(parameters);
+        assert!(!told.contains("CANARY") && told.contains("wal-g wal-push %p") && told.contains("4MB"), "{told}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod between;
 mod cases;
 mod hanging;
+mod hidden;
 mod proofs;
 mod recipe;
 pub mod relay;

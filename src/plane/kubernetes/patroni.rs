@@ -13,6 +13,7 @@ use super::slim::Meta;
 use crate::fleet::cluster::{DcsConfig, Held, HistoryEntry, PatroniMember, Role, Switchover};
 use crate::id::Text;
 use crate::metric::lsn::{Bytes, Lsn};
+use crate::work::secrets;
 
 /// Which of Patroni's objects it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,7 +105,9 @@ fn dynamic(value: &Value, pool: &mut Pool) -> DcsConfig {
         failsafe: value["failsafe_mode"].as_bool(),
         standby_cluster: value["standby_cluster"].as_object().is_some_and(|standby| !standby.is_empty()),
         slots: value["slots"].as_object().into_iter().flatten().map(|(name, _)| pool.text(name)).collect(),
-        parameters: parameters.map(|(name, value)| (pool.text(name), pool.text(&plain(value)))).collect(),
+        parameters: parameters
+            .map(|(name, value)| (pool.text(name), pool.text(&secrets::setting(name, &plain(value)))))
+            .collect(),
         held: held(&value["pgdeck"]["replay-pause"]),
     }
 }

@@ -15,6 +15,7 @@ use crate::fleet::cluster::{
 };
 use crate::fleet::seen;
 use crate::id::{ClusterId, PlaneId, Text};
+use crate::work::secrets;
 
 /// The container that runs Patroni and Postgres; pooler pods have none of that name.
 pub const CONTAINER: &str = "postgres";
@@ -135,7 +136,9 @@ fn spec(spec: &Value, reader: &mut Reader, pool: &mut Pool) -> Spec {
         synchronous_strict: reader
             .flag(&patroni["synchronous_mode_strict"], "spec.patroni.synchronous_mode_strict")
             .unwrap_or(false),
-        parameters: parameters.filter_map(|(name, value)| Some((pool.text(name), Text::from(text(value)?)))).collect(),
+        parameters: parameters
+            .filter_map(|(name, value)| Some((pool.text(name), Text::from(secrets::setting(name, &text(value)?)))))
+            .collect(),
         patroni: patroni_spec(patroni, reader, pool),
         logical_backup: reader.flag(&spec["enableLogicalBackup"], "spec.enableLogicalBackup").unwrap_or(false),
         pooler,
