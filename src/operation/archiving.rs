@@ -107,6 +107,7 @@ fn layers(aim: &Aim, objects: &Objects, backups: &Backups, archiver: &Result<&Ar
     let mode = cluster.spec.parameters.get("archive_mode").map(|mode| format!(", archive_mode {mode}"));
     let asked = format!("the CR sets {}{field}{}", shown(&cluster.spec.archive_env), mode.unwrap_or_default());
     let mut lights = vec![Light::green(asked)];
+    lights.extend(misspelt(backups));
     let set = cluster.workload.as_ref().map(|set| &set.archive_env);
     lights.push(match set {
         Some(env) => Light::green(format!("the StatefulSet gives new pods {}", shown(env))),
@@ -230,7 +231,7 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let mut undo = format!("pgdeck do wal-archiving {cluster} to={word} by={by}");
     if way == Way::Env
         && !on
-        && let Some(lost) = own(backups)
+        && let Some(lost) = own(objects, backups)
     {
         lights.push(Light::amber(format!(
             "the CR's own env sets {lost}: that value is replaced, and stands in no other place"
@@ -240,27 +241,48 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     Ok(Deal { lights, steps, undo, downtime: downtime.into(), ..Deal::default() })
 }
 
-/// Whether a list of variables names that one; the operator looks away from upper and lower case.
-fn names(item: &Value, wanted: &str) -> bool {
+/// Whether an entry stands for that variable when the operator puts the environment together: it looks away from upper and lower
+/// case there, the first entry wins, and one in the wrong case keeps the right one out. To Kubernetes and Spilo that is another
+/// variable, which turns nothing on.
+fn stands_for(item: &Value, wanted: &str) -> bool {
     item["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(wanted))
 }
 
-/// The variables that turn it on in the CR's own env, with their values.
-fn own(backups: &Backups) -> Option<String> {
+/// Variables of the CR's own env that are named almost as those which turn archiving on.
+fn misspelt(backups: &Backups) -> Option<Light> {
+    let names = backups.env.iter().filter_map(|item| item["name"].as_str());
+    let meant = |name: &str| ARCHIVE_VARIABLES.iter().find(|known| name != **known && name.eq_ignore_ascii_case(known));
+    let told: Vec<String> = names.filter_map(|name| Some(format!("{name} (for {})", meant(name)?))).collect();
+    (!told.is_empty()).then(|| {
+        Light::amber(format!(
+            "the CR's env sets {}: Spilo does not know it in that case, and the operator leaves the right one out for it",
+            told.join(", ")
+        ))
+    })
+}
+
+/// The variables with a value in the CR's own env that make room for blanks.
+fn own(objects: &Objects, backups: &Backups) -> Option<String> {
+    let on_now = in_force(&objects.cluster);
     let is_set = |item: &&Value| {
-        ARCHIVE_VARIABLES.iter().any(|name| names(item, name))
+        on_now.iter().any(|name| stands_for(item, name))
             && (item["value"].as_str().is_some_and(|value| !value.is_empty()) || !item["valueFrom"].is_null())
     };
-    let set = backups.env.iter().filter(is_set);
-    let set: Vec<String> =
-        set.map(|item| format!("{}={}", item["name"].as_str().unwrap_or("?"), item["value"])).collect();
+    let told = |item: &Value| {
+        let name = item["name"].as_str().unwrap_or("?");
+        match item["value"].as_str() {
+            Some(value) => format!("{name}={:?}", secrets::told(name, value)),
+            None => format!("{name} (from a secret)"),
+        }
+    };
+    let set: Vec<String> = backups.env.iter().filter(is_set).map(told).collect();
     (!set.is_empty()).then(|| set.join(", "))
 }
 
 /// `spec.env` with every variable that keeps it on blanked, or with the blanks taken out. A merge patch replaces the list.
 fn env(on: bool, objects: &Objects, backups: &Backups) -> Result<Value, String> {
     let is_blank = |item: &Value| {
-        ARCHIVE_VARIABLES.iter().any(|name| names(item, name))
+        ARCHIVE_VARIABLES.iter().any(|name| stands_for(item, name))
             && item["value"].as_str().unwrap_or_default().is_empty()
             && item["valueFrom"].is_null()
     };
@@ -278,7 +300,7 @@ fn env(on: bool, objects: &Objects, backups: &Backups) -> Result<Value, String> 
         if on_now.is_empty() {
             return Err("it is off already: no variable that turns it on is set in its StatefulSet".into());
         }
-        env.retain(|item| !on_now.iter().any(|name| names(item, name)));
+        env.retain(|item| !on_now.iter().any(|name| stands_for(item, name)));
         env.extend(on_now.iter().map(|name| json!({"name": name, "value": ""})));
     }
     let env = if env.is_empty() { Value::Null } else { Value::Array(env) };

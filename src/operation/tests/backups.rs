@@ -40,6 +40,36 @@ fn archiving_is_turned_off_by_every_variable_that_keeps_it_on() {
     assert!((archiving::WAL_ARCHIVING.consider)(&by_field, &on).unwrap_err().contains("cannot be read"));
 }
 
+/// To Kubernetes and Spilo one in another case is another variable; the operator takes it for the same, and the first one wins.
+#[test]
+fn a_variable_in_the_wrong_case_turns_nothing_on_and_makes_room_for_the_blank() {
+    let consider = |to: &str, on: &[(&str, &str)], env: serde_json::Value| {
+        let set = on.iter().map(|(name, value)| (Text::from(*name), Text::from(*value))).collect();
+        let mut looked = looked(0, json!({}), |objects| objects.cluster.workload.as_mut().unwrap().archive_env = set);
+        let backups = Backups { env: env.as_array().unwrap().clone(), ..Backups::default() };
+        looked.push((Probe::Backups(id()), Ok(Answer::Backups(Box::new(backups)))));
+        (archiving::WAL_ARCHIVING.consider)(&aim(&[("to", to)]), &looked)
+    };
+    let lower = json!([{"name": "wal_s3_bucket", "value": "CANARY"}]);
+    let on = [("WAL_S3_BUCKET", "b")];
+    let deal = consider("off", &on, lower.clone()).unwrap();
+    assert_eq!(
+        deal.steps[0].order.body().unwrap()["spec"]["env"],
+        json!([{"name": "WAL_S3_BUCKET", "value": ""}]),
+        "the operator would leave the blank out"
+    );
+    let said = told(deal.lights);
+    says(&said, "Amber: the CR's env sets wal_s3_bucket (for WAL_S3_BUCKET): Spilo does not know it in that case");
+    says(&said, "Amber: the CR's own env sets wal_s3_bucket=\"(hidden)\": that value is replaced");
+    assert!(!said.concat().contains("CANARY"), "{said:?}");
+    // Alone it turns nothing on: there is nothing to turn off.
+    assert!(consider("off", &[], lower).unwrap_err().contains("off already"));
+    let own = json!([{"name": "WAL_S3_BUCKET", "value": "b"}]);
+    let said = told(consider("off", &on, own).unwrap().lights);
+    says(&said, "Amber: the CR's own env sets WAL_S3_BUCKET=\"b\": that value is replaced");
+    assert!(!said.concat().contains("does not know it"), "{said:?}");
+}
+
 fn archiver_of_whoever_leads(change: impl FnOnce(&mut Archiver)) -> Looked {
     let mut archiver = crate::metric::archiver::tests::archiver(false, "000000010000000000000003");
     change(&mut archiver);
