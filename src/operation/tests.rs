@@ -305,6 +305,11 @@ fn replay_is_paused_with_patroni_and_freed_in_reverse() {
 fn a_pause_of_replay_that_would_cost_slots_or_commits_is_red_and_nonsense_is_refused() {
     let deal = replay(&[], json!({}), replaying(vec![logical("cdc"), logical("shop_2")])).unwrap();
     assert!(red(&deal)[0].contains("slots cdc of shop-0"), "{:?}", red(&deal));
+    // What is not known is no slot that is lost for certain.
+    let silent = (sample_of("shop-2"), Err(Fault::Unreachable { what: "shop-2".into(), why: "refused".into() }));
+    let deal = replay(&[], json!({}), [replaying(Vec::new()), vec![silent]].concat()).unwrap();
+    assert!(red(&deal).is_empty());
+    says(&told(deal.lights), "Amber: slots of shop-2 are not known: shop-2 cannot be reached: refused");
     let declared = json!({"slots": {"cdc": {}}, "ignore_slots": []});
     assert!(red(&replay(&[], declared, replaying(vec![logical("cdc")])).unwrap()).is_empty());
     let ignored = json!({"ignore_slots": [{"name": "cdc", "type": "logical"}]});
