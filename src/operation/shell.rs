@@ -16,8 +16,15 @@ const NO_API: Never =
     ("api_lost", "nothing is waited for: the program, or whoever uses the port, sees its connection break");
 const NEVER: &[Never] = &[NO_CONFLICT, WHOEVER_LEADS, NO_API];
 const NEVER_EXEC: &[Never] = &[
-    ("happy", "kubectl takes the terminal: tried on the real control plane alone, where kubectl is"),
-    ("killed", "kubectl takes the terminal, and there is none here; psql, which is handed over alike, stands for it"),
+    (
+        "happy",
+        "the sandbox's API offers no terminal in a pod (kubectl exec -t): played on the real control plane alone",
+    ),
+    (
+        "killed",
+        "the sandbox's API offers no terminal in a pod (kubectl exec -t): a shell would end before pgdeck could be killed; psql, \
+         which is handed over alike, stands for it",
+    ),
     NO_CONFLICT,
     ANY_ROLE,
     NO_API,
