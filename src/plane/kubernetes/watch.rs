@@ -229,7 +229,7 @@ async fn list(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<T
         })?;
         let mut objects = Vec::with_capacity(page.items.len());
         for item in page.items {
-            let Some((key, parsed)) = read(subject.kind, item.get()) else { continue };
+            let Some(Read { key, parsed, .. }) = read(subject.kind, item.get()) else { continue };
             ordered &= furthest.as_ref().is_none_or(|furthest| *furthest < key);
             furthest = Some(key.clone());
             listed.insert(key);
@@ -305,9 +305,13 @@ fn take(subject: &Subject, line: &[u8]) -> Result<(Told, Option<String>), Fault>
     let bare = |text: &str| serde_json::from_str::<slim::Bare>(text).map(|bare| bare.metadata).unwrap_or_default();
     match change.happened {
         "ADDED" | "MODIFIED" => {
-            let version = bare(change.object.get()).resource_version;
-            let objects = read(subject.kind, change.object.get()).map(|(_, parsed)| parsed).into_iter().collect();
-            Ok((Told::Put { objects, clock: None }, Some(version)))
+            let (version, parsed) = match read(subject.kind, change.object.get()) {
+                Some(Read { version, parsed, .. }) => {
+                    (Some(version).filter(|version| !version.is_empty()), Some(parsed))
+                }
+                None => (None, None),
+            };
+            Ok((Told::Put { objects: parsed.into_iter().collect(), clock: None }, version))
         }
         "DELETED" => {
             let meta = bare(change.object.get());
@@ -326,12 +330,22 @@ fn take(subject: &Subject, line: &[u8]) -> Result<(Told, Option<String>), Fault>
     }
 }
 
-/// Parses an object of that kind; its key with it. None if it has not even a name.
-fn read(kind: Kind, text: &str) -> Option<((Text, Text), Parsed)> {
-    let key = |meta: &slim::Meta| (Text::from(meta.namespace.as_str()), Text::from(meta.name.as_str()));
+/// An object with what every kind has: its key, and its version.
+struct Read {
+    key: (Text, Text),
+    version: String,
+    parsed: Parsed,
+}
+
+/// Parses an object of that kind, once: a watch of a large fleet does little else. None if it has not even a name.
+fn read(kind: Kind, text: &str) -> Option<Read> {
+    let of = |meta: &slim::Meta| {
+        let key = (Text::from(meta.namespace.as_str()), Text::from(meta.name.as_str()));
+        (key, meta.resource_version.clone())
+    };
     macro_rules! object {
         ($variant:ident, $ty:ty) => {
-            serde_json::from_str::<$ty>(text).map(|object| (key(&object.metadata), Object::$variant(Box::new(object))))
+            serde_json::from_str::<$ty>(text).map(|object| (of(&object.metadata), Object::$variant(Box::new(object))))
         };
     }
     let parsed = match kind {
@@ -341,16 +355,17 @@ fn read(kind: Kind, text: &str) -> Option<((Text, Text), Parsed)> {
         Kind::Events => object!(Event, slim::Event),
         Kind::ConfigMaps | Kind::Endpoints => serde_json::from_str::<slim::Bare>(text).map(|bare| {
             let endpoints = kind == Kind::Endpoints;
-            (key(&bare.metadata), Object::Dcs { meta: Box::new(bare.metadata), endpoints })
+            (of(&bare.metadata), Object::Dcs { meta: Box::new(bare.metadata), endpoints })
         }),
     };
-    match parsed {
-        Ok((key, object)) => Some((key, Parsed::Object(object))),
+    let ((key, version), parsed) = match parsed {
+        Ok((of, object)) => (of, Parsed::Object(object)),
         Err(error) => {
             let meta = salvage(text)?;
-            Some((key(&meta), Parsed::Unreadable(Box::new(meta), error.to_string())))
+            (of(&meta), Parsed::Unreadable(Box::new(meta), error.to_string()))
         }
-    }
+    };
+    Some(Read { key, version, parsed })
 }
 
 /// The name and labels of an object that cannot be parsed as a whole.
@@ -359,7 +374,8 @@ fn salvage(text: &str) -> Option<slim::Meta> {
     let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
     let labels = value["metadata"]["labels"].as_object().into_iter().flatten();
     let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
-    let meta = slim::Meta { name: text("name"), namespace: text("namespace"), labels, ..slim::Meta::default() };
+    let (name, namespace, resource_version) = (text("name"), text("namespace"), text("resourceVersion"));
+    let meta = slim::Meta { name, namespace, resource_version, labels, ..slim::Meta::default() };
     (!meta.name.is_empty()).then_some(meta)
 }
 
@@ -398,9 +414,9 @@ mod tests {
 
     #[test]
     fn an_object_of_the_wrong_shape_keeps_its_name() {
-        let text = r#"{"metadata":{"name":"p","namespace":"d","labels":{"cluster-name":"c"}},"status":{"containerStatuses":"none"}}"#;
-        let (key, parsed) = read(Kind::Pods, text).unwrap();
-        assert_eq!(key, ("d".into(), "p".into()));
+        let text = r#"{"metadata":{"name":"p","namespace":"d","resourceVersion":"8","labels":{"cluster-name":"c"}},"status":{"containerStatuses":"none"}}"#;
+        let Read { key, version, parsed } = read(Kind::Pods, text).unwrap();
+        assert_eq!((key, &*version), (("d".into(), "p".into()), "8"));
         assert!(matches!(parsed, Parsed::Unreadable(meta, _) if meta.labels["cluster-name"] == "c"));
         assert!(read(Kind::Pods, "{}").is_none());
     }
