@@ -40,7 +40,7 @@ real-down: ## end it
 bench: setup ## measure the figures into target/bench.json; fails over a target
 	@$(CARGO) bench --bench fleet
 
-bench-real: setup ## the same with 2,000 clusters in a real Kubernetes API, into target/bench-real-*.json (long)
+bench-real: setup ## the same with 2,000 clusters in a real Kubernetes API, into target/bench-real.json (long)
 	@./tests/real/crowd silent heartbeat churn heartbeat+churn
 
 lint: ## formatting and clippy

@@ -4,8 +4,10 @@
 //! `BENCH_QUICK=1` measures shorter, and only the regimes without churn; `BENCH_REGIMES=churn,silent` measures these.
 //! `PGDECK_BENCH_PROGRAM` measures another build.
 //! `PGDECK_BENCH_KUBECONFIG` measures against any API server in which `pgdeck sandbox crowd` made the crowd, whose size and
-//! regime `PGDECK_BENCH_CROWD` (say, `2000`) and `PGDECK_BENCH_REGIME` tell; nobody counts the lists there. The console uses
-//! `PGDECK_BENCH_VIEW_KUBECONFIG`, if it is set: with a user who may read secrets it would also try to reach the made-up pods.
+//! regime `PGDECK_BENCH_CROWD` (say, `2000`) and `PGDECK_BENCH_REGIME` tell, and its audit log `PGDECK_BENCH_AUDIT`: without one
+//! nobody counts the lists there. The console uses `PGDECK_BENCH_VIEW_KUBECONFIG`, if it is set: with a user who may read secrets
+//! it would also try to reach the made-up pods. `PGDECK_BENCH_ONTO` names the file of an earlier measurement that this one goes on
+//! with, instead of `target/bench.json`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench that panics has failed, which is its job")]
 #![allow(clippy::print_stdout, reason = "the figures are its output")]
@@ -46,8 +48,10 @@ struct Crowd {
     admin: PathBuf,
     /// The console's: with the view user no SQL goes to made-up pods.
     view: PathBuf,
-    /// Where the API logs its requests, if it does.
+    /// Where the API logs its requests, if it does: as the sandbox's, or as Kubernetes writes its audit log.
     requests: Option<PathBuf>,
+    /// Orders are written down here.
+    home: PathBuf,
     _sandbox: Option<Sandbox>,
 }
 
@@ -85,8 +89,8 @@ impl Crowd {
                 let folder = PathBuf::from(status["folder"].as_str().unwrap());
                 let [admin, view, requests] =
                     ["kubeconfig", "kubeconfig-view", "requests.jsonl"].map(|name| folder.join(name));
-                let (regime, requests) = (regime.to_owned(), Some(requests));
-                return Crowd { clusters, regime, admin, view, requests, _sandbox: Some(sandbox) };
+                let (regime, requests, home) = (regime.to_owned(), Some(requests), folder.join("bench-home"));
+                return Crowd { clusters, regime, admin, view, requests, home, _sandbox: Some(sandbox) };
             }
             assert!(begun.elapsed() < PATIENCE, "no crowd in time: {status:#}");
             std::thread::sleep(Duration::from_millis(200));
@@ -99,15 +103,42 @@ impl Crowd {
         let clusters = told("PGDECK_BENCH_CROWD").map_or(MANY, |n| n.parse().expect("PGDECK_BENCH_CROWD is a number"));
         let regime = told("PGDECK_BENCH_REGIME").unwrap_or_else(|| "silent".into());
         let view = std::env::var_os("PGDECK_BENCH_VIEW_KUBECONFIG").map_or_else(|| kubeconfig.clone(), PathBuf::from);
-        Crowd { clusters, regime, admin: kubeconfig, view, requests: None, _sandbox: None }
+        let requests = std::env::var_os("PGDECK_BENCH_AUDIT").map(PathBuf::from);
+        let home = std::env::temp_dir().join(format!("pgdeck-bench-{}", std::process::id()));
+        Crowd { clusters, regime, admin: kubeconfig, view, requests, home, _sandbox: None }
+    }
+
+    /// All that were asked of the API so far; none where nobody logs them.
+    fn requests(&self) -> Option<Vec<Request>> {
+        let text = std::fs::read_to_string(self.requests.as_ref()?).unwrap();
+        Some(text.lines().filter_map(Request::read).collect())
     }
 
     /// Lists that pgdeck asked of the API so far.
     fn lists(&self) -> Option<usize> {
-        let text = std::fs::read_to_string(self.requests.as_ref()?).unwrap();
-        let asked = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let is_ours = |line: &Value| line["agent"].as_str().is_some_and(|agent| agent.starts_with("pgdeck/"));
-        Some(asked.filter(|line| line["verb"] == "list" && is_ours(line)).count())
+        let asked = self.requests()?.into_iter();
+        Some(asked.filter(|request| request.verb == "list" && request.agent.starts_with("pgdeck/")).count())
+    }
+}
+
+/// One request, by the API's log.
+struct Request {
+    /// When it arrived.
+    at: jiff::Timestamp,
+    /// As RBAC calls it.
+    verb: String,
+    path: String,
+    agent: String,
+}
+
+impl Request {
+    /// Reads a line of either log. One that is being written is none yet.
+    fn read(line: &str) -> Option<Request> {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let text = |key: &str, audit: &str| line[key].as_str().or(line[audit].as_str()).map(str::to_owned);
+        let path = text("path", "requestURI")?.split('?').next()?.to_owned();
+        let at = text("at", "requestReceivedTimestamp")?.parse().ok()?;
+        Some(Request { at, verb: text("verb", "verb")?, path, agent: text("agent", "userAgent").unwrap_or_default() })
     }
 }
 
@@ -128,6 +159,12 @@ struct Report {
 }
 
 impl Report {
+    /// Goes on with what was measured before.
+    fn onto(path: &Path) -> Report {
+        let rows = std::fs::read(path).ok().map(|text| serde_json::from_slice(&text).unwrap());
+        Report { rows: rows.unwrap_or_default(), over: Vec::new() }
+    }
+
     /// One figure; `targets` are for its value (the median of several) and its p99.
     fn add(
         &mut self,
@@ -284,15 +321,16 @@ fn frame(crowd: &Crowd, report: &mut Report) {
 /// From the confirmation, by pgdeck's own clock, to the arrival of the order's request, by the API server's on the same machine:
 /// in between everything is looked at once more, and the journal takes two lines to the disk.
 fn confirm_to_request(crowd: &Crowd, report: &mut Report) {
-    let Some(requests) = &crowd.requests else { return };
-    let home = requests.parent().unwrap().join("bench-home");
-    std::fs::create_dir_all(&home).unwrap();
+    if crowd.requests.is_none() {
+        return;
+    }
+    std::fs::create_dir_all(&crowd.home).unwrap();
     let namespace = "crowd-00";
     let mut samples: Vec<f64> = (0..ORDERS)
         .map(|n| {
             let name = format!("crowd-{:05}", n % usize::try_from(pgdeck::sandbox::crowd::PER_NAMESPACE).unwrap());
             let mut command = Command::new(program());
-            command.env_clear().env("HOME", &home).env("KUBECONFIG", &crowd.admin).args(["-n", namespace]);
+            command.env_clear().env("HOME", &crowd.home).env("KUBECONFIG", &crowd.admin).args(["-n", namespace]);
             // Nobody answers it here: that is not waited for.
             command.args(["do", "reconcile", &name, "--write", "--yes", "--timeout", "1", "-o", "json"]);
             let output = command.output().unwrap();
@@ -300,24 +338,22 @@ fn confirm_to_request(crowd: &Crowd, report: &mut Report) {
                 .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
             let lines = run["lines"].as_array().unwrap();
             let confirmed = lines.iter().find(|line| line["text"] == "confirmed by --yes").unwrap();
-            let text = std::fs::read_to_string(requests).unwrap();
-            let asked = text.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let sent = asked.into_iter().find(|line| line["method"] == "PATCH" && ends_with(line, &name)).unwrap();
-            let at = |line: &Value| line["at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-            at(&sent).duration_since(at(confirmed)).as_secs_f64() * 1000.0
+            let confirmed: jiff::Timestamp = confirmed["at"].as_str().unwrap().parse().unwrap();
+            let is_it =
+                |request: &&Request| request.verb == "patch" && request.path.ends_with(&format!("/postgresqls/{name}"));
+            let asked = crowd.requests().unwrap();
+            let sent = asked.iter().rev().find(is_it).unwrap();
+            sent.at.duration_since(confirmed).as_secs_f64() * 1000.0
         })
         .collect();
+    std::fs::remove_dir_all(&crowd.home).unwrap();
     report.add(crowd, "confirm to request", "ms", &mut samples, (None, Some(50.0)));
-}
-
-fn ends_with(request: &Value, name: &str) -> bool {
-    request["path"].as_str().is_some_and(|path| path.ends_with(&format!("/{name}")))
 }
 
 fn measure_all(report: &mut Report) {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     if let Some(kubeconfig) = std::env::var_os("PGDECK_BENCH_KUBECONFIG") {
-        return measure(&Crowd::elsewhere(kubeconfig.into()), &threads, report);
+        return measure_one(&Crowd::elsewhere(kubeconfig.into()), &threads, report);
     }
     let chosen = std::env::var("BENCH_REGIMES").ok();
     let is_chosen = |regime: &str| match &chosen {
@@ -326,18 +362,22 @@ fn measure_all(report: &mut Report) {
     };
     for regime in REGIMES.iter().filter(|regime| is_chosen(regime)) {
         for clusters in [200, MANY] {
-            let crowd = Crowd::up(clusters, regime);
-            measure(&crowd, &threads, report);
-            if *regime == "silent" {
-                frame(&crowd, report);
-                confirm_to_request(&crowd, report);
-            }
+            measure_one(&Crowd::up(clusters, regime), &threads, report);
         }
     }
 }
 
+fn measure_one(crowd: &Crowd, threads: &tokio::runtime::Runtime, report: &mut Report) {
+    measure(crowd, threads, report);
+    if crowd.regime == "silent" {
+        frame(crowd, report);
+        confirm_to_request(crowd, report);
+    }
+}
+
 fn main() -> ExitCode {
-    let mut report = Report::default();
+    let onto = std::env::var_os("PGDECK_BENCH_ONTO").map(PathBuf::from);
+    let mut report = onto.as_deref().map_or_else(Report::default, Report::onto);
     measure_all(&mut report);
     if let (Some(few), Some(many)) = (report.value("cpu", "churn", 200), report.value("cpu", "churn", MANY))
         && many > few * 1.5
@@ -345,7 +385,7 @@ fn main() -> ExitCode {
         let said = format!("cpu, churn: {many:.2} % for {MANY} clusters, {few:.2} % for 200: at most 1.5 times");
         report.over.push(said);
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench.json");
+    let path = onto.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench.json"));
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, serde_json::to_string_pretty(&report.rows).unwrap()).unwrap();
     for over in &report.over {
