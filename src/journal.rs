@@ -196,7 +196,7 @@ mod tests {
     }
 
     fn ended(run: &str) -> Entry {
-        entry(run, What::Ended { outcome: "PROVED", evidence: vec!["seen".into()], took_ms: 5 })
+        entry(run, What::Ended { outcome: "PROVED", evidence: vec!["seen".into()], took_ms: Some(5), settled: None })
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
 use crate::id::{ClusterId, Text};
 use crate::work::change;
-use crate::work::entry::{Entry, Light, Unkept, What};
+use crate::work::entry::{Entry, Light, Settled, Unkept, What};
 use crate::work::order::Order;
 use crate::work::past::{Open, Past};
 use crate::work::probe::{Answer, Objects, Probe};
@@ -214,6 +214,8 @@ pub struct Run {
     pub waits_for: Option<Open>,
     /// What came before, as it was read last.
     past: Result<Past, String>,
+    /// It was given by a pgdeck that ended before its effect was seen.
+    taken_up: Option<Settled>,
     /// It was taken up after a step that was not its last: more was never sent.
     is_part: bool,
     /// It shall be taken back as soon as what is on its way is answered, and why.
@@ -270,6 +272,7 @@ impl Run {
             leaves: false,
             waits_for: None,
             past: Ok(Past::default()),
+            taken_up: None,
             is_part: false,
             ending: None,
             back: None,
@@ -485,8 +488,15 @@ impl Run {
         }
         let evidence = self.lines.iter().map(|line| line.text.clone()).collect();
         let took_ms = i64::try_from(now.duration_since(self.began).as_millis()).unwrap_or(i64::MAX);
+        let word = outcome.word();
         let settled = if outcome == Outcome::Proved { self.settled(now, "it was taken back") } else { None };
-        let ended = Out::Note(self.entry(now, What::Ended { outcome: outcome.word(), evidence, took_ms }));
+        let ended = Out::Note(self.entry(
+            now,
+            match &self.taken_up {
+                Some(Settled { sent_at }) => What::settled(word, evidence, *sent_at),
+                None => What::Ended { outcome: word, evidence, took_ms: Some(took_ms), settled: None },
+            },
+        ));
         let mut outs: Vec<Out> = settled.into_iter().chain([ended]).collect();
         outs.extend(self.event(now, outcome).map(Out::Tell));
         outs

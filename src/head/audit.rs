@@ -43,6 +43,19 @@ pub fn run(journal: &Journal, asked: &Audit) -> Exit {
     }
 }
 
+/// How long it took until its effect was seen; where another pgdeck has settled it later, how long after it was sent.
+fn how_late(line: &Value) -> String {
+    let at = |value: &Value| value.as_str().and_then(|at| at.parse::<Timestamp>().ok());
+    match (line["took_ms"].as_i64(), at(&line["settled"]["sent_at"]), at(&line["at"])) {
+        // An older pgdeck wrote 0 for what nobody had watched.
+        (Some(took_ms), ..) if took_ms > 0 || line["outcome"] != "UNPROVEN" => format!(" after {took_ms} ms"),
+        (_, Some(sent_at), Some(ended_at)) => {
+            format!(", settled {} after it was sent", present::format::age(ended_at.duration_since(sent_at)))
+        }
+        _ => ", settled later".to_owned(),
+    }
+}
+
 fn refuse_to_close(why: &str) -> Exit {
     complain(&format!("pgdeck: refused: {}", present::clean(why)));
     Exit::Refused
@@ -72,7 +85,7 @@ fn told(line: &Value) -> String {
             Some(fault) => format!("step {} was not answered: {fault}", line["step"]),
             None => format!("step {} was answered: {}", line["step"], text(&line["answer"])),
         },
-        "ended" => format!("{} after {} ms", text(&line["outcome"]), line["took_ms"]),
+        "ended" => format!("{}{}", text(&line["outcome"]), how_late(line)),
         other => format!("{other}: {line}"),
     };
     present::clean(&format!("{}  {}  {what}", text(&line["at"]), text(&line["run"]))).into_owned()
@@ -99,6 +112,32 @@ fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_watched_took_no_time_that_is_known() {
+        let told = |line: Value| {
+            let mut whole = line;
+            (whole["entry"], whole["at"], whole["run"]) = ("ended".into(), "2026-11-24T03:12:00Z".into(), "r".into());
+            told(&whole).rsplit_once("  ").unwrap().1.to_owned()
+        };
+        let sent = serde_json::json!({"sent_at": "2026-11-24T03:00:00Z"});
+        let cases = [
+            (serde_json::json!({"outcome": "PROVED", "took_ms": 5}), "PROVED after 5 ms"),
+            (
+                serde_json::json!({"outcome": "PROVED", "took_ms": null, "settled": sent}),
+                "PROVED, settled 12m00s after it was sent",
+            ),
+            (
+                serde_json::json!({"outcome": "UNPROVEN", "took_ms": null, "settled": {"sent_at": null}}),
+                "UNPROVEN, settled later",
+            ),
+            (serde_json::json!({"outcome": "UNPROVEN", "took_ms": 0}), "UNPROVEN, settled later"),
+            (serde_json::json!({"outcome": "REFUSED", "took_ms": 0}), "REFUSED after 0 ms"),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(told(line), expected);
+        }
+    }
 
     #[test]
     fn a_moment_is_read_in_both_forms() {

@@ -46,13 +46,21 @@ impl Run {
         if self.aim.uid.as_ref() == found {
             return Ok(());
         }
-        Err(match self.aim.cluster.plane {
-            PlaneId::Hosts => "it is another database by now: its system identifier is not the one it had; aim again",
-            PlaneId::Kubernetes(_) => {
-                "it is another cluster by now: the one of that name was deleted and made anew; aim again"
-            }
+        Err(format!("{}; aim again", self.another()))
+    }
+
+    /// Why the effect of what was sent before cannot be seen on what is there now: it is another one, as far as anybody knows.
+    pub(super) fn why_it_shows_nothing(&self, looked: &[Looked]) -> Option<String> {
+        let found = found(looked).ok()??;
+        let is_another = self.aim.uid.as_ref().is_some_and(|uid| uid != found);
+        is_another.then(|| format!("{}: what was sent cannot be seen on it", self.another()))
+    }
+
+    fn another(&self) -> &'static str {
+        match self.aim.cluster.plane {
+            PlaneId::Hosts => "it is another database by now: its system identifier is not the one it had",
+            PlaneId::Kubernetes(_) => "it is another cluster by now: the one of that name was deleted and made anew",
         }
-        .into())
     }
 
     /// The line that is due where that cannot be told: it stands against the order, but not where a right is missing, nothing

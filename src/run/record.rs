@@ -31,7 +31,7 @@ impl Run {
     pub(super) fn settled(&self, now: Timestamp, how: &str) -> Option<Out> {
         let run = self.takes_back.clone().filter(|_| self.settles)?;
         let evidence = vec!["pgdeck ended before it was taken back".to_owned(), how.to_owned()];
-        let what = What::Ended { outcome: Outcome::Unproven.word(), evidence, took_ms: 0 };
+        let what = What::settled(Outcome::Unproven.word(), evidence, None);
         Some(Out::Note(Entry { schema: SCHEMA, at: now, run, what }))
     }
 

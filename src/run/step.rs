@@ -258,7 +258,7 @@ impl Run {
             return outs;
         }
         let Some(next) = self.step(step) else { return Vec::new() };
-        let probes = next.expect.probes();
+        let probes = self.proof(next);
         self.phase = Phase::Proving { step, since: now };
         vec![Out::Look { probes, after_ms: 0 }]
     }
@@ -267,12 +267,16 @@ impl Run {
         let Some(next) = self.step(step) else { return Vec::new() };
         let within_s = self.patience_s.unwrap_or(next.within_s);
         let deadline = since + SignedDuration::from_secs(within_s.into());
-        let probes = next.expect.probes();
+        let probes = self.proof(next);
         // What was asked for another step is late.
         if !probes.iter().eq(looked.iter().map(|(probe, _)| probe)) {
             return Vec::new();
         }
+        if let Some(why) = self.taken_up.as_ref().and_then(|_| self.why_it_shows_nothing(looked)) {
+            return self.end(now, Outcome::Unproven, &why);
+        }
         let is_enough = now >= deadline.min(since + LONGER);
+        let looked = &looked[..next.expect.probes().len()];
         match next.expect.judge(&next.order, looked) {
             Judged::Proved(evidence) => self.proved(now, step, evidence),
             Judged::Nearly(evidence) if is_enough => self.proved(now, step, evidence),
@@ -289,6 +293,12 @@ impl Run {
                 vec![Out::Look { probes, after_ms: EVERY_MS }]
             }
         }
+    }
+
+    /// What is asked to see the effect of a step; of one that was sent a while ago also whether it is for what is there now.
+    fn proof(&self, step: &Step) -> Vec<Probe> {
+        let probes = step.expect.probes();
+        if self.taken_up.is_some() { identity::with_it(probes, &self.aim) } else { probes }
     }
 
     fn proved(&mut self, now: Timestamp, step: usize, evidence: String) -> Vec<Out> {

@@ -49,8 +49,8 @@ fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool
             }
             // It stays open until it is taken back, however often pgdeck is started before.
             (None, Some(_), _) => "it is asked for whether to take it back".to_owned(),
-            (None, None, Some(_)) => close(journal, asked, now, "look at it; `pgdeck audit` has all of it"),
-            (None, None, None) => close(journal, asked, now, "nothing was sent"),
+            (None, None, Some(_)) => close(journal, asked, sending, now, "look at it; `pgdeck audit` has all of it"),
+            (None, None, None) => close(journal, asked, sending, now, "nothing was sent"),
         };
         let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
         found.told.push(format!(
@@ -68,17 +68,22 @@ fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool
 }
 
 /// Writes its end down, and gives the words for it.
-fn close(journal: &Journal, asked: &Value, now: Timestamp, words: &str) -> String {
+fn close(journal: &Journal, asked: &Value, sending: Option<&Value>, now: Timestamp, words: &str) -> String {
     let run = asked["run"].as_str().unwrap_or_default();
-    match journal.write(&unproven(run, now, "pgdeck ended before its effect was seen".to_owned())) {
+    match journal.write(&unproven(run, sending.and_then(at), now, "pgdeck ended before its effect was seen".to_owned()))
+    {
         Ok(()) => words.to_owned(),
         Err(why) => format!("{words}; {why}"),
     }
 }
 
-fn unproven(run: &str, now: Timestamp, why: String) -> Entry {
-    let what = What::Ended { outcome: Outcome::Unproven.word(), evidence: vec![why], took_ms: 0 };
+fn unproven(run: &str, sent_at: Option<Timestamp>, now: Timestamp, why: String) -> Entry {
+    let what = What::settled(Outcome::Unproven.word(), vec![why], sent_at);
     Entry { schema: SCHEMA, at: now, run: run.into(), what }
+}
+
+fn at(line: &Value) -> Option<Timestamp> {
+    line["at"].as_str()?.parse().ok()
 }
 
 /// Ends an order whose pgdeck is gone for good, because somebody says so; gives its action.
@@ -90,7 +95,7 @@ pub fn close_by_hand(journal: &Journal, run: &str, who: &str, now: Timestamp) ->
     if open.host.is_none() && owner::lives(run, open.at, now) {
         return Err(format!("the pgdeck that sees to {run} still runs here: wait for it, or end it"));
     }
-    journal.write(&unproven(run, now, format!("closed by hand, by {who}"))).map_err(|why| why.to_string())?;
+    journal.write(&unproven(run, None, now, format!("closed by hand, by {who}"))).map_err(|why| why.to_string())?;
     Ok(open.action)
 }
 

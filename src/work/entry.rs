@@ -35,7 +35,28 @@ pub enum What {
     /// It was answered, or not.
     Answered { step: usize, answer: Option<String>, fault: Option<String> },
     /// The end.
-    Ended { outcome: &'static str, evidence: Vec<String>, took_ms: i64 },
+    Ended {
+        outcome: &'static str,
+        evidence: Vec<String>,
+        /// From the order to its proof; none where nobody watched.
+        took_ms: Option<i64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        settled: Option<Settled>,
+    },
+}
+
+/// The pgdeck that gave the order did not see its end: another one has settled it later.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settled {
+    /// When it was sent; none if it was not, or nobody knows.
+    pub sent_at: Option<Timestamp>,
+}
+
+impl What {
+    /// The end that another pgdeck than its own has written.
+    pub fn settled(outcome: &'static str, evidence: Vec<String>, sent_at: Option<Timestamp>) -> What {
+        What::Ended { outcome, evidence, took_ms: None, settled: Some(Settled { sent_at }) }
+    }
 }
 
 impl Entry {
