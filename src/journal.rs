@@ -65,7 +65,11 @@ impl Journal {
         if let Some(cluster) = entry.claims() {
             lock(&file).map_err(broken)?;
             let past = self.past(cluster).map_err(Unkept::Broken)?;
-            if let Some(open) = past.patching(&entry.run) {
+            let claimed = match entry.despite() {
+                Some(despite) => past.patching_but(&entry.run, Some(despite)),
+                None => past.patching(&entry.run),
+            };
+            if let Some(open) = claimed {
                 return Err(Unkept::Taken(open.clone()));
             }
         }
@@ -261,6 +265,7 @@ mod tests {
             reason: None,
             undo: String::new(),
             patches: true,
+            despite: None,
         };
         entry(run, What::Asked(Box::new(asked)))
     }

@@ -212,6 +212,8 @@ pub struct Run {
     pub leaves: bool,
     /// Another order that changes the CR, and has not ended: this one waits for it.
     pub waits_for: Option<Open>,
+    /// The same, where this one may be sent before it has ended, by an override.
+    despite: Option<Open>,
     /// What came before, as it was read last.
     past: Result<Past, String>,
     /// It was given by a pgdeck that ended before its effect was seen.
@@ -271,6 +273,7 @@ impl Run {
             seen_standing: false,
             leaves: false,
             waits_for: None,
+            despite: None,
             past: Ok(Past::default()),
             taken_up: None,
             is_part: false,
@@ -306,7 +309,9 @@ impl Run {
         match &self.past {
             Ok(past) => {
                 deal.lights.extend(past.lights(&self.id, self.settles.then_some(self.takes_back.as_deref()).flatten()));
-                self.waits_for = past.patching(&self.id).filter(|_| deal.patches()).cloned();
+                let pending = past.patching(&self.id).filter(|_| deal.patches()).cloned();
+                (self.despite, self.waits_for) = if deal.deletes() { (pending, None) } else { (None, pending) };
+                deal.lights.extend(self.despite.iter().map(|open| Light::red(open.why())));
             }
             Err(why) => deal.lights.push(Light::amber(format!("what was ordered before is not known: {why}"))),
         }

@@ -75,7 +75,7 @@ impl Index {
             }
             ("sending", Some(noted)) => {
                 let kind = line["order"]["kind"].as_str().unwrap_or_default();
-                noted.open.patches |= kind == "patch";
+                noted.open.patches |= matches!(kind, "patch" | "delete");
                 noted.sent |= kind != "shell";
             }
             ("ended", Some(noted)) => noted.outcome = text(&line["outcome"]),
@@ -169,6 +169,14 @@ mod tests {
         assert_eq!((found(&lines, "shop", "b"), found(&lines, "pay", "x")), (None, None));
         lines.push(ended("b", "FAILED"));
         assert_eq!(found(&lines, "shop", "x"), None);
+        // The end of the CR is a change too.
+        lines.extend([asked("d", "shop"), sending("d", "delete")]);
+        assert_eq!(found(&lines, "shop", "x"), Some("d".into()));
+        // It was ordered though another one was under way: that one still bars all others.
+        let mut despite = asked("e", "shop");
+        (despite["despite"], despite["patches"]) = (json!("d"), json!(true));
+        lines.push(despite);
+        assert_eq!((found(&lines, "shop", "e"), found(&lines, "shop", "x")), (None, Some("d".into())));
     }
 
     #[test]

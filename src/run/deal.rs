@@ -65,9 +65,14 @@ impl Deal {
         self.steps.iter().all(|step| step.order.is_look())
     }
 
-    /// Whether it changes the cluster's CR, of whose changes the operator may lose all but the last.
+    /// Whether it changes the cluster's CR, of whose changes the operator may lose all but the last; its end is one.
     pub fn patches(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.order, Order::Patch { .. }))
+        self.steps.iter().any(|step| matches!(step.order, Order::Patch { .. } | Order::Delete { .. }))
+    }
+
+    /// Whether it deletes the cluster: that waits for no other change where somebody says so, since the other may never end.
+    pub fn deletes(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.order, Order::Delete { .. }))
     }
 }
 

@@ -23,6 +23,7 @@ impl Run {
             reason,
             undo: deal.map(|deal| deal.undo.clone()).unwrap_or_default(),
             patches,
+            despite: self.despite.as_ref().map(|open| open.run.clone()),
         };
         self.entry(now, What::Asked(Box::new(asked)))
     }

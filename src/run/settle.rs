@@ -150,5 +150,8 @@ mod tests {
         let deal = run.deal.unwrap();
         assert!(deal.patches(), "another one must wait for it");
         assert!(matches!(&deal.steps[0].order, Order::Patch { version, .. } if &**version == "7"));
+        let delete = json!({"kind": "delete", "uid": "u", "version": "7"});
+        let (run, _) = Run::settle("delete", &asked, &json!({"order": delete, "expect": expect}), now).unwrap();
+        assert!(run.deal.unwrap().patches(), "the end of the CR is its last change");
     }
 }

@@ -70,7 +70,9 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     let scope = scope(&run.aim.cluster);
     // The operator loses one of two patches. An emergency must not wait for a copy that takes an hour.
     let same = state.ledger.under_way_on(&run.aim.cluster, &run.id).filter(|action| *action == run.action);
-    let patching = || state.ledger.patching(&run.aim.cluster, &run.id).filter(|_| deal.patches());
+    // Whoever deletes it may override what hangs: that is a red line.
+    let waits = deal.patches() && !deal.deletes();
+    let patching = || state.ledger.patching(&run.aim.cluster, &run.id).filter(|_| waits);
     if let Some(action) = same.or_else(patching) {
         return Answerable::Barred(format!("{action} is under way on this cluster: wait until it is proved"));
     }

@@ -64,9 +64,14 @@ impl Entry {
     pub fn claims(&self) -> Option<&ClusterId> {
         match &self.what {
             What::Asked(asked) => Some(&asked.cluster).filter(|_| asked.patches),
-            What::Sending { order: Order::Patch { cluster, .. }, .. } => Some(cluster),
+            What::Sending { order: Order::Patch { cluster, .. } | Order::Delete { cluster, .. }, .. } => Some(cluster),
             What::Sending { .. } | What::Answered { .. } | What::Ended { .. } => None,
         }
+    }
+
+    /// The run whose claim does not stand in its way.
+    pub fn despite(&self) -> Option<&Text> {
+        if let What::Asked(asked) = &self.what { asked.despite.as_ref() } else { None }
     }
 }
 
@@ -99,6 +104,9 @@ pub struct Asked {
     pub undo: String,
     /// It changes the CR, or will: until it has ended no other may.
     pub patches: bool,
+    /// The run that claims the CR already, and was overridden.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub despite: Option<Text>,
 }
 
 /// One line of a preflight, with its evidence.

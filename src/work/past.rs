@@ -22,6 +22,8 @@ pub struct Open {
     pub action: Text,
     /// It changes the CR, or will: the operator may lose a second change meanwhile.
     pub patches: bool,
+    /// The run that it has overridden: that one's claim does not stand in its way.
+    pub despite: Option<Text>,
     /// When it was confirmed.
     pub at: Option<Timestamp>,
     /// The host of the pgdeck that gave it, where that is another one than this: whether it still runs cannot be told.
@@ -36,6 +38,7 @@ impl Open {
             run: text("run")?,
             action: text("action").unwrap_or_else(|| "an order".into()),
             patches: asked["patches"] == true,
+            despite: text("despite"),
             at: asked["at"].as_str().and_then(|at| at.parse().ok()),
             // Lines of an older pgdeck name none: they are from here.
             host: text("host").filter(|host| here.is_some_and(|here| here != &**host)),
@@ -59,7 +62,13 @@ impl Open {
 impl Past {
     /// The order, other than that run's, that changes the CR and has not ended.
     pub fn patching(&self, run: &str) -> Option<&Open> {
-        self.open.iter().find(|open| open.patches && *open.run != *run)
+        let own = self.open.iter().find(|open| *open.run == *run);
+        self.patching_but(run, own.and_then(|own| own.despite.as_deref()))
+    }
+
+    /// The same, but for one that is overridden.
+    pub fn patching_but(&self, run: &str, despite: Option<&str>) -> Option<&Open> {
+        self.open.iter().find(|open| open.patches && *open.run != *run && Some(&*open.run) != despite)
     }
 
     /// The lines of the preflight that it makes: somebody must say yes to what is unsettled, but for what this run settles.

@@ -79,7 +79,14 @@ fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
 
 #[test]
 fn a_change_of_the_resource_waits_for_the_one_before_it_whoever_gave_it() {
-    let open = Open { run: "other".into(), action: "wal-archiving".into(), patches: true, at: None, host: None };
+    let open = Open {
+        run: "other".into(),
+        action: "wal-archiving".into(),
+        patches: true,
+        despite: None,
+        at: None,
+        host: None,
+    };
     let past = || Event::Recalled(Ok(Past { open: vec![open.clone()], last: None }));
     let free = || Event::Recalled(Ok(Past::default()));
     let seen = || {

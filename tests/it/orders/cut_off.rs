@@ -18,14 +18,14 @@ use crate::tty::Tty;
 const BARRED: &str = "logical-backup is under way on this cluster: wait until it is proved";
 
 impl Scene {
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
         command.env_clear().env("HOME", &self.folder).env("KUBECONFIG", self.proxy.options().kubeconfig.unwrap());
         command.args(["-n", &self.stage.namespace]).args(words).stdin(Stdio::null());
         command
     }
 
-    async fn pgdeck(&self, words: &[&str]) -> (Option<i32>, String) {
+    pub(super) async fn pgdeck(&self, words: &[&str]) -> (Option<i32>, String) {
         let output = self.command(words).output().await.unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
@@ -40,12 +40,12 @@ impl Scene {
     }
 
     /// The lines of the programs' journal.
-    fn kept(&self) -> Vec<Value> {
+    pub(super) fn kept(&self) -> Vec<Value> {
         pgdeck::journal::Journal::in_folder(&self.folder.join(".local/state/pgdeck")).read().unwrap().0
     }
 
     /// How the orders of that action ended.
-    fn outcomes(&self, action: &str) -> Vec<Value> {
+    pub(super) fn outcomes(&self, action: &str) -> Vec<Value> {
         let lines = self.kept();
         let asked = lines.iter().filter(|line| line["entry"] == "asked" && line["action"] == action);
         let ended = |run: &Value| lines.iter().find(|line| line["entry"] == "ended" && line["run"] == *run);

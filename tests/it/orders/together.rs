@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::Scene;
+use crate::kube::stage::eventually;
 use pgdeck::sandbox::objects::POSTGRESQL;
 
 /// So often two begin at the same moment.
@@ -59,4 +60,44 @@ async fn two_programs_that_patch_one_resource_at_the_same_moment_never_both_do()
         assert!(pair[0].starts_with('>') && pair[1] == pair[0].replacen('>', "<", 1), "two at once: {told:#?}");
     }
     assert!(n_sent >= ROUNDS && n_refused > 0, "{n_sent} were sent, {n_refused} refused");
+}
+
+/// The end of a CR is the last of its changes: it waits for the one that is under way, unless that is overridden, and none is made
+/// while it is under way itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_not_deleted_over_a_patch_but_by_an_override_nor_patched_meanwhile() {
+    let scene = Scene::new("delete").await;
+    let spot = POSTGRESQL.at(&scene.stage.namespace, "shop");
+    let held = json!({"metadata": {"finalizers": ["pgdeck/test"]}});
+    scene.stage.store.patch(&spot, &held).await.unwrap();
+    let begins = |words: &[&str]| {
+        let mut command = scene.command(&[&["do"], words, &["--write"]].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap()
+    };
+    let answered = || scene.kept().iter().filter(|line| line["entry"] == "answered").count();
+    let mut patching = begins(&["scale", "shop", "2", "--yes"]);
+    eventually("the patch", async || answered() == 1).await;
+
+    let delete = ["delete", "shop", "--confirm", "shop"];
+    let (code, said) = scene.pgdeck(&[&["do"], &delete[..], &["--write"]].concat()).await;
+    assert!(
+        code == Some(3) && said.contains("RED    scale changes this cluster's CR, and has not ended"),
+        "{code:?}: {said}"
+    );
+    let overridden = ["--override", "shop", "--reason", "the patch hangs"];
+    let mut deleting = begins(&[&delete[..], &overridden].concat());
+    eventually("the end", async || answered() == 2).await;
+    let object = scene.stage.store.get(&spot).await.unwrap().unwrap();
+    assert!(object["metadata"]["deletionTimestamp"].is_string(), "{object:#}");
+    let asked = scene.kept().iter().rfind(|line| line["entry"] == "asked").unwrap().clone();
+    assert_eq!((&asked["action"], asked["despite"].is_string()), (&json!("delete"), true));
+
+    patching.kill().await.unwrap();
+    let (code, said) = scene.pgdeck(&["do", "detach", "shop", "--write", "--yes", "--timeout", "1"]).await;
+    assert!(
+        code == Some(3) && said.contains("delete changes this cluster's CR, and has not ended"),
+        "{code:?}: {said}"
+    );
+    assert_eq!((scene.outcomes("scale"), scene.outcomes("delete")), (vec![json!("UNPROVEN")], vec![Value::Null]));
+    deleting.kill().await.unwrap();
 }
