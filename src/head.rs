@@ -173,6 +173,9 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
     }
     let left = tui::run(model, &mut runtime, journal, colors);
     runtime.stop();
+    if let Err(why) = journal.catch_up() {
+        complain(&format!("pgdeck: what became of an order is not in the journal: {why}; the next start looks for it"));
+    }
     match left {
         Ok(Outcome::Left) => Exit::Done,
         Ok(Outcome::Interrupted) => Exit::Interrupted,

@@ -31,6 +31,8 @@ pub struct Journal {
     index: Arc<Mutex<Index>>,
     /// Runs that this pgdeck has given, or sees to.
     ours: Arc<Mutex<BTreeSet<Text>>>,
+    /// Lines that could not be written when they should have been, oldest first.
+    owed: Arc<Mutex<Vec<Entry>>>,
 }
 
 /// A line as it is written: who reads it on another host must not look for the process on its own.
@@ -45,7 +47,12 @@ struct Line<'a> {
 impl Journal {
     /// The journal in a state folder.
     pub fn in_folder(folder: &Path) -> Self {
-        Journal { path: folder.join("journal.jsonl"), index: Arc::default(), ours: Arc::default() }
+        Journal {
+            path: folder.join("journal.jsonl"),
+            index: Arc::default(),
+            ours: Arc::default(),
+            owed: Arc::default(),
+        }
     }
 
     /// Where it lies.
@@ -53,13 +60,38 @@ impl Journal {
         &self.path
     }
 
+    /// Writes down what has happened already. Where that cannot be now it is written before the next line, or by [`Self::catch_up`]:
+    /// an order whose end is not in the journal stands open there.
+    pub fn keep(&self, entry: Entry) -> Result<(), Unkept> {
+        let written = self.write(&entry);
+        if let Err(Unkept::Broken(_)) = &written {
+            self.owed.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        }
+        written
+    }
+
+    /// Writes what could not be written before, and gives how many lines that were.
+    pub fn catch_up(&self) -> Result<usize, Unkept> {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = 0;
+        while let Some(entry) = owed.first() {
+            self.open().and_then(|mut file| self.append(&mut file, entry)).map_err(|error| self.broken(&error))?;
+            owed.remove(0);
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    fn broken(&self, error: &io::Error) -> Unkept {
+        let (path, what) = (self.path.display(), "make room or correct its rights");
+        Unkept::Broken(format!("the journal {path} cannot be written: {error}; {what}"))
+    }
+
     /// Appends a line and waits until it is on disk. One that claims a CR is not written while the claim of another run stands:
     /// of several pgdecks that want the same at the same moment one gets it.
     pub fn write(&self, entry: &Entry) -> Result<(), Unkept> {
-        let broken = |error: io::Error| {
-            let (path, what) = (self.path.display(), "make room or correct its rights");
-            Unkept::Broken(format!("the journal {path} cannot be written: {error}; {what}"))
-        };
+        self.catch_up()?;
+        let broken = |error: io::Error| self.broken(&error);
         let mut file = self.open().map_err(broken)?;
         // The lock goes with the file, at the end of this function or of the process.
         if let Some(cluster) = entry.claims() {
@@ -101,6 +133,8 @@ impl Journal {
 
     /// What came before for a cluster, whichever pgdeck ordered it, by what the file says this moment.
     pub fn past(&self, cluster: &ClusterId) -> Result<Past, String> {
+        // What cannot be written yet stands open; whoever wanted to keep it has been told.
+        self.catch_up().ok();
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.catch_up(&self.path) {
             Ok(()) => Ok(index.past(cluster)),
@@ -287,6 +321,25 @@ mod tests {
             assert!(matches!(journal.write(&sending("late")), Err(Unkept::Taken(open)) if *open.run == *got[0]));
             journal.write(&ended(&got[0])).unwrap();
         }
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_before_anything_else_as_soon_as_it_can_be() {
+        let folder = std::env::temp_dir().join(format!("pgdeck-owed-{}", std::process::id()));
+        fs::remove_dir_all(&folder).ok();
+        // A file where the folder should be.
+        fs::write(&folder, "").unwrap();
+        let journal = Journal::in_folder(&folder);
+        for run in ["a", "b"] {
+            assert!(matches!(journal.keep(ended(run)), Err(Unkept::Broken(_))));
+        }
+        assert!(journal.write(&ended("c")).is_err() && journal.catch_up().is_err());
+        fs::remove_file(&folder).unwrap();
+        journal.write(&ended("d")).unwrap();
+        let runs: Vec<Value> = journal.read().unwrap().0.into_iter().map(|line| line["run"].clone()).collect();
+        assert_eq!(runs, ["a", "b", "d"], "what must be on disk before the deed is not written after it");
+        assert_eq!(journal.catch_up(), Ok(0));
         fs::remove_dir_all(folder).unwrap();
     }
 

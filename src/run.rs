@@ -57,6 +57,8 @@ pub enum Event {
     },
     /// The journal has it, or cannot be written.
     Recorded(Result<(), Unkept>),
+    /// The journal cannot take in what has happened, and why: it does as soon as it can. Whoever drives the run says so.
+    Owed(String),
     Sent(Result<String, Fault>),
     /// It was not let through: nothing was sent.
     Barred(String),

@@ -45,13 +45,16 @@ const FAREWELL: Duration = Duration::from_millis(300);
 /// What was cut off is looked for so long before another order goes on, in seconds.
 const SETTLED_WITHIN_S: u32 = 10;
 
+/// How it begins to be said that the end of an order may stay open in the journal.
+pub const NOT_KEPT: &str = "THE JOURNAL DOES NOT KEEP WHAT BECAME OF IT";
+
 /// What a command hears while a run is driven.
 #[derive(Debug)]
 pub enum Heard<'a> {
     /// The run may have new lines.
     Run(&'a Run),
-    /// What was cut off before it, and what came of that.
-    Settled(&'a str),
+    /// What was cut off before it, and what came of that; what the journal cannot keep now.
+    Beside(&'a str),
 }
 
 /// The world's side of pgdeck: two worker threads beside the loop, and everything that runs on them.
@@ -159,8 +162,9 @@ impl Runtime {
                 });
                 match event {
                     Some(Event::CutOff(found)) => {
-                        self.settle(*found, run.patience_s, journal, &mut |text| tell(Heard::Settled(text)));
+                        self.settle(*found, run.patience_s, journal, &mut |text| tell(Heard::Beside(text)));
                     }
+                    Some(Event::Owed(why)) => tell(Heard::Beside(&format!("{NOT_KEPT}: {why}"))),
                     event => next.extend(event.map(|event| run.advance(clock::now(), event)).unwrap_or_default()),
                 }
                 tell(Heard::Run(run));
@@ -196,12 +200,25 @@ impl Runtime {
         let (planes, gate, journal, mailbox) =
             (self.planes.clone(), self.gate.clone(), journal.clone(), self.mailbox.clone());
         self.tokio.spawn(async move {
+            let mut owes = false;
             for out in outs {
                 if let Some(event) = perform::step(&planes, &gate, &journal, out).await {
+                    owes |= matches!(event, Event::Owed(_));
                     mailbox.urge(Msg::Run(run.clone(), Box::new(event)));
                 }
             }
+            if owes && let Some(n) = perform::catch_up(&journal, Duration::MAX).await.filter(|n| *n > 0) {
+                mailbox.urge(Msg::Say(
+                    Weight::Warning,
+                    format!("the journal can be written again, and has {n} line(s) that it lacked"),
+                ));
+            }
         });
+    }
+
+    /// Tries for so long to write what the journal could not take in; gives how many lines it has got, none if it takes none.
+    pub fn catch_up(&self, journal: &Journal, within: Duration) -> Option<usize> {
+        self.tokio.block_on(perform::catch_up(journal, within))
     }
 
     /// Asks questions of the brain's own, and tells it what was answered.

@@ -16,11 +16,19 @@ use crate::state::notice::Weight;
 use crate::view::Subject;
 use crate::widget::input::Field;
 
+/// How it begins to be said that the journal could not take in what has happened.
+const NOT_KEPT: &str = "THE JOURNAL DOES NOT KEEP WHAT BECAME OF AN ORDER";
+
 /// Something that a run asked for has happened.
 pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Event, effects: &mut Vec<Effect>) {
-    if let Event::CutOff(found) = event {
-        return take_up(model, now, *found, effects);
-    }
+    let event = match event {
+        Event::CutOff(found) => return take_up(model, now, *found, effects),
+        Event::Owed(why) => {
+            let text = format!("{NOT_KEPT}, and does as soon as it can: {why}");
+            return model.state.notices.say(now, Weight::Error, text);
+        }
+        event => event,
+    };
     let Some(run) = model.state.ledger.get_mut(id) else { return };
     let was_over = run.outcome().is_some();
     let outs = run.advance(now, event);

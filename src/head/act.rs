@@ -18,7 +18,7 @@ use crate::fault::Fault;
 use crate::id::{ClusterId, Text};
 use crate::operation::{Confirm, OPERATIONS, On, Operation, operation};
 use crate::present;
-use crate::run::{Aim, Deal, Event, Out, Run};
+use crate::run::{Aim, Deal, Event, Out, Outcome, Run};
 use crate::runtime::settle::left_by;
 use crate::runtime::{Heard, Journal, Runtime, clock};
 use crate::state::ledger::{is_protected, scope};
@@ -29,6 +29,8 @@ use report::{changes, colour, exit, finish, offer, shape};
 
 /// How long sources may take to tell what there is.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long it is tried to write down what became of an order.
+const KEPT_WITHIN: Duration = Duration::from_secs(3);
 /// How long the call may change something.
 const ARMED: SignedDuration = SignedDuration::from_hours(24);
 
@@ -155,7 +157,7 @@ impl Call<'_> {
             self.journal,
             |_| None,
             |heard| {
-                if let Heard::Settled(text) = heard {
+                if let Heard::Beside(text) = heard {
                     complain(&present::clean(text));
                 }
             },
@@ -181,7 +183,7 @@ impl Call<'_> {
             Some(handed)
         };
         let is_interrupted = runtime.drive(&mut run, todo, self.journal, hand_over, |heard| match heard {
-            Heard::Settled(text) => complain(&present::clean(text)),
+            Heard::Beside(text) => complain(&present::clean(text)),
             Heard::Run(run) => {
                 if asked.output == Report::Text {
                     for line in run.lines.iter().skip(told) {
@@ -191,6 +193,13 @@ impl Call<'_> {
                 told = run.lines.len();
             }
         });
+        // Nobody who was asked to end waits; what was never sent stands open nowhere.
+        if !is_interrupted
+            && run.outcome() != Some(Outcome::Refused)
+            && runtime.catch_up(self.journal, KEPT_WITHIN).is_none()
+        {
+            complain("pgdeck: the next start looks for what became of it, and writes that down");
+        }
         (run, is_interrupted)
     }
 }

@@ -154,7 +154,7 @@ impl Console {
         // The last words are on disk before the end.
         for out in last {
             if let Out::Note(entry) = out
-                && let Err(why) = journal.write(&entry)
+                && let Err(why) = journal.keep(entry)
             {
                 tracing::error!("{why}");
             }

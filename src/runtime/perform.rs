@@ -127,10 +127,14 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
         }
         Out::Record(entry) => Some(Event::Recorded(write(journal, entry).await)),
         Out::Note(entry) => {
-            if let Err(why) = write(journal, entry).await {
-                tracing::error!("{why}");
-            }
-            None
+            let journal = journal.clone();
+            let kept = tokio::task::spawn_blocking(move || journal.keep(entry)).await;
+            let why = match kept {
+                Ok(kept) => kept.err()?.to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!("{why}");
+            Some(Event::Owed(why))
         }
         Out::Tell(order) => {
             // The journal has it; that an Event may not be written stops nothing.
@@ -151,6 +155,32 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             Ok(()) => Event::Sent(carry_out(planes, order, false).await),
             Err(barred) => Event::Barred(barred.to_string()),
         }),
+    }
+}
+
+/// The first wait before the journal is tried again,
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// and the longest.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Tries for so long to write what the journal could not take in, ever more seldom. Gives how many lines it has got, none if it
+/// takes none.
+pub async fn catch_up(journal: &Journal, within: Duration) -> Option<usize> {
+    let (mut waited, mut wait) = (Duration::ZERO, FIRST_WAIT);
+    loop {
+        let written = {
+            let journal = journal.clone();
+            tokio::task::spawn_blocking(move || journal.catch_up()).await
+        };
+        if let Ok(Ok(written)) = written {
+            return Some(written);
+        }
+        if waited >= within {
+            return None;
+        }
+        tokio::time::sleep(wait).await;
+        waited = waited.saturating_add(wait);
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 

@@ -70,8 +70,7 @@ fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool
 /// Writes its end down, and gives the words for it.
 fn close(journal: &Journal, asked: &Value, sending: Option<&Value>, now: Timestamp, words: &str) -> String {
     let run = asked["run"].as_str().unwrap_or_default();
-    match journal.write(&unproven(run, sending.and_then(at), now, "pgdeck ended before its effect was seen".to_owned()))
-    {
+    match journal.keep(unproven(run, sending.and_then(at), now, "pgdeck ended before its effect was seen".to_owned())) {
         Ok(()) => words.to_owned(),
         Err(why) => format!("{words}; {why}"),
     }

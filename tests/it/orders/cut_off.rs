@@ -7,7 +7,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pgdeck::sandbox::objects::{CRON_JOB, POSTGRESQL};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use super::Scene;
@@ -19,9 +21,15 @@ const BARRED: &str = "logical-backup is under way on this cluster: wait until it
 
 impl Scene {
     pub(super) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgdeck"));
-        command.env_clear().env("HOME", &self.folder).env("KUBECONFIG", self.proxy.options().kubeconfig.unwrap());
-        command.args(["-n", &self.stage.namespace]).args(words).stdin(Stdio::null());
+        let mut command = self.command_by(env!("CARGO_BIN_EXE_pgdeck"), &["-n", &self.stage.namespace]);
+        command.args(words);
+        command
+    }
+
+    fn command_by(&self, program: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", &self.folder);
+        command.env("KUBECONFIG", self.proxy.options().kubeconfig.unwrap()).args(words).stdin(Stdio::null());
         command
     }
 
@@ -109,6 +117,67 @@ async fn a_command_waits_for_what_is_seen_of_a_neighbour_that_was_killed() {
     assert!(code == Some(0) && said.contains("logical-backup: UNPROVEN"), "{code:?}: {said}");
     assert!(said.contains("the last order on this cluster, logical-backup, ended UNPROVEN"), "{said}");
     assert_eq!((scene.outcomes("logical-backup"), scene.is_detached().await), (vec![json!("UNPROVEN")], true));
+}
+
+/// A limit on the size of files does what a full disk does.
+fn full(process: Pid, is_full: bool) {
+    let limit = Rlimit { current: is_full.then_some(0), maximum: None };
+    prlimit(Some(process), Resource::Fsize, limit).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_a_full_disk_does_not_take_is_written_when_there_is_room() {
+    let scene = Scene::new("cut-off-full").await;
+    let kubeconfig = scene.proxy.options().kubeconfig.unwrap();
+    let vars = [("HOME", scene.folder.to_str().unwrap()), ("KUBECONFIG", kubeconfig.to_str().unwrap())];
+    let first = "trap '' XFSZ; exec \"$0\" \"$@\"";
+    let args = ["-c", first, env!("CARGO_BIN_EXE_pgdeck"), "-n", &scene.stage.namespace, "--write"];
+    let mut tty = Tty::start_program("/bin/sh".as_ref(), &args, &vars, (140, 50));
+    tty.wait_for("the cluster", |tty| tty.text().contains("shop"));
+    tty.keys("xb");
+    tty.wait_for("the question", |tty| tty.text().contains("logical-backup DO"));
+    tty.keys("on\r");
+    tty.wait_for("the offer", |tty| tty.text().contains("y do it"));
+    tty.keys("y");
+    eventually("its patch", async || scene.kept().iter().any(|line| line["entry"] == "answered")).await;
+    full(tty.pid(), true);
+    scene.make_dump().await;
+    tty.wait_for("the loud word", |tty| tty.text().contains("THE JOURNAL DOES NOT KEEP WHAT BECAME OF AN ORDER"));
+    assert_eq!(scene.outcomes("logical-backup"), [Value::Null]);
+    full(tty.pid(), false);
+    eventually("its end", async || scene.outcomes("logical-backup") == ["PROVED"]).await;
+    tty.keys("\u{1b}");
+    tty.wait_for("the fleet", |tty| !tty.text().contains("esc leave"));
+    tty.keys("N");
+    tty.wait_for("that it is said", |tty| tty.text().contains("the journal can be written again, and has 1 line(s)"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_tries_for_a_while_to_write_its_end() {
+    for (is_freed, outcome) in [(true, json!("PROVED")), (false, Value::Null)] {
+        let scene = Scene::new(if is_freed { "cut-off-freed" } else { "cut-off-stays-full" }).await;
+        let mut command =
+            scene.command_by("sh", &["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pgdeck")]);
+        command.args(["-n", &scene.stage.namespace, "do", "logical-backup", "shop", "on", "--write", "--yes"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let process = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+        eventually("its patch", async || scene.kept().iter().any(|line| line["entry"] == "answered")).await;
+        full(process, true);
+        scene.make_dump().await;
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let loud = said.next_line().await.unwrap().unwrap();
+        assert!(
+            loud.starts_with("THE JOURNAL DOES NOT KEEP WHAT BECAME OF IT: ") && loud.contains("make room"),
+            "{loud}"
+        );
+        if is_freed {
+            full(process, false);
+        }
+        let last = said.next_line().await.unwrap();
+        assert_eq!(last.is_some_and(|line| line.contains("the next start looks for what became of it")), !is_freed);
+        assert_eq!(child.wait().await.unwrap().code(), Some(0));
+        assert_eq!(scene.outcomes("logical-backup"), [outcome]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
