@@ -18,7 +18,7 @@ use clap::CommandFactory;
 use crate::app::{Effect, Model, Outcome};
 use crate::cli::{Cli, Command, ConfigCommand, Globals};
 use crate::config::{self, Config, Problem, Surroundings};
-use crate::present::columns;
+use crate::present::{self, columns};
 use crate::runtime::Runtime;
 use crate::runtime::{Journal, clock, planes, settle};
 use crate::state::Settings;
@@ -171,8 +171,12 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
             }
         }
     }
-    let left = tui::run(model, &mut runtime, journal, colors);
+    model.state.ledger.note_standing(settle::standing(journal, clock::now()));
+    let left = tui::run(&mut model, &mut runtime, journal, colors);
     runtime.stop();
+    for standing in model.state.ledger.staying() {
+        complain(&present::clean(&format!("pgdeck: {}", standing.told())));
+    }
     if let Err(why) = journal.catch_up() {
         complain(&format!("pgdeck: what became of an order is not in the journal: {why}; the next start looks for it"));
     }

@@ -10,7 +10,7 @@ use crate::id::{ClusterId, InstanceId};
 use crate::operation::undoing;
 use crate::screen::Dialog;
 use crate::state::State;
-use crate::state::ledger::{LeftOver, Told};
+use crate::state::ledger::{LeftOver, Standing, Told};
 use crate::state::notice::Weight;
 use crate::view::Subject;
 
@@ -31,6 +31,20 @@ pub(super) fn ask(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
     begin(model, now, operation.id, (Some(subject), &[]), effects);
     if let Some(Dialog::Order(confirm)) = &mut model.screen.dialog {
         confirm.unasked = Some(text);
+    }
+}
+
+/// Tells what stands by the journal, once, unless it is seen to be over.
+pub(super) fn tell(State { fleet, ledger, notices, .. }: &mut State, now: Timestamp) {
+    let is_in_sight = |standing: &Standing| fleet.get(&standing.cluster).is_some_and(is_in_sight);
+    while let Some(standing) = ledger.take_standing(is_in_sight) {
+        let undone = undoing(&standing.action).and_then(|row| row.undoes);
+        let stands = undone.zip(fleet.get(&standing.cluster)).and_then(|(undone, entry)| (undone.stands)(entry));
+        // What may be over by itself is told only where it is seen.
+        let may_stand = stands.unwrap_or_else(|| undone.is_some_and(|undone| undone.with.is_none()));
+        if may_stand {
+            notices.say(now, Weight::Warning, format!("by the journal: {}", standing.told()));
+        }
     }
 }
 

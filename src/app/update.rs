@@ -27,6 +27,7 @@ pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect>
         take(model, now, msg, &mut effects);
     }
     left_over::outlive(&mut model.state);
+    left_over::tell(&mut model.state, now);
     left_over::ask(model, now, &mut effects);
     effects
 }

@@ -33,7 +33,7 @@ const LAST_CALL: Duration = Duration::from_millis(700);
 const LAST_CALL_OF_HELD: Duration = Duration::from_secs(5);
 
 /// Runs the console until the user leaves or the terminal goes.
-pub fn run(model: Model, runtime: &mut Runtime, journal: &Journal, colors: Colors) -> io::Result<Outcome> {
+pub fn run(model: &mut Model, runtime: &mut Runtime, journal: &Journal, colors: Colors) -> io::Result<Outcome> {
     // crossterm's own NO_COLOR writes a reset for every color and loses bold with it; the glass leaves colors out instead.
     crossterm::style::force_color_output(true);
     let mailbox = runtime.mailbox().clone();
@@ -52,8 +52,8 @@ pub fn run(model: Model, runtime: &mut Runtime, journal: &Journal, colors: Color
         .run(runtime, journal)
 }
 
-struct Console {
-    model: Model,
+struct Console<'a> {
+    model: &'a mut Model,
     glass: Glass<Stdout>,
     term: Term,
     keys: Keys,
@@ -64,7 +64,7 @@ struct Console {
     wanted: Option<std::collections::BTreeSet<crate::work::want::Want>>,
 }
 
-impl Console {
+impl Console<'_> {
     fn run(mut self, runtime: &Runtime, journal: &Journal) -> io::Result<Outcome> {
         let mailbox = runtime.mailbox();
         self.paint()?;
@@ -114,7 +114,7 @@ impl Console {
         if batch.is_empty() {
             batch.push(Msg::Tick);
         }
-        for effect in app::update(&mut self.model, clock::now(), batch) {
+        for effect in app::update(self.model, clock::now(), batch) {
             match effect {
                 Effect::Yank(text) => self.yank(&text, runtime)?,
                 Effect::Repaint => {
@@ -211,7 +211,7 @@ impl Console {
             return Ok(());
         }
         let now = clock::now();
-        let painted = self.glass.paint(|area, buffer| app::draw(&mut self.model, now, area, buffer));
+        let painted = self.glass.paint(|area, buffer| app::draw(self.model, now, area, buffer));
         self.bear(painted.map(drop))?;
         self.painted = Some(self.model.stamp());
         self.painted_at = Some(clock::instant());
@@ -220,7 +220,7 @@ impl Console {
 
     /// Tells the runtime what the picture needs, if that changed.
     fn want(&mut self, runtime: &Runtime) {
-        let wanted = app::wants(&self.model);
+        let wanted = app::wants(self.model);
         if self.wanted.as_ref() != Some(&wanted) {
             runtime.want(wanted.clone());
             self.wanted = Some(wanted);

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::id::{ClusterId, Text};
 use crate::journal::{Journal, owner, unanswered};
-use crate::operation::{Operation, operation};
+use crate::operation::{Operation, operation, undoing};
 use crate::run::{CutOff, Outcome, Run};
-use crate::state::ledger::LeftOver;
+use crate::state::ledger::{LeftOver, Standing};
 use crate::work::entry::{Entry, SCHEMA, What};
 use crate::work::past::Open;
 
@@ -148,6 +148,29 @@ pub fn left_by(
         return Some((asked["run"].as_str()?.into(), is_open && is_held));
     }
     None
+}
+
+/// What stands by the journal, though the pgdecks that made it have ended or never held it. What is open is told of otherwise.
+pub fn standing(journal: &Journal, now: Timestamp) -> Vec<Standing> {
+    // That the journal cannot be read was said.
+    let (lines, _) = journal.read().unwrap_or_default();
+    let mut standing = Vec::new();
+    for asked in lines.iter().filter(|line| line["entry"] == "asked") {
+        let Some(row) = asked["action"].as_str().and_then(undoing) else { continue };
+        let Ok(cluster) = serde_json::from_value::<ClusterId>(asked["cluster"].clone()) else { continue };
+        let member = asked["member"].as_str().map(Text::from);
+        // Of several that made the same the last one counts.
+        let left = left_by(&lines, row, (&cluster, member.as_ref()), now);
+        if left.is_none_or(|(run, _)| asked["run"] != *run) {
+            continue;
+        }
+        let ended = lines.iter().rfind(|line| line["entry"] == "ended" && line["run"] == asked["run"]);
+        let Some((ended, since)) = ended.and_then(|ended| Some((ended, at(ended)?))) else { continue };
+        let action = asked["action"].as_str().unwrap_or_default().into();
+        let proved = ended["outcome"] == Outcome::Proved.word();
+        standing.push(Standing { action, cluster, member, since, proved, ended_by: row.id });
+    }
+    standing
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use globset::Glob;
 use jiff::Timestamp;
 
 use crate::id::{ClusterId, PlaneId, Text};
+use crate::operation::undoing;
 use crate::run::{Deal, Outcome, Run};
 
 /// At most so many that are over are kept.
@@ -40,6 +41,8 @@ pub struct Ledger {
     armed: BTreeMap<Scope, Timestamp>,
     /// What a pgdeck that was cut off has left.
     left_over: Vec<LeftOver>,
+    /// What stands by the journal though the pgdeck that made it has ended: told once its cluster is in sight.
+    standing: Vec<Standing>,
     /// What other pgdecks have left, and was told of.
     told: BTreeSet<Told>,
     /// When that was looked for: the fleet's generation, and the time.
@@ -73,6 +76,35 @@ pub struct LeftOver {
     pub member: Option<Text>,
     /// The user has been asked.
     pub asked: bool,
+}
+
+/// Something that stays as an order made it until another order ends it, whoever runs meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub action: Text,
+    pub cluster: ClusterId,
+    pub member: Option<Text>,
+    /// When the order ended.
+    pub since: Timestamp,
+    /// Its effect was seen then.
+    pub proved: bool,
+    /// The action that ends it.
+    pub ended_by: &'static str,
+}
+
+impl Standing {
+    /// What stands, since when, and the command that ends it.
+    pub fn told(&self) -> String {
+        let member = self.member.as_ref().map(|member| format!("/{member}")).unwrap_or_default();
+        let target = format!("{}{member}", self.cluster);
+        let stays = if self.proved { "stays" } else { "may stand" };
+        format!(
+            "{} of {target} {stays}, since {}; pgdeck do {} {target} --write ends it",
+            self.action,
+            self.since.strftime("%F %T UTC"),
+            self.ended_by
+        )
+    }
 }
 
 impl Ledger {
@@ -152,6 +184,34 @@ impl Ledger {
         self.left_over.push(left);
     }
 
+    /// Takes in what stands by the journal.
+    pub fn note_standing(&mut self, standing: Vec<Standing>) {
+        self.standing = standing;
+    }
+
+    /// Takes out the first of them that `is_due`.
+    pub fn take_standing(&mut self, is_due: impl FnMut(&Standing) -> bool) -> Option<Standing> {
+        let due = self.standing.iter().position(is_due)?;
+        Some(self.standing.remove(due))
+    }
+
+    /// What the orders of this session leave behind when it ends.
+    pub fn staying(&self) -> impl Iterator<Item = Standing> {
+        self.runs.values().filter_map(|run| {
+            let ended_by = undoing(run.action)?.id;
+            let (cluster, member) = (&run.aim.cluster, run.aim.member.as_ref());
+            let is_left = self.left_by(run.action, ended_by, cluster, member).is_some_and(|left| left == run.id);
+            is_left.then(|| Standing {
+                action: run.action.into(),
+                cluster: cluster.clone(),
+                member: member.cloned(),
+                since: run.lines.last().map_or(run.began, |line| line.at),
+                proved: run.outcome() == Some(Outcome::Proved),
+                ended_by,
+            })
+        })
+    }
+
     /// What the user has not been asked about.
     pub fn left_over(&mut self) -> impl Iterator<Item = &mut LeftOver> {
         self.left_over.iter_mut().filter(|left| !left.asked)
@@ -171,15 +231,7 @@ impl Ledger {
     /// The run of that action whose effect on the subject stands: by this pgdeck, or by one that was cut off. None if it was
     /// taken back since.
     pub fn left_by(&self, action: &str, takes_back: &str, cluster: &ClusterId, member: Option<&Text>) -> Option<Text> {
-        let about = |run: &&Run| run.aim.cluster == *cluster && run.aim.member.as_ref() == member;
-        let mine = self.runs.values().rev().filter(about);
-        // What did not take it back leaves it as it was.
-        let is_over = |run: &&Run| match run.outcome() {
-            Some(outcome) if run.action == takes_back => outcome == Outcome::Proved,
-            outcome => outcome.is_some_and(|outcome| outcome != Outcome::Refused),
-        };
-        let mut last = mine.filter(|run| run.action == action || run.action == takes_back).filter(is_over);
-        if let Some(run) = last.next() {
+        if let Some(run) = self.last_of(action, takes_back, cluster, member) {
             return (run.action == action && run.leaves && !run.has_taken_back()).then(|| run.id.clone());
         }
         let old = self
@@ -187,6 +239,18 @@ impl Ledger {
             .iter()
             .find(|left| *left.action == *action && left.cluster == *cluster && left.member.as_ref() == member);
         old.map(|left| left.run.clone())
+    }
+
+    /// The last order of this session that made it so, or took it back.
+    fn last_of(&self, action: &str, takes_back: &str, cluster: &ClusterId, member: Option<&Text>) -> Option<&Run> {
+        let about = |run: &&Run| run.aim.cluster == *cluster && run.aim.member.as_ref() == member;
+        let mine = self.runs.values().rev().filter(about);
+        // What did not take it back leaves it as it was.
+        let is_over = |run: &&Run| match run.outcome() {
+            Some(outcome) if run.action == takes_back => outcome == Outcome::Proved,
+            outcome => outcome.is_some_and(|outcome| outcome != Outcome::Refused),
+        };
+        mine.filter(|run| run.action == action || run.action == takes_back).find(is_over)
     }
 
     /// Whether that run was cut off, and nobody has settled it since.
