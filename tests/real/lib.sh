@@ -38,6 +38,9 @@ start() {
   disown
 }
 
+# A program that fails is begun again a second later, as a Deployment does: 1.9.0 panics where it deletes what it never made.
+again='trap "kill \$child; wait \$child; exit" TERM; until "$@" & child=$!; wait $child; do sleep 1; done'
+
 # stop PART: ends exactly the process that start began.
 stop() {
   local pid born
@@ -88,7 +91,7 @@ begin() { # PART
       local rates=(-kubeqps 50 -kubeburst 100)
       "$bin/postgres-operator-$operator" -help 2>&1 | grep -q kubeqps || rates=() # before 1.10
       start operator env OPERATOR_NAMESPACE=default POSTGRES_OPERATOR_CONFIGURATION_OBJECT=real CRD_READY_WAIT_INTERVAL=1s \
-        "$bin/postgres-operator-$operator" -kubeconfig "${as}operator" -outofcluster -noteamsapi "${rates[@]}"
+        sh -c "$again" operator "$bin/postgres-operator-$operator" -kubeconfig "${as}operator" -outofcluster -noteamsapi "${rates[@]}"
       ;;
     *) complain "no part is called $1; there are: ${parts[*]}" ;;
   esac
