@@ -33,6 +33,7 @@ use crate::work::past::{Open, Past};
 use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
 pub use deal::{Aim, Deal, Hold, Step};
+pub use identity::Shown;
 pub use settle::CutOff;
 
 /// A question with its answer.
@@ -206,6 +207,8 @@ pub struct Run {
     pub patience_s: Option<u32>,
     /// The run whose effect this one takes back: it needs no arming.
     pub takes_back: Option<Text>,
+    /// What the screen showed when the key was pressed.
+    pub shown: Shown,
     /// That run was cut off, and stays open in the journal until this one has settled it.
     pub settles: bool,
     /// What it leaves was seen to stand: when it is seen to be gone, somebody else has ended it.
@@ -271,6 +274,7 @@ impl Run {
             cause: Cause::Judged,
             patience_s: None,
             takes_back: None,
+            shown: Shown::default(),
             settles: false,
             seen_standing: false,
             leaves: false,
@@ -305,6 +309,7 @@ impl Run {
         self.same_cluster(looked)?;
         let mut deal = (self.consider)(&self.aim, looked)?;
         deal.lights.extend(self.unknown_identity(&deal, looked));
+        deal.lights.extend(self.moved(&deal, looked));
         if deal.is_look() {
             return Ok(deal);
         }

@@ -7,7 +7,9 @@ pub mod palette;
 
 use ratatui::layout::Rect;
 
+use crate::id::ClusterId;
 use crate::keymap::chord::Chord;
+use crate::run::Shown;
 use crate::state::ledger::Scope;
 use crate::view::{Subject, View};
 use crate::widget::input::Field;
@@ -28,6 +30,8 @@ pub struct Screen {
     pub typed: Vec<Chord>,
     /// What the cursor was on when the sequence began, or the palette was opened: rows may move meanwhile, an order's aim not.
     pub aimed: Option<Subject>,
+    /// Which cluster that was in, and who led it then; until the next sequence begins.
+    pub shown: Option<(ClusterId, Shown)>,
     pub history: History,
     /// Where the view stood in the last picture.
     pub body: Rect,
@@ -89,6 +93,7 @@ impl Screen {
             dialog: None,
             typed: Vec::new(),
             aimed: None,
+            shown: None,
             history: History::default(),
             body: Rect::ZERO,
             warned_of_leaving: false,

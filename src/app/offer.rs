@@ -84,6 +84,8 @@ fn grant(model: &mut Model, now: Timestamp, wish: Wish, confirm: &mut Confirm, e
         }
         Wish::Arguments => confirm.asking = Some(Asking::arguments(run)),
         Wish::Again => {
+            // By now the screen shows something else, perhaps.
+            model.screen.shown = None;
             let operation = operation(run.action);
             let about = (run.aim.cluster.clone(), run.aim.member.clone(), run.aim.args.clone());
             let looked = operation.ok_or("there is no such operation".into());

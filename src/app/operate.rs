@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Effect, Model, Outcome, bulk};
-use crate::fleet::Entry;
+use crate::fleet::{Entry, topology};
 use crate::id::{ClusterId, Text};
 use crate::operation::{On, Operation, operation};
-use crate::run::{Aim, CutOff, Event, Out, Outcome as RunOutcome, Run};
+use crate::run::{Aim, CutOff, Event, Out, Outcome as RunOutcome, Run, Shown};
 use crate::screen::confirm::Confirm;
 use crate::screen::{Dialog, Leaving, Then};
 use crate::state::ledger::{Scope, is_protected, scope};
@@ -296,6 +296,14 @@ pub(super) fn aim_at(
     Aim { cluster, uid, member, args, at: now, who: model.state.settings.who.clone() }
 }
 
+/// Who leads a cluster, as the screen shows it now.
+pub(super) fn shown(entry: &Entry) -> Shown {
+    let primary = topology::primary(entry);
+    let by_sql = || entry.instances.get(primary?)?.vitals.fresh()?.timeline;
+    let by_patroni = || entry.cluster.member(primary?)?.patroni.as_ref()?.timeline;
+    Shown { primary: primary.cloned(), timeline: by_sql().or_else(by_patroni) }
+}
+
 /// Begins a run: it looks, and offers what it would do. Gives its name.
 pub(super) fn look(
     model: &mut Model,
@@ -316,6 +324,9 @@ pub(super) fn look(
     let id = names.find(|name| model.state.ledger.get(name).is_none()).ok_or("there are too many orders")?;
     let (mut run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
     run.leaves = operation.leaves(&run.aim.args);
+    // What was marked is no longer what the key was pressed on: for that it is what the screen shows now.
+    let at_key = model.screen.shown.as_ref().filter(|(at, _)| *at == run.aim.cluster);
+    run.shown = at_key.map_or_else(|| shown(entry), |(_, shown)| shown.clone());
     run.takes_back = operation.undoes.and_then(|undone| {
         model.state.ledger.left_by(undone.id, operation.id, &run.aim.cluster, run.aim.member.as_ref())
     });

@@ -94,7 +94,10 @@ fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut Vec<Effect
         return dialog::key(model, now, chord, effects);
     }
     if model.screen.typed.is_empty() {
-        model.screen.aimed = Some(operate::subject(model));
+        let subject = operate::subject(model);
+        model.screen.shown =
+            subject.cluster().and_then(|id| Some((id.clone(), operate::shown(model.state.fleet.get(id)?))));
+        model.screen.aimed = Some(subject);
     }
     model.screen.typed.push(chord);
     match model.keymap.meaning(model.top(), &model.screen.typed) {

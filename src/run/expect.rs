@@ -240,6 +240,14 @@ impl Expect {
         plain(self) == plain(other)
     }
 
+    /// Whether it is the effect of something done to whichever member leads: its part moves, or its Postgres starts anew.
+    pub(super) fn is_about_leader(&self) -> bool {
+        matches!(
+            self,
+            Expect::Leader { .. } | Expect::Scheduled { waits: true, .. } | Expect::Restarted { standby: false, .. }
+        )
+    }
+
     /// Takes in what was answered to the order, where the proof needs it.
     pub fn told(&mut self, answer: &str) {
         if let (Expect::Reconciled { version, .. }, Some(ours)) = (self, answer.strip_prefix("resourceVersion ")) {

@@ -6,6 +6,14 @@ use crate::id::{InstanceId, PlaneId, Text};
 use crate::work::entry::Light;
 use crate::work::probe::{Answer, Probe};
 
+/// Who led when the key was pressed, as it was on the screen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shown {
+    /// None where nobody was known to lead, or there was no screen.
+    pub primary: Option<Text>,
+    pub timeline: Option<u32>,
+}
+
 /// Asks for it.
 pub(super) fn probe(aim: &Aim) -> Probe {
     let leads = || InstanceId::whoever_leads(&aim.cluster);
@@ -61,6 +69,30 @@ impl Run {
             PlaneId::Hosts => "it is another database by now: its system identifier is not the one it had",
             PlaneId::Kubernetes(_) => "it is another cluster by now: the one of that name was deleted and made anew",
         }
+    }
+
+    /// The line that is due where another member leads than the screen showed, or the same one on another timeline. It stands
+    /// against orders that are done to whoever leads. What the screen did not show is compared with nothing.
+    pub(super) fn moved(&self, deal: &Deal, looked: &[Looked]) -> Option<Light> {
+        let leader = looked.iter().find_map(|(_, answer)| match answer {
+            Ok(Answer::Patroni(view)) => view.leader(),
+            _ => None,
+        })?;
+        let Shown { primary: Some(primary), timeline } = &self.shown else { return None };
+        let is_on_another = timeline.zip(leader.timeline).is_some_and(|(shown, now)| shown != now);
+        if *primary == leader.name && !is_on_another {
+            return None;
+        }
+        let on =
+            |timeline: Option<u32>| timeline.map_or_else(String::new, |timeline| format!(" on timeline {timeline}"));
+        let text = format!(
+            "the screen showed {primary} as primary{} when the key was pressed; now {} leads{}: look again",
+            on(*timeline),
+            leader.name,
+            on(leader.timeline)
+        );
+        let is_done_to_leader = deal.steps.iter().any(|step| step.expect.is_about_leader());
+        Some(if is_done_to_leader { Light::red(text) } else { Light::amber(text) })
     }
 
     /// The line that is due where that cannot be told: it stands against the order, but not where a right is missing, nothing

@@ -4,9 +4,11 @@ use jiff::SignedDuration;
 use pgdeck::app::{self, Effect, Msg};
 use pgdeck::fault::Fault;
 use pgdeck::fleet::seen::Seen;
+use pgdeck::id::{InstanceId, Text};
+use pgdeck::metric::SurveyId;
 use pgdeck::run::{Event, Out};
 use pgdeck::screen::confirm::{Answerable, answerable};
-use pgdeck::work::entry::What;
+use pgdeck::work::entry::{Light, What};
 use pgdeck::work::past::{Open, Past};
 use pgdeck::work::probe::Probe;
 
@@ -132,6 +134,46 @@ fn an_offer_is_tried_on_the_server_read_only_too() {
     app::update(&mut rig.model, rig.now, vec![Msg::Run(id.clone(), Box::new(said))]);
     let text = rig.text(SIZE);
     assert!(text.contains("tried on the server: patch postgresql") && text.contains("READ-ONLY"), "{text}");
+}
+
+/// The primary's part moves between the first key and the second: what was on the screen then is what counts.
+#[test]
+fn another_leader_than_the_one_on_the_screen_is_a_red_line_until_it_is_looked_at_again() {
+    let mut rig = writable();
+    let led_by = |rig: &mut Rig, primary: &str| {
+        let mut cluster = fleets::cluster("acid-shop", 3);
+        cluster.dcs.as_mut().unwrap().leader = Some(primary.into());
+        rig.see(vec![Seen::Cluster { cluster: Box::new(cluster), at: rig.now }]);
+    };
+    // What SQL says goes before Patroni's word on the screen: the members are not sampled.
+    for n in 0..3 {
+        let member: Text = format!("acid-shop-{n}").into();
+        let cluster = fleets::cluster("acid-shop", 3).id;
+        let lost = Fault::Unreachable { what: member.to_string(), why: "refused".into() };
+        rig.see(vec![Seen::Rows {
+            instance: InstanceId { cluster, member },
+            database: None,
+            survey: SurveyId::Vitals,
+            at: rig.now,
+            took_ms: 3,
+            rows: Err(lost),
+        }]);
+    }
+    led_by(&mut rig, "acid-shop-1");
+    rig.asks("W x");
+    led_by(&mut rig, "acid-shop-0");
+    rig.asks("s");
+    let shown = |rig: &Rig| {
+        let lights = rig.model.state.ledger.all().filter_map(|run| run.deal.as_ref()).flat_map(|deal| &deal.lights);
+        lights.filter(|light| light.text.starts_with("the screen showed")).cloned().collect::<Vec<_>>()
+    };
+    let told = "the screen showed acid-shop-1 as primary on timeline 3 when the key was pressed; now acid-shop-0 leads on \
+                timeline 3: look again";
+    assert_eq!(shown(&rig), [Light::red(told)]);
+    assert!(rig.text(SIZE).contains("the screen showed acid-shop-1 as primary"), "{}", rig.text(SIZE));
+    // The name is typed against a red line: letters are letters there.
+    rig.asks("ctrl-g");
+    assert_eq!(shown(&rig), []);
 }
 
 #[test]

@@ -228,6 +228,45 @@ fn a_later_step_is_not_sent_once_another_member_leads() {
     }
 }
 
+/// The screen showed shop-0 on timeline 3.
+#[test]
+fn another_leader_than_the_screen_showed_is_told_and_stands_against_what_is_done_to_it() {
+    fn restarts(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let order =
+            Order::Patroni { instance: instance(), method: Method::Post, path: "/restart".into(), body: json!({}) };
+        let expect = Expect::Restarted { instance: instance(), after: at(0), standby: false, followers: Vec::new() };
+        Ok(Deal { steps: vec![Step { order, expect, within_s: 10 }], ..consider(aim, looked)? })
+    }
+    fn pauses(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let mut deal = restarts(aim, looked)?;
+        deal.steps[0].expect = Expect::Pause { cluster: instance().cluster, paused: true };
+        Ok(deal)
+    }
+    let lights = |consider: Consider, leader: (&str, u32), shown: (Option<&str>, Option<u32>)| {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "x", aim, vec![Probe::Patroni(instance())], consider, at(0));
+        run.shown = Shown { primary: shown.0.map(Text::from), timeline: shown.1 };
+        let members = json!({"members": [{"name": leader.0, "role": "leader", "timeline": leader.1}]});
+        let view = PatroniView::read(&members, json!({}));
+        let seen = vec![(Probe::Patroni(instance()), Ok(Answer::Patroni(Box::new(view)))), is("u")];
+        run.advance(at(0), Event::Recalled(Ok(Past::default())));
+        run.advance(at(0), Event::Looked(seen));
+        let lights = run.deal.unwrap().lights.into_iter().filter(|light| light.text.starts_with("the screen showed"));
+        lights.collect::<Vec<_>>()
+    };
+    let screen = (Some("shop-0"), Some(3));
+    let moved = "the screen showed shop-0 as primary on timeline 3 when the key was pressed; now shop-1 leads on timeline 4: look \
+                 again";
+    assert_eq!(lights(pauses, ("shop-1", 4), screen), [Light::amber(moved)]);
+    assert_eq!(lights(restarts, ("shop-1", 4), screen), [Light::red(moved)]);
+    assert_eq!(lights(restarts, ("shop-0", 5), screen)[0].colour, Colour::Red);
+    for (leader, shown) in
+        [(("shop-0", 3), screen), (("shop-0", 5), (Some("shop-0"), None)), (("shop-1", 4), (None, None))]
+    {
+        assert_eq!(lights(restarts, leader, shown), [], "{leader:?} {shown:?}");
+    }
+}
+
 /// Two sessions are ended: the second is gone when its turn comes.
 #[test]
 fn a_later_session_that_has_ended_by_itself_is_no_failure_and_the_first_one_is() {

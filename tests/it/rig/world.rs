@@ -14,7 +14,7 @@ use super::{Rig, fleets};
 
 /// What a world that allows everything would answer.
 pub fn answer(probe: &Probe) -> Result<Answer, Fault> {
-    let member = |n: u32, role: &str| json!({"name": format!("acid-shop-{n}"), "role": role, "state": "running", "timeline": 1, "lag": 0});
+    let member = |n: u32, role: &str| json!({"name": format!("acid-shop-{n}"), "role": role, "state": "running", "timeline": 3, "lag": 0});
     match probe {
         Probe::May { .. } => Ok(Answer::May(true)),
         Probe::Reach(_) => Ok(Answer::Reached { version: 170_006, primary: true, tls: true }),
