@@ -29,7 +29,7 @@ const COARSE: Duration = Duration::from_millis(200);
 const DATA_AT_ONCE: usize = 200;
 /// An end that was asked for from outside comes within this, even if the terminal takes no output.
 const LAST_CALL: Duration = Duration::from_millis(700);
-/// The same, where something is held that must be taken back first.
+/// The same, where something is held that must be taken back first, or stays and must be told.
 const LAST_CALL_OF_HELD: Duration = Duration::from_secs(5);
 
 /// Runs the console until the user leaves or the terminal goes.
@@ -106,8 +106,9 @@ impl Console<'_> {
             self.glass.resize(size);
         }
         if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {
-            let is_holding = self.model.state.ledger.holding().next().is_some();
-            end_by_force_soon(if is_holding { LAST_CALL_OF_HELD } else { LAST_CALL })?;
+            let ledger = &self.model.state.ledger;
+            let has_more_to_do = ledger.holding().next().is_some() || ledger.staying().next().is_some();
+            end_by_force_soon(if has_more_to_do { LAST_CALL_OF_HELD } else { LAST_CALL })?;
         }
         let mut batch = urgent;
         batch.extend(data);

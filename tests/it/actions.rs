@@ -319,7 +319,10 @@ fn a_pause_that_stays_is_told_at_the_end_and_at_the_next_start() {
     tty.wait_within(PATIENCE, "the word of what stands", is_told);
     tty.keys("\u{1b}");
     tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("NAMESPACE"));
+    tty.wait_within(PATIENCE, "the pause", |tty| tty.text().contains("PAUSED"));
     does(&mut tty, "xP");
+    // What is seen to be paused is not paused again.
+    tty.wait_within(PATIENCE, "the end of the pause", |tty| !tty.text().contains("PAUSED"));
     does(&mut tty, "xp");
     tty.keys("q");
     let said = last_words(&mut tty);
