@@ -143,6 +143,7 @@ impl Call<'_> {
         run.leaves = self.operation.leaves(&run.aim.args);
         // What this journal's pgdecks have left is taken back though the journal takes no more.
         let (lines, _) = self.journal.read().unwrap_or_default();
+        let lines: Vec<_> = lines.iter().collect();
         if let Some((left, is_open)) = left_by(&lines, self.operation, (cluster, run.aim.member.as_ref()), now) {
             self.runtime.gate().adopt(left.clone());
             (run.takes_back, run.settles) = (Some(left), is_open);

@@ -1,5 +1,7 @@
 //! What a pgdeck before this one was cut off at: told, taken up where it can be proved, and asked about where it is held.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -115,15 +117,14 @@ fn may_live(asked: &Value, now: Timestamp) -> bool {
 /// The run whose effect on the subject stands, by the journal: what the operation takes back. True if it was cut off, and is open
 /// there. None if it was taken back since, or whoever gave it still sees to it.
 pub fn left_by(
-    lines: &[Value],
+    lines: &[&Value],
     taking_back: &Operation,
     (cluster, member): (&ClusterId, Option<&Text>),
     now: Timestamp,
 ) -> Option<(Text, bool)> {
     let undone = taking_back.undoes?;
-    let is_about = |line: &&Value| {
-        line["entry"] == "asked" && line["cluster"] == json!(cluster) && line["member"] == json!(member)
-    };
+    let (cluster, member) = (json!(cluster), json!(member));
+    let is_about = |line: &&&Value| line["entry"] == "asked" && line["cluster"] == cluster && line["member"] == member;
     let of = |asked: &Value, kind: &str| {
         let run = asked["run"].clone();
         lines.iter().rfind(move |line| line["entry"] == *kind && line["run"] == run)
@@ -154,23 +155,37 @@ pub fn left_by(
 pub fn standing(journal: &Journal, now: Timestamp) -> Vec<Standing> {
     // That the journal cannot be read was said.
     let (lines, _) = journal.read().unwrap_or_default();
-    let mut standing = Vec::new();
-    for asked in lines.iter().filter(|line| line["entry"] == "asked") {
-        let Some(row) = asked["action"].as_str().and_then(undoing) else { continue };
-        let Ok(cluster) = serde_json::from_value::<ClusterId>(asked["cluster"].clone()) else { continue };
-        let member = asked["member"].as_str().map(Text::from);
-        // Of several that made the same the last one counts.
-        let left = left_by(&lines, row, (&cluster, member.as_ref()), now);
-        if left.is_none_or(|(run, _)| asked["run"] != *run) {
-            continue;
+    by_subject(&lines).values().flat_map(|lines| lines.iter().filter_map(|asked| stands(lines, asked, now))).collect()
+}
+
+/// The lines of each cluster's or member's orders, in order: a journal grows for years, and most of it is about others.
+fn by_subject(lines: &[Value]) -> BTreeMap<(String, Option<&str>), Vec<&Value>> {
+    let (mut subjects, mut grouped) = (BTreeMap::new(), BTreeMap::new());
+    for line in lines {
+        let run = line["run"].as_str().unwrap_or_default();
+        if line["entry"] == "asked" {
+            subjects.insert(run, (line["cluster"].to_string(), line["member"].as_str()));
         }
-        let ended = lines.iter().rfind(|line| line["entry"] == "ended" && line["run"] == asked["run"]);
-        let Some((ended, since)) = ended.and_then(|ended| Some((ended, at(ended)?))) else { continue };
-        let action = asked["action"].as_str().unwrap_or_default().into();
-        let proved = ended["outcome"] == Outcome::Proved.word();
-        standing.push(Standing { action, cluster, member, since, proved, ended_by: row.id });
+        if let Some(subject) = subjects.get(run) {
+            grouped.entry(subject.clone()).or_insert_with(Vec::new).push(line);
+        }
     }
-    standing
+    grouped
+}
+
+/// What an order has left, by the lines of its subject. Of several that made the same the last one counts.
+fn stands(lines: &[&Value], asked: &Value, now: Timestamp) -> Option<Standing> {
+    if asked["entry"] != "asked" {
+        return None;
+    }
+    let row = undoing(asked["action"].as_str()?)?;
+    let cluster = serde_json::from_value::<ClusterId>(asked["cluster"].clone()).ok()?;
+    let member = asked["member"].as_str().map(Text::from);
+    left_by(lines, row, (&cluster, member.as_ref()), now).filter(|(run, _)| asked["run"] == **run)?;
+    let ended = lines.iter().rfind(|line| line["entry"] == "ended" && line["run"] == asked["run"])?;
+    let action = asked["action"].as_str().unwrap_or_default().into();
+    let proved = ended["outcome"] == Outcome::Proved.word();
+    Some(Standing { action, cluster, member, since: at(ended)?, proved, ended_by: row.id })
 }
 
 #[cfg(test)]
@@ -194,7 +209,8 @@ mod tests {
     fn left(lines: &[Vec<Value>], taking_back: &str, member: Option<&str>) -> Option<(String, bool)> {
         let member = member.map(Text::from);
         let operation = operation(taking_back).unwrap();
-        let left = left_by(&lines.concat(), operation, (&cluster(), member.as_ref()), Timestamp::now());
+        let lines: Vec<&Value> = lines.iter().flatten().collect();
+        let left = left_by(&lines, operation, (&cluster(), member.as_ref()), Timestamp::now());
         left.map(|(run, is_open)| (run.to_string(), is_open))
     }
 
@@ -213,5 +229,29 @@ mod tests {
         assert_eq!(left(&[held(Some("UNPROVEN"))], "replay-resume", Some("shop-1")), Some(("c-0".into(), false)));
         let at_once = run("d-0", "switchover", None, Some("PROVED"));
         assert_eq!(left(&[at_once], "switchover-cancel", None), None, "it was over at once");
+    }
+
+    #[test]
+    fn what_stands_is_told_of_each_subject_by_itself_and_the_last_that_made_it_counts() {
+        let folder = std::env::temp_dir().join(format!("pgdeck-standing-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let journal = Journal::in_folder(&folder);
+        let mut runs = vec![
+            run("a-0", "patroni-pause", None, Some("PROVED")),
+            run("b-0", "patroni-pause", None, Some("UNPROVEN")),
+            run("c-0", "replay-pause", Some("shop-1"), Some("PROVED")),
+        ];
+        let mut elsewhere = run("d-0", "patroni-resume", None, Some("PROVED"));
+        elsewhere[0]["cluster"]["name"] = "other".into();
+        runs.push(elsewhere);
+        for line in runs.iter_mut().flatten() {
+            line["at"] = "2026-11-24T03:00:00Z".into();
+        }
+        let text: Vec<String> = runs.iter().flatten().map(Value::to_string).collect();
+        std::fs::write(journal.path(), text.join("\n")).unwrap();
+        let standing = standing(&journal, Timestamp::now());
+        let told: Vec<_> = standing.iter().map(|left| (&*left.action, left.proved, left.member.is_some())).collect();
+        assert_eq!(told, [("patroni-pause", false, false)]);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
