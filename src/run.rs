@@ -310,6 +310,7 @@ impl Run {
         let mut deal = (self.consider)(&self.aim, looked)?;
         deal.lights.extend(self.unknown_identity(&deal, looked));
         deal.lights.extend(self.moved(&deal, looked));
+        deal.lights.extend(self.rewritten(&deal, looked));
         if deal.is_look() {
             return Ok(deal);
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Effect, Model, Outcome, bulk};
+use crate::fleet::cluster::Origin;
 use crate::fleet::{Entry, topology};
 use crate::id::{ClusterId, Text};
 use crate::operation::{On, Operation, operation};
@@ -296,12 +297,16 @@ pub(super) fn aim_at(
     Aim { cluster, uid, member, args, at: now, who: model.state.settings.who.clone() }
 }
 
-/// Who leads a cluster, as the screen shows it now.
+/// Who leads a cluster, and what its CR asks for, as the screen knows it now.
 pub(super) fn shown(entry: &Entry) -> Shown {
     let primary = topology::primary(entry);
     let by_sql = || entry.instances.get(primary?)?.vitals.fresh()?.timeline;
     let by_patroni = || entry.cluster.member(primary?)?.patroni.as_ref()?.timeline;
-    Shown { primary: primary.cloned(), timeline: by_sql().or_else(by_patroni) }
+    Shown {
+        primary: primary.cloned(),
+        timeline: by_sql().or_else(by_patroni),
+        spec: (entry.cluster.origin == Origin::Resource).then(|| entry.cluster.spec.clone()),
+    }
 }
 
 /// Begins a run: it looks, and offers what it would do. Gives its name.

@@ -1,17 +1,20 @@
 //! Whether an order is still aimed at what it was aimed at when the key was pressed.
 
-use super::{Aim, Deal, Looked, Run};
+use super::{Aim, Deal, Looked, Run, wanted};
 use crate::fault::Fault;
+use crate::fleet::cluster::Spec;
 use crate::id::{InstanceId, PlaneId, Text};
 use crate::work::entry::Light;
 use crate::work::probe::{Answer, Probe};
 
-/// Who led when the key was pressed, as it was on the screen.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// How the cluster stood when the key was pressed, as far as the screen knew; nothing where there was no screen.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Shown {
-    /// None where nobody was known to lead, or there was no screen.
+    /// None where nobody was known to lead.
     pub primary: Option<Text>,
     pub timeline: Option<u32>,
+    /// What the CR asked for: its resourceVersion grows with every word of the operator, too.
+    pub spec: Option<Spec>,
 }
 
 /// Asks for it.
@@ -78,7 +81,7 @@ impl Run {
             Ok(Answer::Patroni(view)) => view.leader(),
             _ => None,
         })?;
-        let Shown { primary: Some(primary), timeline } = &self.shown else { return None };
+        let Shown { primary: Some(primary), timeline, .. } = &self.shown else { return None };
         let is_on_another = timeline.zip(leader.timeline).is_some_and(|(shown, now)| shown != now);
         if *primary == leader.name && !is_on_another {
             return None;
@@ -93,6 +96,17 @@ impl Run {
         );
         let is_done_to_leader = deal.steps.iter().any(|step| step.expect.is_about_leader());
         Some(if is_done_to_leader { Light::red(text) } else { Light::amber(text) })
+    }
+
+    /// The line that is due where the CR that is to be changed asks for something else than when the key was pressed.
+    pub(super) fn rewritten(&self, deal: &Deal, looked: &[Looked]) -> Option<Light> {
+        let shown = self.shown.spec.as_ref().filter(|_| deal.patches())?;
+        let now = looked.iter().find_map(|(_, answer)| match answer {
+            Ok(Answer::Objects(objects)) => Some(wanted(objects)),
+            _ => None,
+        })?;
+        (now != Spec { changed: None, ..shown.clone() })
+            .then(|| Light::amber("the CR has been changed since the key was pressed: look again"))
     }
 
     /// The line that is due where that cannot be told: it stands against the order, but not where a right is missing, nothing

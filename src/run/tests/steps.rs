@@ -245,7 +245,7 @@ fn another_leader_than_the_screen_showed_is_told_and_stands_against_what_is_done
     let lights = |consider: Consider, leader: (&str, u32), shown: (Option<&str>, Option<u32>)| {
         let aim = offered().aim;
         let (mut run, _) = Run::new("r".into(), "x", aim, vec![Probe::Patroni(instance())], consider, at(0));
-        run.shown = Shown { primary: shown.0.map(Text::from), timeline: shown.1 };
+        run.shown = Shown { primary: shown.0.map(Text::from), timeline: shown.1, spec: None };
         let members = json!({"members": [{"name": leader.0, "role": "leader", "timeline": leader.1}]});
         let view = PatroniView::read(&members, json!({}));
         let seen = vec![(Probe::Patroni(instance()), Ok(Answer::Patroni(Box::new(view)))), is("u")];
@@ -265,6 +265,25 @@ fn another_leader_than_the_screen_showed_is_told_and_stands_against_what_is_done
     {
         assert_eq!(lights(restarts, leader, shown), [], "{leader:?} {shown:?}");
     }
+}
+
+#[test]
+fn a_resource_that_asks_for_something_else_than_the_screen_knew_is_told_where_it_is_to_be_changed() {
+    let lights = |order: Order, shown: Option<u32>| {
+        let (aim, probes) = (offered().aim, vec![Probe::Objects(instance().cluster)]);
+        let (mut run, _) = Run::new("r".into(), "x", aim, probes, consider, at(0));
+        run.shown.spec = shown.map(|instances| Spec { instances: Some(instances), ..Spec::default() });
+        let looked = [objects_of("7", 3)];
+        let step = Step { order, expect: Expect::Over, within_s: 10 };
+        run.rewritten(&Deal { steps: vec![step], ..Deal::default() }, &looked)
+    };
+    let patch = |cluster| Order::Patch { cluster, uid: "u".into(), version: "7".into(), patch: json!({}) };
+    let poke = Order::Patroni { instance: instance(), method: Method::Post, path: "/restart".into(), body: json!({}) };
+    let told = Light::amber("the CR has been changed since the key was pressed: look again");
+    assert_eq!(lights(patch(instance().cluster), Some(2)), Some(told));
+    assert_eq!(lights(patch(instance().cluster), Some(3)), None);
+    assert_eq!(lights(patch(instance().cluster), None), None, "a command has no screen");
+    assert_eq!(lights(poke, Some(2)), None);
 }
 
 /// Two sessions are ended: the second is gone when its turn comes.
