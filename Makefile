@@ -41,7 +41,7 @@ bench: setup ## measure the figures into target/bench.json; fails over a target
 	@$(CARGO) bench --bench fleet
 
 bench-real: setup ## the same with 2,000 clusters in a real Kubernetes API, into target/bench-real.json (long)
-	@./tests/real/crowd silent heartbeat churn heartbeat+churn
+	@./tests/real/crowd silent churn heartbeat heartbeat+churn
 
 lint: ## formatting and clippy
 	@$(CARGO) fmt --check
