@@ -3,6 +3,7 @@
 mod backup;
 mod leader;
 mod members;
+mod session;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Looked;
 use crate::id::{ClusterId, InstanceId, Text};
-use crate::metric::activity::Backend;
 use crate::metric::vitals::{Replay, Vitals};
 use crate::metric::{Rows, SurveyId};
 use crate::work::order::Order;
@@ -325,16 +325,9 @@ impl Expect {
             (Expect::Logical { logical, .. }, Answer::Backups(backups)) => backup::logical(backups, logical),
             (Expect::Deleted { .. }, Answer::Remains(remains)) => deleted(remains),
             (Expect::Cancelled { pid, started, query_started, .. }, Answer::Sample(rows)) => {
-                of_backend(rows, *pid, *started, |backend| {
-                    let still =
-                        backend.state.as_deref() == Some("active") && backend.query_started == Some(*query_started);
-                    let state = backend.state.as_deref().unwrap_or("in an unknown state");
-                    when(!still, format!("backend {pid} is {state}"))
-                })
+                session::cancelled(rows, *pid, *started, *query_started)
             }
-            (Expect::Terminated { pid, started, .. }, Answer::Sample(rows)) => {
-                of_backend(rows, *pid, *started, |_| Judged::NotYet(format!("backend {pid} is still there")))
-            }
+            (Expect::Terminated { pid, started, .. }, Answer::Sample(rows)) => session::ended(rows, *pid, *started),
             _ => Judged::NotYet("something else was answered".into()),
         }
     }
@@ -387,17 +380,6 @@ type Sample = [(SurveyId, Result<Rows, crate::fault::Fault>)];
 fn of_vitals(sample: &Sample, judge: impl Fn(&Vitals) -> Judged) -> Judged {
     match sample.first() {
         Some((_, Ok(Rows::Vitals(vitals)))) => judge(vitals),
-        Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
-        _ => Judged::NotYet("nothing was answered".into()),
-    }
-}
-
-fn of_backend(sample: &Sample, pid: i32, started: Timestamp, judge: impl Fn(&Backend) -> Judged) -> Judged {
-    match sample.first() {
-        Some((_, Ok(Rows::Activity(backends)))) => {
-            let found = backends.iter().find(|backend| backend.pid == pid && backend.started == Some(started));
-            found.map_or_else(|| Judged::Proved(format!("backend {pid} is gone")), judge)
-        }
         Some((_, Err(fault))) => Judged::NotYet(fault.to_string()),
         _ => Judged::NotYet("nothing was answered".into()),
     }

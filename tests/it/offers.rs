@@ -272,22 +272,15 @@ fn a_change_of_the_resource_waits_for_the_one_that_another_pgdeck_has_under_way(
         at: None,
         host: None,
     };
-    offered_after(&mut rig, "x o", &Past { open: vec![open], last: None }, None);
+    let past = Past { open: vec![open], last: None };
+    offered_after(&mut rig, "x o", &past, None);
     let text = rig.text(SIZE);
     assert!(text.contains("wal-archiving changes this cluster's CR, and has not ended"), "{text}");
     assert!(text.contains("▲ wal-archiving is under way on this cluster"), "{text}");
     assert_eq!(rig.keys("y"), []);
     // Patroni's own settings are another thing.
     rig.keys("esc");
-    let open = Open {
-        run: "of-another".into(),
-        action: "wal-archiving".into(),
-        patches: true,
-        despite: None,
-        at: None,
-        host: None,
-    };
-    offered_after(&mut rig, "x s", &Past { open: vec![open], last: None }, None);
+    offered_after(&mut rig, "x s", &past, None);
     assert!(rig.text(SIZE).contains("y do it"), "{}", rig.text(SIZE));
 }
 

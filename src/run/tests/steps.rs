@@ -148,6 +148,20 @@ fn a_host_that_is_another_database_by_now_gets_no_order() {
     assert!(run.lines.last().unwrap().text.contains("another database"), "{:?}", run.lines);
 }
 
+/// A run whose first of two steps is proved, and what it asks for before the second.
+fn between_two(twice: Consider) -> (Run, Vec<Out>) {
+    let aim = offered().aim;
+    let (mut run, _) = Run::new("r".into(), "restart", aim, vec![Probe::Patroni(instance())], twice, at(0));
+    let past = || Event::Recalled(Ok(Past::default()));
+    let recorded = || Event::Recorded(Ok(()));
+    for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
+        run.advance(at(1), event);
+    }
+    run.advance(at(2), Event::Sent(Ok(String::new())));
+    let outs = run.advance(at(3), view(true));
+    (run, outs)
+}
+
 /// Two calls: the cluster is made anew between them.
 #[test]
 fn a_later_step_is_for_the_same_cluster_or_not_sent() {
@@ -157,15 +171,7 @@ fn a_later_step_is_for_the_same_cluster_or_not_sent() {
         Ok(deal)
     }
     for (uid, outcome) in [("u", None), ("another", Some(Outcome::Failed))] {
-        let aim = offered().aim;
-        let (mut run, _) = Run::new("r".into(), "pause", aim, vec![Probe::Patroni(instance())], twice, at(0));
-        let past = || Event::Recalled(Ok(Past::default()));
-        let recorded = || Event::Recorded(Ok(()));
-        for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
-            run.advance(at(1), event);
-        }
-        run.advance(at(2), Event::Sent(Ok(String::new())));
-        let outs = run.advance(at(3), view(true));
+        let (mut run, outs) = between_two(twice);
         assert!(
             matches!(&outs[..], [Out::Look { probes, .. }] if matches!(probes[..], [Probe::Identity(_)])),
             "{outs:?}"
@@ -193,15 +199,7 @@ fn a_later_step_is_not_sent_once_another_member_leads() {
         Event::Looked([vec![is("u")], looked].concat())
     };
     let between = || {
-        let aim = offered().aim;
-        let (mut run, _) = Run::new("r".into(), "restart", aim, vec![Probe::Patroni(instance())], twice, at(0));
-        let past = || Event::Recalled(Ok(Past::default()));
-        let recorded = || Event::Recorded(Ok(()));
-        for event in [past(), before(false), confirmed(), past(), before(false), recorded(), recorded()] {
-            run.advance(at(1), event);
-        }
-        run.advance(at(2), Event::Sent(Ok(String::new())));
-        let outs = run.advance(at(3), view(true));
+        let (run, outs) = between_two(twice);
         let [Out::Look { probes, .. }] = &outs[..] else { panic!("{outs:?}") };
         assert!(matches!(probes[..], [Probe::Identity(_), Probe::Patroni(_)]), "{probes:?}");
         run
