@@ -4,6 +4,7 @@ mod applies;
 mod bulk;
 mod dialog;
 mod draw;
+mod leaving;
 mod left_over;
 mod offer;
 mod operate;
@@ -20,7 +21,7 @@ use crate::id::Text;
 use crate::keymap::chord::Chord;
 use crate::keymap::{Keymap, KeymapError};
 use crate::run::{CutOff, Event, Looked, Out};
-use crate::screen::{Screen, chrome};
+use crate::screen::{Leaving, Screen, chrome};
 use crate::state::ledger::Scope;
 use crate::state::{Settings, State};
 use crate::theme::Theme;
@@ -143,7 +144,12 @@ impl Model {
         let look = self.look(now);
         let view = self.screen.views.last().and_then(|view| view.next_change(&look));
         let chrome = chrome::next_change(&look);
-        [view, chrome, self.state.notices.fades(now), self.state.fleet.next_recheck()].into_iter().flatten().min()
+        let last_words = match self.screen.leaving {
+            Some(Leaving::System { until }) => Some(until),
+            _ => None,
+        };
+        let (fades, recheck) = (self.state.notices.fades(now), self.state.fleet.next_recheck());
+        [view, chrome, fades, recheck, last_words].into_iter().flatten().min()
     }
 
     /// The view on top.

@@ -174,8 +174,8 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
     model.state.ledger.note_standing(settle::standing(journal, clock::now()));
     let left = tui::run(&mut model, &mut runtime, journal, colors);
     runtime.stop();
-    for standing in model.state.ledger.staying() {
-        complain(&present::clean(&format!("pgdeck: {}", standing.told())));
+    for text in model.state.ledger.last_words() {
+        complain(&present::clean(&format!("pgdeck: {text}")));
     }
     if let Err(why) = journal.catch_up() {
         complain(&format!("pgdeck: what became of an order is not in the journal: {why}; the next start looks for it"));

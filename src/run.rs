@@ -13,6 +13,7 @@ mod deal;
 pub mod expect;
 mod hold;
 mod identity;
+mod outcome;
 mod record;
 mod settle;
 mod step;
@@ -34,6 +35,7 @@ use crate::work::probe::{Answer, Objects, Probe};
 use deal::changed;
 pub use deal::{Aim, Deal, Hold, Step};
 pub use identity::Shown;
+pub use outcome::{Cause, Outcome};
 pub use settle::CutOff;
 
 /// A question with its answer.
@@ -134,53 +136,8 @@ pub enum Phase {
     Ended(Outcome),
 }
 
-/// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The effect was seen.
-    Proved,
-    /// Nothing was sent.
-    Refused,
-    /// It was sent, and did not do what it should.
-    Failed,
-    /// It was sent; its effect was not seen in time.
-    Unproven,
-}
-
-impl Outcome {
-    /// As tables and the journal name it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Outcome::Proved => "PROVED",
-            Outcome::Refused => "REFUSED",
-            Outcome::Failed => "FAILED",
-            Outcome::Unproven => "UNPROVEN",
-        }
-    }
-}
-
-/// What stood in the way of an order that was not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// What was looked at speaks against it, or nobody confirmed it.
-    Judged,
-    Forbidden,
-    /// Whoever was asked did not answer in time.
-    TimedOut,
-    /// The thing is not there any more.
-    Gone,
-}
-
-impl Cause {
-    fn of(fault: &Fault) -> Cause {
-        match fault {
-            Fault::Forbidden { .. } | Fault::AuthExpired { .. } => Cause::Forbidden,
-            Fault::TimedOut { .. } => Cause::TimedOut,
-            Fault::Gone { .. } => Cause::Gone,
-            _ => Cause::Judged,
-        }
-    }
-}
+/// How an order is confirmed that takes back what pgdeck has made when a signal ends it.
+pub const BY_ITSELF: &str = "the end of pgdeck";
 
 /// One line of what was done and seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +164,8 @@ pub struct Run {
     pub patience_s: Option<u32>,
     /// The run whose effect this one takes back: it needs no arming.
     pub takes_back: Option<Text>,
+    /// Nobody is there to be asked: it confirms itself, in the name of that user, where it may.
+    pub unattended: Option<Text>,
     /// What the screen showed when the key was pressed.
     pub shown: Shown,
     /// That run was cut off, and stays open in the journal until this one has settled it.
@@ -274,6 +233,7 @@ impl Run {
             cause: Cause::Judged,
             patience_s: None,
             takes_back: None,
+            unattended: None,
             shown: Shown::default(),
             settles: false,
             seen_standing: false,
@@ -417,9 +377,14 @@ impl Run {
         self.looked_at = now;
         match self.judge(looked) {
             Ok(deal) => {
+                let alone = self.unattended.clone().map(|who| deal.needs_nobody().map(|()| who));
                 self.deal = Some(deal);
                 self.phase = Phase::Offered;
-                Vec::new()
+                match alone {
+                    None => Vec::new(),
+                    Some(Ok(who)) => self.confirm(now, (BY_ITSELF.into(), who, None)),
+                    Some(Err(why)) => self.refuse(now, looked, &format!("somebody has to look at it: {why}")),
+                }
             }
             Err(why) => self.refuse(now, looked, &why),
         }

@@ -5,6 +5,7 @@ pub mod chrome;
 pub mod confirm;
 pub mod palette;
 
+use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use crate::id::ClusterId;
@@ -45,7 +46,10 @@ pub struct Screen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaving {
     User,
-    System,
+    /// A signal, or the terminal went; it is waited for what is taken back until then.
+    System {
+        until: Timestamp,
+    },
 }
 
 /// Something that takes the keys before the view does.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::update::{open, perform, show_bottom};
-use super::{Effect, Model, applies, bulk, offer, operate};
+use super::{Effect, Model, applies, bulk, leaving, offer, operate};
 use crate::action::{Action, Deed, ViewId};
 use crate::keymap::chord::{Chord, Code};
 use crate::screen::palette::{Choice, Item, Palette, Taken};
@@ -48,7 +48,7 @@ pub(super) fn grey(model: &mut Model, now: Timestamp) {
 pub(super) fn key(model: &mut Model, now: Timestamp, chord: Chord, effects: &mut Vec<Effect>) {
     if (Chord { code: Code::Char('c'), ctrl: true, alt: false, shift: false }) == chord {
         (model.screen.dialog, model.screen.aimed) = (None, None);
-        return operate::leave(model, now, effects);
+        return leaving::leave(model, now, effects);
     }
     match model.screen.dialog.take() {
         None => {}

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Effect, Model, Outcome, bulk};
+use super::{Effect, Model, bulk};
 use crate::fleet::cluster::Origin;
 use crate::fleet::{Entry, topology};
 use crate::id::{ClusterId, Text};
 use crate::operation::{On, Operation, operation};
 use crate::run::{Aim, CutOff, Event, Out, Outcome as RunOutcome, Run, Shown};
 use crate::screen::confirm::Confirm;
-use crate::screen::{Dialog, Leaving, Then};
+use crate::screen::{Dialog, Then};
 use crate::state::ledger::{Scope, is_protected, scope};
 use crate::state::notice::Weight;
 use crate::view::Subject;
@@ -65,15 +65,6 @@ pub(super) fn happened(model: &mut Model, now: Timestamp, id: &Text, event: Even
     if let Some(outcome) = ended {
         bulk::go_on(model, now, id, outcome, effects);
     }
-    // Somebody waits for this to be taken back.
-    if let Some(leaving) = model.screen.leaving
-        && model.state.ledger.holding().next().is_none()
-    {
-        effects.push(Effect::Exit(match leaving {
-            Leaving::User => Outcome::Left,
-            Leaving::System => Outcome::Interrupted,
-        }));
-    }
 }
 
 /// Sees to what pgdecks that run no more were cut off at: it is told, and its effect is looked for.
@@ -85,23 +76,6 @@ pub(super) fn take_up(model: &mut Model, now: Timestamp, cut_off: CutOff, effect
         effects.push(Effect::Run(run.id.clone(), outs));
         model.state.ledger.put(run);
     }
-}
-
-/// Takes back whatever is held, and why.
-fn take_back(model: &mut Model, now: Timestamp, why: &str, effects: &mut Vec<Effect>) {
-    let held: Vec<Text> = model.state.ledger.holding().map(|run| run.id.clone()).collect();
-    for id in held {
-        happened(model, now, &id, Event::TakeBack(why.into()), effects);
-    }
-}
-
-/// The system asks us to end: what is held is taken back first.
-pub(super) fn interrupted(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    if model.state.ledger.holding().next().is_none() {
-        return effects.push(Effect::Exit(Outcome::Interrupted));
-    }
-    model.screen.leaving = Some(Leaving::System);
-    take_back(model, now, "pgdeck was asked to end", effects);
 }
 
 /// What the cursor is on, or was on when the first key of what is typed was pressed.
@@ -353,22 +327,4 @@ pub(super) fn send(
     let Some(run) = model.state.ledger.get_mut(id) else { return };
     let outs = run.advance(now, Event::Confirmed { how: how.into(), who, reason });
     effects.push(Effect::Run(id.clone(), outs));
-}
-
-/// Leaves pgdeck; while something is under way only when asked twice.
-pub(super) fn leave(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    let under_way: Vec<String> =
-        model.state.ledger.under_way().map(|run| format!("{} {}", run.action, run.aim.cluster.name)).collect();
-    if model.state.ledger.holding().next().is_some() && model.screen.leaving.is_none() {
-        model.screen.leaving = Some(Leaving::User);
-        model.state.notices.say(now, Weight::Warning, "what is held is taken back first; then pgdeck ends");
-        return take_back(model, now, "pgdeck is left", effects);
-    }
-    if under_way.is_empty() || model.screen.warned_of_leaving {
-        effects.push(Effect::Exit(Outcome::Left));
-        return;
-    }
-    model.screen.warned_of_leaving = true;
-    let text = format!("{} is not proved yet: leave again to leave it so", under_way.join(", "));
-    model.state.notices.say(now, Weight::Warning, text);
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Effect, Model, Msg, dialog, left_over, operate};
+use super::{Effect, Model, Msg, dialog, leaving, left_over, operate};
 use crate::action::{Deed, ViewId};
 use crate::keymap::Meaning;
 use crate::keymap::chord::Chord;
@@ -29,6 +29,7 @@ pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect>
     left_over::outlive(&mut model.state);
     left_over::tell(&mut model.state, now);
     left_over::ask(model, now, &mut effects);
+    leaving::go_on(model, now, &mut effects);
     effects
 }
 
@@ -80,7 +81,7 @@ fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) 
                 model.state.notices.mark_seen();
             }
         }
-        Msg::Interrupt => operate::interrupted(model, now, effects),
+        Msg::Interrupt => leaving::interrupted(model, now, effects),
         Msg::Suspend => effects.push(Effect::Suspend),
         Msg::Redraw => {
             model.strokes += 1;
@@ -138,7 +139,7 @@ fn perform_on_screen(model: &mut Model, now: Timestamp, deed: Deed, effects: &mu
         }
         Deed::Back => back(model, now),
         Deed::Leave if model.screen.views.len() > 1 => leave(model),
-        Deed::Leave | Deed::Quit => operate::leave(model, now, effects),
+        Deed::Leave | Deed::Quit => leaving::leave(model, now, effects),
         Deed::Arm => operate::arm(model, now, effects),
         Deed::Operate(id) => operate::begin(model, now, id, (None, &[]), effects),
         Deed::Filter => dialog::open_filter(model, now),

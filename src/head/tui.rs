@@ -106,9 +106,7 @@ impl Console<'_> {
             self.glass.resize(size);
         }
         if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {
-            let ledger = &self.model.state.ledger;
-            let has_more_to_do = ledger.holding().next().is_some() || ledger.staying().next().is_some();
-            end_by_force_soon(if has_more_to_do { LAST_CALL_OF_HELD } else { LAST_CALL })?;
+            end_by_force_soon(if self.has_more_to_do() { LAST_CALL_OF_HELD } else { LAST_CALL })?;
         }
         let mut batch = urgent;
         batch.extend(data);
@@ -199,12 +197,18 @@ impl Console<'_> {
     /// no picture is needed for that.
     fn bear(&mut self, done: io::Result<()>) -> io::Result<()> {
         let Err(error) = done else { return Ok(()) };
-        if self.model.state.ledger.holding().next().is_none() {
+        if !self.has_more_to_do() {
             return Err(error);
         }
         tracing::warn!(%error, "the terminal is gone; what is held is taken back");
         self.hidden = true;
         Ok(())
+    }
+
+    /// Whether something is to be taken back before the end, or to be told.
+    fn has_more_to_do(&self) -> bool {
+        let ledger = &self.model.state.ledger;
+        ledger.takes_back() || ledger.staying().next().is_some()
     }
 
     fn paint(&mut self) -> io::Result<()> {

@@ -103,7 +103,8 @@ fn pause(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         return Err("Patroni is paused already".into());
     }
     lights.push(Light::amber("automatic failover is off until it is resumed: a primary that dies stays dead"));
-    lights.extend(slots_at_risk(looked, view));
+    let (unknown, untold) = slots_at_risk(looked, view);
+    lights.extend(unknown.into_iter().chain(untold));
     Ok(set_pause(aim, asked, lights, true))
 }
 
@@ -114,22 +115,23 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if !view.pause {
         return Err("Patroni is not paused".into());
     }
-    if !view.config[super::replay::KEY].is_null() {
-        lights.push(Light::amber("a pgdeck holds a paused replay there, which goes on then: replay-resume ends both"));
-    }
+    let held = (!view.config[super::replay::KEY].is_null())
+        .then(|| Light::amber("a pgdeck holds a paused replay there, which goes on then: replay-resume ends both"));
     lights.push(match view.leader() {
         Some(leader) => Light::green(format!("{} leads", leader.name)),
         None => Light::amber("no member leads: Patroni will choose one at once"),
     });
-    lights.extend(slots_at_risk(looked, view));
-    Ok(set_pause(aim, asked, lights, false))
+    let (unknown, untold) = slots_at_risk(looked, view);
+    let asks = held.iter().chain(&unknown).next().map(|light| light.text.clone());
+    lights.extend(held.into_iter().chain(unknown).chain(untold));
+    Ok(Deal { asks, ..set_pause(aim, asked, lights, false) })
 }
 
-/// Slots that a change of Patroni's configuration may cost.
-fn slots_at_risk(looked: &[Looked], view: &PatroniView) -> Vec<Light> {
+/// Slots that a change of Patroni's configuration may cost, and members whose slots nobody knows.
+fn slots_at_risk(looked: &[Looked], view: &PatroniView) -> (Vec<Light>, Vec<Light>) {
     let all = sampled(looked);
     let unknown = slots::unknown(&all, view, "its configuration changes").into_iter().map(Light::amber);
-    unknown.chain(slots::untold(&all)).collect()
+    (unknown.collect(), slots::untold(&all))
 }
 
 /// Whoever has answered takes it: each member of Patroni may change the configuration of all.

@@ -192,6 +192,21 @@ fn a_pause_is_amber_and_not_repeated() {
 }
 
 #[test]
+fn the_end_of_a_pause_asks_somebody_where_it_may_cost_a_slot_or_what_another_holds() {
+    let consider = |looked: &[Looked]| (patroni::RESUME.consider)(&aim(&[]), looked).unwrap().needs_nobody();
+    let paused = patroni(0, json!({"pause": true}));
+    let slots = |slots| sampled("shop-0", |sample| sample.slots = slots);
+    assert_eq!(consider(&[paused.clone(), slots(Vec::new())]), Ok(()));
+    let why = consider(&[paused, slots(vec![logical("byhand")])]).unwrap_err();
+    assert!(why.contains("does not know the slots byhand of shop-0"), "{why}");
+    let held = json!({"pause": true, "pgdeck": {"who": "another"}});
+    let why = consider(&[patroni(0, held), slots(Vec::new())]).unwrap_err();
+    assert!(why.contains("a pgdeck holds a paused replay there"), "{why}");
+    let delete = Deal { by_name: true, ..Deal::default() };
+    assert!(delete.needs_nobody().is_err());
+}
+
+#[test]
 fn a_patroni_that_does_not_answer_refuses_with_its_fault() {
     let asked = Probe::Patroni(InstanceId { cluster: id(), member: "shop-0".into() });
     let fault = Fault::Unreachable { what: "Patroni of shop-0".into(), why: "refused".into() };

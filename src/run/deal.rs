@@ -39,6 +39,8 @@ pub struct Deal {
     pub hold: Option<Hold>,
     /// Who must lead whenever a step after the first is sent.
     pub led_by: Option<Text>,
+    /// What may be lost for good by it, or touches what others do: it is not done where nobody is there to be asked.
+    pub asks: Option<String>,
 }
 
 /// A state that is held under watch. It ends when its budget is spent, somebody asks, or somebody else ends it; then the steps
@@ -58,6 +60,13 @@ impl Deal {
     /// The worst line.
     pub fn colour(&self) -> Colour {
         self.lights.iter().map(|light| light.colour).max().unwrap_or(Colour::Green)
+    }
+
+    /// Whether it may be done where nobody is there to be asked, or why not.
+    pub fn needs_nobody(&self) -> Result<(), String> {
+        let red = self.lights.iter().find(|light| light.colour == Colour::Red).map(|light| light.text.clone());
+        let name = self.by_name.then(|| "the cluster's name must be typed".to_owned());
+        red.or_else(|| self.asks.clone()).or(name).map_or(Ok(()), Err)
     }
 
     /// Whether nothing is changed by it itself.

@@ -50,7 +50,7 @@ pub fn demo(globals: &Globals, asked: &Demo) -> Exit {
         }
         let exit = console(globals, &asked.name).await;
         if is_ours && !asked.keep {
-            complain("ending it ...");
+            complain("ending the sandbox, and whatever was ordered in it ...");
             command::down(&asked.name)?;
         } else {
             complain(&format!("the sandbox stays up; end it with: pgdeck sandbox down --name {}", asked.name));

@@ -114,6 +114,9 @@ pub fn answerable(state: &State, run: &Run, now: Timestamp) -> Answerable {
     }
 }
 
+/// What becomes of a state that is made here, and that nothing has to watch.
+const STAYS: &str = "when pgdeck is left by a key; a signal, or a terminal that goes, takes it back first";
+
 /// Everything there is to say of it.
 pub fn lines(run: &Run, now: Timestamp) -> Vec<Line<()>> {
     let mut lines = Vec::new();
@@ -146,6 +149,9 @@ pub fn lines(run: &Run, now: Timestamp) -> Vec<Line<()>> {
         }
         lines.push(Line::blank().with("cost   ", Tone::Dim).outside(&deal.downtime, Tone::Normal));
         lines.push(Line::blank().with("undo   ", Tone::Dim).outside(&deal.undo, Tone::Normal));
+        if run.leaves && deal.hold.is_none() {
+            lines.push(Line::blank().with("stays  ", Tone::Dim).with(STAYS, Tone::Normal));
+        }
     }
     if !run.lines.is_empty() {
         lines.push(Line::blank());

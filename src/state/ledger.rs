@@ -195,12 +195,14 @@ impl Ledger {
         Some(self.standing.remove(due))
     }
 
-    /// What the orders of this session leave behind when it ends.
+    /// What the orders of this session leave behind when it ends, and nothing takes back now.
     pub fn staying(&self) -> impl Iterator<Item = Standing> {
         self.runs.values().filter_map(|run| {
             let ended_by = undoing(run.action)?.id;
             let (cluster, member) = (&run.aim.cluster, run.aim.member.as_ref());
-            let is_left = self.left_by(run.action, ended_by, cluster, member).is_some_and(|left| left == run.id);
+            let ends = |other: &Run| other.action == ended_by && other.aim.cluster == *cluster && other.is_under_way();
+            let is_left = self.left_by(run.action, ended_by, cluster, member).is_some_and(|left| left == run.id)
+                && !self.runs.values().any(ends);
             is_left.then(|| Standing {
                 action: run.action.into(),
                 cluster: cluster.clone(),
@@ -210,6 +212,40 @@ impl Ledger {
                 ended_by,
             })
         })
+    }
+
+    /// Whether something is being taken back, or can only be once it is proved.
+    pub fn takes_back(&self) -> bool {
+        let begins = |run: &Run| run.unattended.is_some() && run.outcome().is_none();
+        let goes_on = |run: &Run| run.is_under_way() && (run.is_holding() || run.leaves || run.takes_back.is_some());
+        self.runs.values().any(|run| begins(run) || goes_on(run))
+    }
+
+    /// Whether that action was begun by itself on the cluster.
+    pub fn has_tried(&self, action: &str, cluster: &ClusterId) -> bool {
+        self.runs.values().any(|run| run.action == action && run.aim.cluster == *cluster && run.unattended.is_some())
+    }
+
+    /// What is to be told when the session ends: what was taken back just now, and what stays.
+    pub fn last_words(&self) -> Vec<String> {
+        let target = |run: &Run| match &run.aim.member {
+            Some(member) => format!("{}/{member}", run.aim.cluster),
+            None => run.aim.cluster.to_string(),
+        };
+        let taken_back = self.runs.values().filter_map(|run| {
+            let (action, target) = (run.action, target(run));
+            let last = run.lines.last().map(|line| &*line.text).unwrap_or_default();
+            match run.outcome() {
+                Some(outcome) => {
+                    run.unattended.is_some().then(|| format!("{action} of {target}: {}: {last}", outcome.word()))
+                }
+                None if run.takes_back.is_some() && run.is_under_way() => Some(format!(
+                    "{action} of {target} was not seen to its end ({last}): the next start looks for its effect"
+                )),
+                None => None,
+            }
+        });
+        taken_back.chain(self.staying().map(|standing| standing.told())).collect()
     }
 
     /// What the user has not been asked about.

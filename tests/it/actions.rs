@@ -5,6 +5,7 @@
 
 mod between;
 mod cases;
+mod ending;
 mod hanging;
 mod hidden;
 mod proofs;
@@ -17,7 +18,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pgdeck::sandbox::objects::{CONFIG_MAP, POSTGRESQL};
-use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::sandbox::store;
@@ -214,7 +214,7 @@ async fn in_the_console_an_order_is_armed_confirmed_and_proved_before_your_eyes(
     // What is held when the terminal goes is taken back before the end.
     tty.keys("\r");
     tty.wait_within(PATIENCE, "the standby", |tty| tty.text().contains("TOPOLOGY") && tty.text().contains("standby"));
-    tty.keys("j");
+    tty.go_to(PATIENCE, &old);
     tty.keys("xh");
     tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
     tty.keys("y");
@@ -274,66 +274,6 @@ fn what_was_cut_off_is_settled_before_the_next_order() {
     assert!(err.contains("was cut off at") && err.contains("patroni-pause: PROVED"), "{err}");
     let outcomes: Vec<Value> = ended().into_iter().map(|line| line["outcome"].clone()).collect();
     assert_eq!(outcomes, ["PROVED", "PROVED"]);
-}
-
-/// Patroni's pause needs nobody who watches it: it stays when pgdeck ends, however that comes about, and whoever ends pgdeck, or
-/// starts the next one, is told.
-#[test]
-fn a_pause_that_stays_is_told_at_the_end_and_at_the_next_start() {
-    let scene = Scene::up("act-stays");
-    let vars = [("HOME", scene.home.to_str().unwrap()), ("KUBECONFIG", &*scene.kubeconfig)];
-    let console = || {
-        let mut tty = Tty::start(&["-n", "production", "--write"], &vars, (160, 50));
-        tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("acid-shop-"));
-        tty.keys("/acid-shop\r");
-        tty
-    };
-    let does = |tty: &mut Tty, keys: &str| {
-        tty.keys(keys);
-        tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
-        let before = scene.count("ended");
-        tty.keys("y");
-        scene.journaled("ended", before);
-        tty.keys("\u{1b}");
-        tty.wait_within(PATIENCE, "the fleet", |tty| !tty.text().contains("esc leave"));
-    };
-    let last_words = |tty: &mut Tty| {
-        tty.wait_exit(PATIENCE);
-        let all = String::from_utf8_lossy(&tty.transcript).into_owned();
-        all.rsplit_once("\u{1b}[?1049l").unwrap().1.to_owned()
-    };
-    let cluster = "one//production/acid-shop";
-    let stays = format!("patroni-pause of {cluster} stays, since ");
-    let command = format!("pgdeck do patroni-resume {cluster} --write ends it");
-
-    let mut tty = console();
-    does(&mut tty, "xp");
-    tty.signal(Signal::TERM);
-    let said = last_words(&mut tty);
-    assert!(said.contains(&stays) && said.contains(&command), "{said:?}");
-
-    let mut tty = console();
-    tty.keys("N");
-    let told = format!("by the journal: {stays}");
-    let is_told = |tty: &Tty| tty.text().contains("fleet › notices") && tty.text().contains(&told);
-    tty.wait_within(PATIENCE, "the word of what stands", is_told);
-    tty.keys("\u{1b}");
-    tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("NAMESPACE"));
-    tty.wait_within(PATIENCE, "the pause", |tty| tty.text().contains("PAUSED"));
-    does(&mut tty, "xP");
-    // What is seen to be paused is not paused again.
-    tty.wait_within(PATIENCE, "the end of the pause", |tty| !tty.text().contains("PAUSED"));
-    does(&mut tty, "xp");
-    tty.keys("q");
-    let said = last_words(&mut tty);
-    assert!(said.contains(&stays) && said.contains(&command), "{said:?}");
-
-    let (code, out, err) = scene.pgdeck(&["do", "patroni-resume", cluster, "--write", "--yes"]);
-    assert_eq!(code, 0, "{out}{err}");
-    let mut tty = console();
-    tty.keys("q");
-    assert!(!last_words(&mut tty).contains("patroni-pause"));
-    assert!(!String::from_utf8_lossy(&tty.transcript).contains("by the journal"));
 }
 
 macro_rules! actions {

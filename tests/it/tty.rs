@@ -165,6 +165,19 @@ impl Tty {
         self.wait_within(PATIENCE, what, is_so)
     }
 
+    /// Moves the cursor down to the row of that name, wherever it stands now.
+    #[track_caller]
+    pub fn go_to(&mut self, patience: Duration, name: &str) {
+        let begun = Instant::now();
+        let is_there = |tty: &Tty| tty.text().lines().any(|line| line.starts_with('>') && line.contains(name));
+        while !is_there(self) {
+            assert!(begun.elapsed() < patience, "the cursor does not come to {name}; the screen:\n{}", self.text());
+            let frames = self.n_frames();
+            self.keys("j");
+            self.wait_within(patience, "a picture of the key", |tty| tty.n_frames() > frames || is_there(tty));
+        }
+    }
+
     /// As `wait_for`, with more patience.
     #[track_caller]
     pub fn wait_within(&mut self, patience: Duration, what: &str, is_so: impl Fn(&Tty) -> bool) -> Duration {

@@ -1,0 +1,83 @@
+//! The end of the console: what is held, and on a signal what would stay, is taken back first.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::operate::{happened, look};
+use super::{Effect, Model, Outcome};
+use crate::id::Text;
+use crate::operation::operation;
+use crate::run::Event;
+use crate::screen::Leaving;
+use crate::state::ledger::Standing;
+use crate::state::notice::Weight;
+
+/// Whoever asks us to end from outside waits no longer than this: then it is said what could not be taken back. Half a second less
+/// than the console's end by force.
+const PATIENCE: SignedDuration = SignedDuration::from_millis(4_500);
+
+/// The system asks us to end: what this pgdeck holds, or has made to stay, is taken back first.
+pub(super) fn interrupted(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if !matches!(model.screen.leaving, Some(Leaving::System { .. })) {
+        model.screen.leaving = Some(Leaving::System { until: now + PATIENCE });
+    }
+    take_back(model, now, "pgdeck was asked to end", effects);
+}
+
+/// Leaves pgdeck; while something is under way only when asked twice.
+pub(super) fn leave(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let under_way: Vec<String> =
+        model.state.ledger.under_way().map(|run| format!("{} {}", run.action, run.aim.cluster.name)).collect();
+    if model.state.ledger.holding().next().is_some() && model.screen.leaving.is_none() {
+        model.screen.leaving = Some(Leaving::User);
+        model.state.notices.say(now, Weight::Warning, "what is held is taken back first; then pgdeck ends");
+        return take_back(model, now, "pgdeck is left", effects);
+    }
+    if under_way.is_empty() || model.screen.warned_of_leaving {
+        effects.push(Effect::Exit(Outcome::Left));
+        return;
+    }
+    model.screen.warned_of_leaving = true;
+    let text = format!("{} is not proved yet: leave again to leave it so", under_way.join(", "));
+    model.state.notices.say(now, Weight::Warning, text);
+}
+
+/// Takes back whatever is held, and why.
+fn take_back(model: &mut Model, now: Timestamp, why: &str, effects: &mut Vec<Effect>) {
+    let held: Vec<Text> = model.state.ledger.holding().map(|run| run.id.clone()).collect();
+    for id in held {
+        happened(model, now, &id, Event::TakeBack(why.into()), effects);
+    }
+}
+
+/// Ends the console once nothing is to be waited for any more, if it shall end at all.
+pub(super) fn go_on(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let (outcome, is_over) = match model.screen.leaving {
+        None => return,
+        Some(Leaving::User) => (Outcome::Left, model.state.ledger.holding().next().is_none()),
+        Some(Leaving::System { until }) => {
+            end_what_stays(model, now, effects);
+            (Outcome::Interrupted, now >= until || !model.state.ledger.takes_back())
+        }
+    };
+    if is_over {
+        effects.push(Effect::Exit(outcome));
+    }
+}
+
+/// Begins to end what would stay: once each, and by itself, since nobody is there to be asked.
+fn end_what_stays(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let staying: Vec<Standing> = model.state.ledger.staying().collect();
+    for Standing { cluster, member, ended_by, .. } in staying {
+        let Some(operation) = operation(ended_by).filter(|_| !model.state.ledger.has_tried(ended_by, &cluster)) else {
+            continue;
+        };
+        // What cannot be looked at now stays, and that is told at the end.
+        let Ok(id) = look(model, now, operation, (cluster, member, BTreeMap::new()), effects) else { continue };
+        let who = model.state.settings.who.clone();
+        if let Some(run) = model.state.ledger.get_mut(&id) {
+            run.unattended = Some(who);
+        }
+    }
+}

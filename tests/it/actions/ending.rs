@@ -1,0 +1,140 @@
+//! The end of the console, and what its orders leave behind.
+
+use std::time::Duration;
+
+use pgdeck::sandbox::objects::{CONFIG_MAP, Spot};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::stage::{PATIENCE, Scene};
+use crate::sandbox::store;
+use crate::tty::Tty;
+
+const CLUSTER: &str = "one//production/acid-shop";
+
+/// A signal is heeded within this.
+const LAST_CALL: Duration = Duration::from_secs(6);
+
+fn console(scene: &Scene) -> Tty {
+    let vars = [("HOME", scene.home.to_str().unwrap()), ("KUBECONFIG", &*scene.kubeconfig)];
+    let mut tty = Tty::start(&["-n", "production", "--write"], &vars, (160, 50));
+    tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("acid-shop-"));
+    tty.keys("/acid-shop\r");
+    tty
+}
+
+/// Gives an order, and waits for its end.
+fn does(scene: &Scene, tty: &mut Tty, keys: &str) {
+    tty.keys(keys);
+    tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
+    let before = scene.count("ended");
+    tty.keys("y");
+    scene.journaled("ended", before);
+    tty.keys("\u{1b}");
+    tty.wait_within(PATIENCE, "the fleet", |tty| !tty.text().contains("esc leave"));
+}
+
+/// What stands on the terminal after the console has given it back.
+fn last_words(tty: &mut Tty, within: Duration) -> String {
+    tty.wait_exit(within);
+    let all = String::from_utf8_lossy(&tty.transcript).into_owned();
+    all.rsplit_once("\u{1b}[?1049l").unwrap().1.to_owned()
+}
+
+/// An object of Patroni's, as the API has it.
+async fn patronis(scene: &Scene, object: &Spot) -> Value {
+    let map = store(&scene.sandbox.status()).await.get(object).await.unwrap();
+    map.map(|map| map["metadata"]["annotations"].clone()).unwrap_or_default()
+}
+
+async fn is_paused(scene: &Scene) -> bool {
+    let annotations = patronis(scene, &CONFIG_MAP.at("production", "acid-shop-config")).await;
+    serde_json::from_str::<Value>(annotations["config"].as_str().unwrap()).unwrap()["pause"] == true
+}
+
+/// Patroni's pause needs nobody who watches it: it stays when the console is left, and whoever leaves it, or opens the next one, is
+/// told.
+#[test]
+fn a_pause_that_stays_is_told_at_the_end_and_at_the_next_start() {
+    let scene = Scene::up("act-stays");
+    let stays = format!("patroni-pause of {CLUSTER} stays, since ");
+    let command = format!("pgdeck do patroni-resume {CLUSTER} --write ends it");
+
+    let mut tty = console(&scene);
+    does(&scene, &mut tty, "xp");
+    tty.keys("q");
+    let said = last_words(&mut tty, PATIENCE);
+    assert!(said.contains(&stays) && said.contains(&command), "{said:?}");
+
+    let mut tty = console(&scene);
+    tty.keys("N");
+    let told = format!("by the journal: {stays}");
+    let is_told = |tty: &Tty| tty.text().contains("fleet › notices") && tty.text().contains(&told);
+    tty.wait_within(PATIENCE, "the word of what stands", is_told);
+    tty.keys("\u{1b}");
+    tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("NAMESPACE"));
+    tty.keys("q");
+    // It is none of the orders that were given there.
+    assert!(!last_words(&mut tty, PATIENCE).contains("patroni-pause"));
+
+    let (code, out, err) = scene.pgdeck(&["do", "patroni-resume", CLUSTER, "--write", "--yes"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let mut tty = console(&scene);
+    tty.keys("q");
+    assert!(!last_words(&mut tty, PATIENCE).contains("patroni-pause"));
+    assert!(!String::from_utf8_lossy(&tty.transcript).contains("by the journal"));
+}
+
+/// Nobody watches any more: what was ordered here and still stands is taken back, unless that may cost something for good.
+#[tokio::test]
+async fn a_signal_takes_back_the_pause_and_the_switchover_that_were_ordered_here() {
+    let scene = Scene::up("act-signal");
+    let waiting = CONFIG_MAP.at("production", "acid-shop-failover");
+
+    let mut tty = console(&scene);
+    does(&scene, &mut tty, ":switchover at=2099-01-01T00:00:00+00:00\r");
+    assert!(patronis(&scene, &waiting).await["scheduled_at"].is_string(), "nothing waits");
+    let before = scene.count("ended");
+    tty.hang_up();
+    assert_eq!(tty.wait_exit(LAST_CALL).exit_code(), 130);
+    assert!(patronis(&scene, &waiting).await["scheduled_at"].is_null(), "it still waits");
+    let ended = scene.lines().into_iter().rfind(|line| line["entry"] == "ended").unwrap();
+    assert_eq!((scene.count("ended"), &ended["outcome"]), (before + 1, &Value::from("PROVED")));
+
+    let mut tty = console(&scene);
+    does(&scene, &mut tty, "xp");
+    assert!(is_paused(&scene).await);
+    tty.signal(Signal::TERM);
+    let said = last_words(&mut tty, LAST_CALL);
+    assert!(!is_paused(&scene).await, "still paused: {said:?}");
+    assert!(said.contains(&format!("pgdeck: patroni-resume of {CLUSTER}")) && !said.contains("stays"), "{said:?}");
+    let asked = scene.lines().into_iter().rfind(|line| line["entry"] == "asked").unwrap();
+    assert_eq!((&asked["action"], &asked["confirm"]), (&"patroni-resume".into(), &"the end of pgdeck".into()));
+
+    // A slot that Patroni does not know may go with the pause.
+    let mut tty = console(&scene);
+    tty.wait_within(PATIENCE, "no pause", |tty| !tty.text().contains("PAUSED"));
+    does(&scene, &mut tty, "xp");
+    let session = scene.session("primary").await;
+    session.client.batch_execute("select pg_create_physical_replication_slot('byhand')").await.unwrap();
+    tty.signal(Signal::TERM);
+    let said = last_words(&mut tty, LAST_CALL);
+    assert!(is_paused(&scene).await, "{said:?}");
+    assert!(said.contains("REFUSED: somebody has to look at it: Patroni does not know the slots byhand"), "{said:?}");
+    assert!(said.contains(&format!("patroni-pause of {CLUSTER} stays, since ")), "{said:?}");
+}
+
+/// Whoever asks pgdeck to end does not wait for what answers nobody; what stays then is told all the same.
+#[test]
+fn a_signal_is_heeded_in_time_though_nobody_answers() {
+    let scene = Scene::up("act-silent");
+    let mut tty = console(&scene);
+    does(&scene, &mut tty, "xp");
+    let supervisor = scene.sandbox.status()["supervisor"]["pid"].as_i64().unwrap();
+    let supervisor = Pid::from_raw(supervisor.try_into().unwrap()).unwrap();
+    kill_process(supervisor, Signal::STOP).unwrap();
+    tty.signal(Signal::TERM);
+    let said = last_words(&mut tty, LAST_CALL);
+    kill_process(supervisor, Signal::CONT).unwrap();
+    assert!(said.contains(&format!("patroni-pause of {CLUSTER} stays, since ")), "{said:?}");
+}
