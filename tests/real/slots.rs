@@ -35,10 +35,9 @@ pub fn unknown(real: &Real) {
     assert!(code == 3 && said.contains(&format!("RED    {words}")), "{code}: {said}");
     let (_, said) = dry_run(&place, &["patroni-resume", "acid-odd"]);
     assert!(said.contains(&format!("amber  {words}")), "{said}");
-    console.keys(if standby.ends_with('0') { "d" } else { "dj" });
-    console.wait_within(PATIENCE, "the cursor on the standby", |tty| {
-        tty.text().lines().any(|line| line.starts_with('>') && line.contains(&standby))
-    });
+    console.keys("d");
+    console.wait_within(PATIENCE, "the cluster's page", |tty| tty.text().contains("TOPOLOGY"));
+    console.go_to(PATIENCE, &standby);
     console.keys("xh");
     console.wait_within(PATIENCE, "the slot that may go, in the offer", |tty| tty.text().contains(&words[..40]));
     console.keys("\x1b");
