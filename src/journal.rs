@@ -88,7 +88,8 @@ impl Journal {
     }
 
     /// Appends a line and waits until it is on disk. One that claims a CR is not written while the claim of another run stands:
-    /// of several pgdecks that want the same at the same moment one gets it.
+    /// of several pgdecks that want the same at the same moment one gets it. The end of another pgdeck's order is written once,
+    /// whoever else has seen it.
     pub fn write(&self, entry: &Entry) -> Result<(), Unkept> {
         self.catch_up()?;
         let broken = |error: io::Error| self.broken(&error);
@@ -103,6 +104,14 @@ impl Journal {
             };
             if let Some(open) = claimed {
                 return Err(Unkept::Taken(open.clone()));
+            }
+        }
+        if entry.settles() {
+            lock(&file).map_err(broken)?;
+            let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+            index.catch_up(&self.path).map_err(broken)?;
+            if index.has_ended(&entry.run) {
+                return Ok(());
             }
         }
         self.append(&mut file, entry).map_err(broken)
@@ -253,6 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn of_several_that_settle_one_order_at_the_same_moment_one_writes_its_end() {
+        let folder = std::env::temp_dir().join(format!("pgdeck-settles-{}", std::process::id()));
+        Journal::in_folder(&folder).write(&asked("r")).unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                let folder = &folder;
+                scope.spawn(move || {
+                    let what = What::settled("PROVED", vec![n.to_string()], None);
+                    Journal::in_folder(folder).write(&entry("r", what)).unwrap();
+                });
+            }
+        });
+        let (lines, _) = Journal::in_folder(&folder).read().unwrap();
+        assert_eq!(lines.iter().filter(|line| line["entry"] == "ended").count(), 1, "{lines:#?}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
     fn what_was_asked_and_never_ended_is_found() {
         let lines = [
             serde_json::json!({"entry": "asked", "run": "a", "action": "scale"}),
@@ -293,6 +320,8 @@ mod tests {
             cluster: cluster(),
             uid: None,
             member: None,
+            primary: None,
+            timeline: None,
             args: BTreeMap::new(),
             preflight: Vec::new(),
             confirm: "y".into(),

@@ -83,6 +83,12 @@ impl Index {
         }
     }
 
+    /// Whether an end of that run is known.
+    pub(super) fn has_ended(&self, run: &str) -> bool {
+        let noted = self.places.get(run).and_then(|place| self.runs.get(*place));
+        noted.is_some_and(|noted| noted.outcome.is_some())
+    }
+
     /// What came before for a cluster.
     pub(super) fn past(&self, cluster: &ClusterId) -> Past {
         let mut past = Past::default();

@@ -17,6 +17,8 @@ impl Run {
             cluster: self.aim.cluster.clone(),
             uid: self.aim.uid.clone(),
             member: self.aim.member.clone(),
+            primary: self.shown.primary.clone(),
+            timeline: self.shown.timeline,
             args: self.aim.args.clone(),
             preflight: deal.map(|deal| deal.lights.clone()).unwrap_or_default(),
             confirm,

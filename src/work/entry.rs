@@ -69,6 +69,11 @@ impl Entry {
         }
     }
 
+    /// Whether it is the end of an order that another pgdeck has given.
+    pub fn settles(&self) -> bool {
+        matches!(self.what, What::Ended { settled: Some(_), .. })
+    }
+
     /// The run whose claim does not stand in its way.
     pub fn despite(&self) -> Option<&Text> {
         if let What::Asked(asked) = &self.what { asked.despite.as_ref() } else { None }
@@ -96,6 +101,11 @@ pub struct Asked {
     /// The CR's uid, or the system identifier of plain hosts.
     pub uid: Option<Text>,
     pub member: Option<Text>,
+    /// Who led, and on which timeline, as the screen showed it when the key was pressed; none where there was no screen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<u32>,
     pub args: BTreeMap<Text, Text>,
     pub preflight: Vec<Light>,
     /// How it was confirmed: `y`, `--yes`, the name that was typed.
