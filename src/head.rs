@@ -154,11 +154,8 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
         Err(errors) => return usage(&errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     };
     let colors = if config.no_color { tui::Colors::Stripped } else { tui::Colors::Shown };
-    let (cut_off, left_over) = settle::all_cut_off(journal, clock::now());
-    for left in left_over {
-        runtime.gate().adopt(left.run.clone());
-        model.state.ledger.inherit(left);
-    }
+    let cut_off = settle::all_cut_off(journal, clock::now());
+    cut_off.held.iter().for_each(|left| runtime.gate().adopt(left.run.clone()));
     for effect in model.take_up(clock::now(), cut_off) {
         if let Effect::Run(run, outs) = effect {
             runtime.step(run, outs, journal);
@@ -173,10 +170,11 @@ fn console(config: &Config, theme: Theme, mut runtime: Runtime, journal: &Journa
     }
     model.state.ledger.note_standing(settle::standing(journal, clock::now()));
     let left = tui::run(&mut model, &mut runtime, journal, colors);
-    runtime.stop();
+    // Before anything that may take its time: an end by force is near.
     for text in model.state.ledger.last_words() {
         complain(&present::clean(&format!("pgdeck: {text}")));
     }
+    runtime.stop();
     if let Err(why) = journal.catch_up() {
         complain(&format!("pgdeck: what became of an order is not in the journal: {why}; the next start looks for it"));
     }

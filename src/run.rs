@@ -36,7 +36,7 @@ use deal::changed;
 pub use deal::{Aim, Deal, Hold, Step};
 pub use identity::Shown;
 pub use outcome::{Cause, Outcome};
-pub use settle::CutOff;
+pub use settle::{CutOff, LeftOver};
 
 /// A question with its answer.
 pub type Looked = (Probe, Result<Answer, Fault>);

@@ -72,6 +72,9 @@ pub(super) fn take_up(model: &mut Model, now: Timestamp, cut_off: CutOff, effect
     for text in cut_off.told {
         model.state.notices.say(now, Weight::Error, text);
     }
+    for left in cut_off.held {
+        model.state.ledger.inherit(left);
+    }
     for (run, outs) in cut_off.runs {
         effects.push(Effect::Run(run.id.clone(), outs));
         model.state.ledger.put(run);

@@ -21,6 +21,20 @@ pub struct CutOff {
     pub told: Vec<String>,
     /// What was sent, and is looked for now.
     pub runs: Vec<(Run, Vec<Out>)>,
+    /// What is to be taken back.
+    pub held: Vec<LeftOver>,
+}
+
+/// Something that a pgdeck holds no more, and did not take back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOver {
+    /// Its run, in the journal.
+    pub run: Text,
+    pub action: Text,
+    pub cluster: ClusterId,
+    pub member: Option<Text>,
+    /// The user has been asked.
+    pub asked: bool,
 }
 
 impl Run {

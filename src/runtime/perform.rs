@@ -117,8 +117,11 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
         Out::Settle(cluster) => {
             let journal = journal.clone();
             let found = tokio::task::spawn_blocking(move || settle::cut_off(&journal, clock::now(), &cluster)).await;
-            let broken = |error: tokio::task::JoinError| CutOff { told: vec![error.to_string()], runs: Vec::new() };
-            Some(Event::CutOff(Box::new(found.unwrap_or_else(broken))))
+            let broken = |error: tokio::task::JoinError| CutOff { told: vec![error.to_string()], ..CutOff::default() };
+            let found = found.unwrap_or_else(broken);
+            // Whoever finds what is held may take it back.
+            found.held.iter().for_each(|left| gate.adopt(left.run.clone()));
+            Some(Event::CutOff(Box::new(found)))
         }
         Out::Recall(cluster) => {
             let journal = journal.clone();

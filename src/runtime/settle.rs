@@ -8,32 +8,32 @@ use serde_json::{Value, json};
 use crate::id::{ClusterId, Text};
 use crate::journal::{Journal, owner, unanswered};
 use crate::operation::{Operation, operation, undoing};
-use crate::run::{CutOff, Outcome, Run};
-use crate::state::ledger::{LeftOver, Standing};
+use crate::run::{CutOff, LeftOver, Outcome, Run};
+use crate::state::ledger::Standing;
 use crate::work::entry::{Entry, SCHEMA, What};
 use crate::work::past::Open;
 
 /// All that pgdecks which run no more were cut off at: what is taken up, and what is to be taken back, of which the user is asked.
-pub fn all_cut_off(journal: &Journal, now: Timestamp) -> (CutOff, Vec<LeftOver>) {
+pub fn all_cut_off(journal: &Journal, now: Timestamp) -> CutOff {
     look_for(journal, now, |_| true)
 }
 
-/// What they were cut off at with one cluster, but for what is held: whoever starts pgdeck is asked about that.
+/// What they were cut off at with one cluster.
 pub fn cut_off(journal: &Journal, now: Timestamp, cluster: &ClusterId) -> CutOff {
     // The whole journal is read only where there is something to find.
     let past = journal.past(cluster).unwrap_or_default();
     if !past.open.iter().any(|open| journal.was_cut_off(open, now)) {
         return CutOff::default();
     }
-    look_for(journal, now, |asked| asked["cluster"] == json!(cluster) && left_over(asked).is_none()).0
+    look_for(journal, now, |asked| asked["cluster"] == json!(cluster))
 }
 
 /// Reads the journal for runs of which no end is known, and whose pgdeck runs no more. What cannot be taken up is closed.
-fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool) -> (CutOff, Vec<LeftOver>) {
-    let (mut found, mut held) = (CutOff::default(), Vec::new());
+fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool) -> CutOff {
+    let mut found = CutOff::default();
     let (lines, _) = match journal.read() {
         Ok(read) => read,
-        Err(why) => return (CutOff { told: vec![why], ..found }, held),
+        Err(why) => return CutOff { told: vec![why], ..found },
     };
     let here = owner::host();
     let was_cut_off =
@@ -49,8 +49,12 @@ fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool
                 journal.see_to(&run.id);
                 "its effect is looked for".to_owned()
             }
-            // It stays open until it is taken back, however often pgdeck is started before.
-            (None, Some(_), _) => "it is asked for whether to take it back".to_owned(),
+            // It stays open until it is taken back, however often pgdeck is started before; by this one it is told once.
+            (None, Some(left), _) => {
+                journal.see_to(&left.run);
+                let ended_by = undoing(&left.action).map_or("", |row| row.id);
+                format!("what it holds stays until it is taken back ({ended_by})")
+            }
             (None, None, Some(_)) => close(journal, asked, sending, now, "look at it; `pgdeck audit` has all of it"),
             (None, None, None) => close(journal, asked, sending, now, "nothing was sent"),
         };
@@ -63,10 +67,10 @@ fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool
             text(&asked["cluster"]["name"]),
             text(&asked["at"]),
         ));
-        held.extend(left);
+        found.held.extend(left);
         found.runs.extend(run);
     }
-    (found, held)
+    found
 }
 
 /// Writes its end down, and gives the words for it.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::id::{ClusterId, PlaneId, Text};
 use crate::operation::undoing;
+pub use crate::run::LeftOver;
 use crate::run::{Deal, Outcome, Run};
 
 /// At most so many that are over are kept.
@@ -65,18 +66,6 @@ pub enum Line {
 
 /// What another pgdeck has left: where, on which member, since when.
 pub type Told = (ClusterId, Text, Option<Timestamp>);
-
-/// Something that a pgdeck holds no more, and did not take back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOver {
-    /// Its run, in the journal.
-    pub run: Text,
-    pub action: Text,
-    pub cluster: ClusterId,
-    pub member: Option<Text>,
-    /// The user has been asked.
-    pub asked: bool,
-}
 
 /// Something that stays as an order made it until another order ends it, whoever runs meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,7 +170,9 @@ impl Ledger {
 
     /// Takes in what a pgdeck before this one has left.
     pub fn inherit(&mut self, left: LeftOver) {
-        self.left_over.push(left);
+        if !self.was_cut_off(&left.run) {
+            self.left_over.push(left);
+        }
     }
 
     /// Takes in what stands by the journal.

@@ -16,8 +16,12 @@ const CLUSTER: &str = "one//production/acid-shop";
 const LAST_CALL: Duration = Duration::from_secs(6);
 
 fn console(scene: &Scene) -> Tty {
+    opened(scene, &["-n", "production", "--write"])
+}
+
+fn opened(scene: &Scene, arguments: &[&str]) -> Tty {
     let vars = [("HOME", scene.home.to_str().unwrap()), ("KUBECONFIG", &*scene.kubeconfig)];
-    let mut tty = Tty::start(&["-n", "production", "--write"], &vars, (160, 50));
+    let mut tty = Tty::start(arguments, &vars, (160, 50));
     tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("acid-shop-"));
     tty.keys("/acid-shop\r");
     tty
@@ -104,6 +108,9 @@ async fn a_signal_takes_back_the_pause_and_the_switchover_that_were_ordered_here
     let mut tty = console(&scene);
     does(&scene, &mut tty, "xp");
     assert!(is_paused(&scene).await);
+    // What the screen showed when the key was pressed is in the journal.
+    let asked = scene.lines().into_iter().rfind(|line| line["entry"] == "asked").unwrap();
+    assert_eq!((&asked["primary"], &asked["timeline"]), (&scene.name("primary").into(), &1.into()));
     tty.signal(Signal::TERM);
     let said = last_words(&mut tty, LAST_CALL);
     assert!(!is_paused(&scene).await, "still paused: {said:?}");
@@ -137,4 +144,37 @@ fn a_signal_is_heeded_in_time_though_nobody_answers() {
     let said = last_words(&mut tty, LAST_CALL);
     kill_process(supervisor, Signal::CONT).unwrap();
     assert!(said.contains(&format!("patroni-pause of {CLUSTER} stays, since ")), "{said:?}");
+}
+
+/// What a neighbour held is left to whoever runs when it dies, armed or not.
+#[tokio::test]
+async fn what_a_dead_neighbour_held_is_offered_to_a_console_that_runs() {
+    let scene = Scene::up("act-neighbour");
+    let standby = scene.name("standby");
+    let mut other = opened(&scene, &["-n", "production"]);
+    let mut holder = console(&scene);
+    holder.keys("d");
+    holder.wait_within(PATIENCE, "the cluster's page", |tty| tty.text().contains("TOPOLOGY"));
+    holder.go_to(PATIENCE, &standby);
+    holder.keys("xh");
+    holder.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
+    holder.keys("y");
+    holder.wait_within(PATIENCE, "that it is held", |tty| tty.text().contains("held: "));
+    holder.signal(Signal::KILL);
+    holder.wait_exit(PATIENCE);
+
+    // The next look at the cluster finds it.
+    other.keys("xs");
+    let asks = format!("replay-resume {CLUSTER}/{standby}");
+    let before = scene.count("ended");
+    other.wait_within(PATIENCE, "an offer", |tty| tty.text().contains("as of "));
+    other.keys("\u{1b}");
+    other.wait_within(PATIENCE, "the question", |tty| tty.text().contains(&asks) && tty.text().contains("y do it"));
+    assert!(other.text().contains("READ-ONLY"), "{}", other.text());
+    other.keys("y");
+    scene.journaled("ended", before + 1);
+    let replay = "select pg_get_wal_replay_pause_state()";
+    let state: String = scene.session("standby").await.client.query_one(replay, &[]).await.unwrap().get(0);
+    assert_eq!(state, "not paused");
+    assert!(!is_paused(&scene).await);
 }
