@@ -78,11 +78,16 @@ pub(super) fn rolls(looked: &[Looked]) -> Vec<Light> {
 pub(super) fn leads(of: Option<&Sampled<'_>>, view: &PatroniView, from: &str) -> Light {
     let timeline = view.leader().and_then(|leader| leader.timeline);
     let shown = timeline.map_or_else(|| "an unknown timeline".into(), |timeline| format!("timeline {timeline}"));
-    let said = format!("{from} leads on {shown} by Patroni's word");
+    let follows = view.is_standby_cluster();
+    let what = if follows { "the standby cluster " } else { "" };
+    let said = format!("{from} leads {what}on {shown} by Patroni's word");
     match of.map(|of| of.vitals.as_ref()) {
         None => Light::amber(format!("{said}; its own was not asked for")),
         Some(Err(why)) => Light::amber(format!("{said}; its own is not known: {why}")),
-        Some(Ok(vitals)) if vitals.in_recovery => Light::red(format!("{said}, and calls itself a standby: look again")),
+        Some(Ok(vitals)) if vitals.in_recovery != follows => {
+            let itself = if follows { "primary" } else { "standby" };
+            Light::red(format!("{said}, and calls itself a {itself}: look again"))
+        }
         Some(Ok(vitals)) if timeline.is_some() && vitals.timeline.is_some() && vitals.timeline != timeline => {
             let own = vitals.timeline.unwrap_or_default();
             Light::amber(format!("{said}, and by its own on timeline {own}"))

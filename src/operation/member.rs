@@ -133,6 +133,7 @@ fn reinitialize(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
             instance: instance(aim, member),
             after: began(vitals),
             standby: true,
+            recovers: false,
             followers: Vec::new(),
         },
         within_s: 3_600,

@@ -134,18 +134,16 @@ fn consider(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
             instance: instance(aim, &peer.name),
             after: began(vitals(looked, &peer.name).ok()),
             standby: peer.role != Role::Primary,
+            recovers: peer.standby_leader,
             followers: if peer.role == Role::Primary { followers(view, peer) } else { Vec::new() },
         },
         within_s: WITHIN_S,
     };
     let steps = peers.iter().map(step).collect();
-    let downtime = if leads {
-        "writes stop for some seconds, and every client reconnects"
-    } else {
-        "readers of those that restart reconnect"
-    };
+    let downtime =
+        if leads { view.downtime("for some seconds") } else { "readers of those that restart reconnect".into() };
     let undo = "nothing: it runs again, or Patroni's log tells why not".into();
-    Ok(Deal { lights, steps, undo, downtime: downtime.into(), led_by, ..Deal::default() })
+    Ok(Deal { lights, steps, undo, downtime, led_by, ..Deal::default() })
 }
 
 /// Who must stream from a primary when it is back.
@@ -171,7 +169,9 @@ fn about(peer: &Peer, looked: &[Looked]) -> Result<Vec<Light>, String> {
         Err(why) if refused => return Err(why),
         Err(why) => vec![Light::amber(why)],
     };
-    lights.push(if peer.role == Role::Primary {
+    lights.push(if peer.standby_leader {
+        Light::amber(format!("{member} leads a standby cluster: its standbys, and its readers, reconnect"))
+    } else if peer.role == Role::Primary {
         Light::amber(format!("{member} leads: writes stop until it is back, and every client reconnects"))
     } else if peer.synchronous {
         Light::amber(format!("{member} is synchronous: commits wait until Patroni has chosen another, or it is back"))

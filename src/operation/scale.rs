@@ -235,7 +235,7 @@ fn hands_over(
     let (mut said, slots) = hand_over::lights(looked, view, &leader.name, &best.name);
     said.extend(takes_part(looked, leader));
     let body = json!({"leader": &*leader.name, "candidate": &*best.name});
-    let (timeline, followers) = (leader.timeline, running(view));
+    let (timeline, followers) = (view.left_timeline(), running(view));
     let step = Step {
         order: call(aim, &leader.name, Method::Post, "/switchover", body),
         expect: Expect::Leader { instance: instance(aim, &best.name), timeline, followers, slots },

@@ -164,7 +164,7 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         body["scheduled_at"] = json!(&**at);
         Expect::Scheduled { instance: instance(aim, &leader.name), waits: true }
     } else {
-        let (timeline, followers) = (leader.timeline, running(view));
+        let (timeline, followers) = (view.left_timeline(), running(view));
         Expect::Leader { instance: instance(aim, &to.name), timeline, followers, slots }
     };
     let undo = match at {
@@ -179,7 +179,7 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
             within_s: HANDED_OVER_S,
         }],
         undo,
-        downtime: "writes stop for a few seconds, and every client reconnects".into(),
+        downtime: view.downtime("for a few seconds"),
         by_name: false,
         ..Deal::default()
     })
@@ -236,7 +236,8 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         lights.push(Light::amber(format!("{name} is not synchronous: commits that were confirmed may be lost")));
     }
     lights.extend(guards::lights(looked, aim.at));
-    let timeline = view.members.iter().filter_map(|peer| peer.timeline).max();
+    let newest = view.members.iter().filter_map(|peer| peer.timeline).max();
+    let timeline = newest.filter(|_| !view.is_standby_cluster());
     let mut followers = running(view);
     followers.retain(|member| silent.is_none_or(|leader| leader.name != *member));
     let step = Step {
@@ -244,7 +245,7 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         expect: Expect::Leader { instance: instance(aim, &to.name), timeline, followers, slots },
         within_s: HANDED_OVER_S,
     };
-    let downtime = "writes stop until it leads, and every client reconnects".into();
+    let downtime = view.downtime("until it leads");
     let undo = "nothing for what was lost; a switchover back moves the primary".into();
     Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true, ..Deal::default() })
 }

@@ -279,10 +279,15 @@ impl ClusterLine {
                 let exact = if member.lag_from == Some("sql") { "" } else { "~" };
                 Cell::own(format!("{exact}{}", format::bytes(crate::metric::lsn::Bytes(bytes))), Tone::Normal)
             });
-            let lag = if member.role == Role::Primary { Some(blank()) } else { lag };
+            let leads = self.primary.as_ref() == Some(&member.name);
+            let lag = if leads || member.role == Role::Primary { Some(blank()) } else { lag };
             [
                 Cell::outside(&member.name, Tone::Normal),
-                Cell::new(member.role.word(), Tone::Normal),
+                // Whoever leads a standby cluster is a standby by SQL.
+                Cell::new(
+                    if leads && member.role == Role::Standby { "standby leader" } else { member.role.word() },
+                    Tone::Normal,
+                ),
                 Cell::outside(&member.state, Tone::Normal),
                 lag.unwrap_or_else(Cell::unknown),
             ]

@@ -38,11 +38,14 @@ pub enum Expect {
     /// A switchover waits, or none.
     Scheduled { instance: InstanceId, waits: bool },
     /// The member's Postgres began after that moment, and leads or streams.
-    /// `standby`: it must be one, and stream; `followers`: these must stream from it.
+    /// `standby`: it must be one, and stream; `recovers`: it leads a standby cluster, and may get its WAL from an archive;
+    /// `followers`: these must stream from it.
     Restarted {
         instance: InstanceId,
         after: Timestamp,
         standby: bool,
+        #[serde(default)]
+        recovers: bool,
         #[serde(default)]
         followers: Vec<Text>,
     },
@@ -172,11 +175,9 @@ impl Expect {
             Expect::Members { count, .. } => {
                 format!("{count} members run by Patroni's word, and stream by the primary's (pg_stat_replication)")
             }
-            Expect::Leader { instance, .. } => {
-                format!(
-                    "{} leads on a new timeline, and those that ran stream from it (pg_stat_replication)",
-                    instance.member
-                )
+            Expect::Leader { instance, timeline, .. } => {
+                let on = if timeline.is_some() { " on a new timeline" } else { "" };
+                format!("{} leads{on}, and those that ran stream from it (pg_stat_replication)", instance.member)
             }
             Expect::Pause { paused: true, .. } => "every member says that it is paused".into(),
             Expect::Pause { paused: false, .. } => "no member says that it is paused any more".into(),
@@ -293,8 +294,8 @@ impl Expect {
                 Some(switchover) => when(*waits, format!("Patroni lists a switchover at {}", switchover.at)),
                 None => when(!waits, "Patroni lists no switchover"),
             },
-            (Expect::Restarted { instance, after, standby, followers }, Answer::Sample(rows)) => {
-                match of_vitals(rows, |vitals| members::restarted(vitals, *after, *standby)) {
+            (Expect::Restarted { instance, after, standby, recovers, followers }, Answer::Sample(rows)) => {
+                match of_vitals(rows, |vitals| members::restarted(vitals, *after, *standby, *recovers)) {
                     Judged::Proved(said) if !followers.is_empty() => {
                         leader::streamed_from(&said, &instance.member, followers, looked)
                     }

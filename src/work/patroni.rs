@@ -23,6 +23,8 @@ pub struct PatroniView {
 pub struct Peer {
     pub name: Text,
     pub role: Role,
+    /// It leads a standby cluster: it replays what a remote primary sends, or has archived, and its timeline is that one's.
+    pub standby_leader: bool,
     /// Counted as synchronous: a valid candidate in synchronous mode.
     pub synchronous: bool,
     /// `running`, `streaming`, `in archive recovery`, `starting`, …
@@ -67,6 +69,24 @@ impl PatroniView {
         self.members.iter().find(|peer| peer.role == Role::Primary)
     }
 
+    /// Whether the cluster follows a remote primary: nobody writes there.
+    pub fn is_standby_cluster(&self) -> bool {
+        self.leader().is_some_and(|leader| leader.standby_leader)
+    }
+
+    /// The timeline that another leader leaves behind; none where a new leader goes on with the same one, or nobody knows.
+    pub fn left_timeline(&self) -> Option<u32> {
+        self.leader().filter(|leader| !leader.standby_leader)?.timeline
+    }
+
+    /// Who is cut off for how long where the leader stops taking writes: `so_long`.
+    pub fn downtime(&self, so_long: &str) -> String {
+        if self.is_standby_cluster() {
+            return "no writes: it is a standby cluster; readers of the leader reconnect".into();
+        }
+        format!("writes stop {so_long}, and every client reconnects")
+    }
+
     /// The member of that name.
     pub fn peer(&self, name: &str) -> Option<&Peer> {
         self.members.iter().find(|peer| *peer.name == *name)
@@ -104,6 +124,7 @@ fn peer(value: &Value) -> Option<Peer> {
     Some(Peer {
         name: value["name"].as_str()?.into(),
         role: Role::from_word(role),
+        standby_leader: role == "standby_leader",
         synchronous: matches!(role, "sync_standby" | "quorum_standby"),
         state: value["state"].as_str().unwrap_or_default().into(),
         timeline: value["timeline"].as_u64().and_then(|timeline| u32::try_from(timeline).ok()),

@@ -12,6 +12,7 @@ mod proofs;
 mod recipe;
 pub mod relay;
 mod stage;
+mod standby;
 mod switched;
 
 use std::process::Stdio;

@@ -13,6 +13,8 @@ mod dialects;
 #[cfg(feature = "sandbox")]
 mod faults;
 mod hosts;
+#[cfg(feature = "sandbox")]
+mod http;
 mod keys;
 #[cfg(feature = "sandbox")]
 mod kube;

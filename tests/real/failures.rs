@@ -5,8 +5,9 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::http::ask;
 use crate::life::row;
-use crate::place::{PATIENCE, Place, Real, has_verdict, http, is_whole};
+use crate::place::{PATIENCE, Place, Real, has_verdict, is_whole};
 
 pub fn postgres_killed(real: &Real) {
     let place = Place::new(real, "killed");
@@ -95,7 +96,7 @@ pub fn api_away(real: &Real) {
         row.contains("unknown") && row.contains("2/2") && row.contains("nothing was heard")
     });
     // Meanwhile its store goes on, and forgets what was before.
-    let etcd = |asked: &str, body: Value| http("127.0.0.1:2379", &format!("POST /v3/kv/{asked}"), &body);
+    let etcd = |asked: &str, body: Value| ask("127.0.0.1:2379", &format!("POST /v3/kv/{asked}"), &body);
     let put = etcd("put", json!({ "key": "cGdkZWNr", "value": "MQ==" }));
     etcd("compaction", json!({ "revision": put["header"]["revision"], "physical": true }));
 

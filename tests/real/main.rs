@@ -13,6 +13,8 @@ mod contract;
 mod control;
 mod failures;
 mod habits;
+#[path = "../it/http.rs"]
+mod http;
 mod judged;
 mod life;
 mod place;

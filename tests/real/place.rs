@@ -1,7 +1,5 @@
 //! Where a scenario plays: a namespace of its own on the real control plane, looked at through the real binary.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -14,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::control;
+use crate::http;
 use crate::tty::Tty;
 
 /// Whatever is waited for has come by then, or never will: others are working here too.
@@ -131,7 +130,7 @@ impl<'a> Place<'a> {
     /// What a member's Patroni answers to `PATCH /config` and the like.
     pub fn patroni_api(&self, member: &str, asked: &str, body: &Value) -> Value {
         let pod = self.get(POD, member).unwrap();
-        http(&format!("{}:8008", pod["status"]["podIP"].as_str().unwrap()), asked, body)
+        http::ask(&format!("{}:8008", pod["status"]["podIP"].as_str().unwrap()), asked, body)
     }
 
     /// What `pgdeck status` tells a user of this namespace.
@@ -248,21 +247,6 @@ pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
         std::thread::sleep(Duration::from_millis(100));
     }
     true
-}
-
-/// One answer of a plain HTTP server; null where it is no JSON.
-pub fn http(address: &str, asked: &str, body: &Value) -> Value {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let body = body.to_string();
-    let length = body.len();
-    write!(stream, "{asked} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, told) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.split(' ').nth(1).is_some_and(|code| code.starts_with('2')), "{asked}: {answer}");
-    serde_json::from_str(told).unwrap_or_default()
 }
 
 /// Whether a cluster, as `pgdeck status` tells it, has a primary and so many members in all, the others streaming.

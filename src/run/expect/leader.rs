@@ -32,8 +32,10 @@ pub(super) fn leads(
 ) -> Judged {
     let Some(leader) = view.leader() else { return Judged::NotYet("no member leads".into()) };
     let timeline = leader.timeline.map_or("an unknown timeline".into(), |timeline| format!("timeline {timeline}"));
-    let said = format!("{} leads on {timeline}", leader.name);
-    if *leader.name != *expected || (before.is_some() && leader.timeline <= before) {
+    let what = if leader.standby_leader { "the standby cluster " } else { "" };
+    let said = format!("{} leads {what}on {timeline}", leader.name);
+    let is_old = before.is_some() && leader.timeline <= before && !leader.standby_leader;
+    if *leader.name != *expected || is_old {
         return Judged::NotYet(format!("{said} by Patroni's word"));
     }
     let (said, is_own) = match own_word(leader, asked) {
@@ -77,10 +79,13 @@ enum Told {
     Nothing(Silence),
 }
 
-/// Whether it calls itself a primary, on the timeline that Patroni names.
+/// Whether it calls itself a primary, on the timeline that Patroni names; in a standby cluster a standby.
 fn own_word(leader: &Peer, asked: Option<&Looked>) -> Result<(), Told> {
     match streams::rows(asked, SurveyId::Vitals).map_err(Told::Nothing)? {
-        Rows::Vitals(vitals) if vitals.in_recovery => Err(Told::Otherwise("calls itself a standby".into())),
+        Rows::Vitals(vitals) if vitals.in_recovery != leader.standby_leader => {
+            let itself = if vitals.in_recovery { "standby" } else { "primary" };
+            Err(Told::Otherwise(format!("calls itself a {itself}")))
+        }
         Rows::Vitals(vitals) => match (vitals.timeline, leader.timeline) {
             (Some(own), Some(told)) if own != told => {
                 Err(Told::Otherwise(format!("writes on timeline {own} by its own")))

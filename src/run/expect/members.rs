@@ -53,10 +53,10 @@ pub(super) fn stream(said: &str, objects: &Objects, primary: Option<&Looked>) ->
     streams::from(&leader.name, &standbys, primary).after(said)
 }
 
-/// A server that began after that moment, and leads or streams.
-pub(super) fn restarted(vitals: &Vitals, after: Timestamp, standby: bool) -> Judged {
+/// A server that began after that moment, and leads or streams, or `recovers`.
+pub(super) fn restarted(vitals: &Vitals, after: Timestamp, standby: bool, recovers: bool) -> Judged {
     let receives = vitals.receiver.as_ref().is_some_and(|receiver| &*receiver.status == "streaming");
-    let streams = receives || (!standby && !vitals.in_recovery);
+    let streams = receives || recovers || (!standby && !vitals.in_recovery);
     let how = match (streams, receives) {
         (false, _) => ", and does not stream yet",
         (true, true) => ", and streams (pg_stat_wal_receiver)",

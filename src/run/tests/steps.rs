@@ -232,7 +232,13 @@ fn another_leader_than_the_screen_showed_is_told_and_stands_against_what_is_done
     fn restarts(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         let order =
             Order::Patroni { instance: instance(), method: Method::Post, path: "/restart".into(), body: json!({}) };
-        let expect = Expect::Restarted { instance: instance(), after: at(0), standby: false, followers: Vec::new() };
+        let expect = Expect::Restarted {
+            instance: instance(),
+            after: at(0),
+            standby: false,
+            recovers: false,
+            followers: Vec::new(),
+        };
         Ok(Deal { steps: vec![Step { order, expect, within_s: 10 }], ..consider(aim, looked)? })
     }
     fn pauses(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {

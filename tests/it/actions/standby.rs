@@ -1,0 +1,39 @@
+//! A standby cluster: its leader is a standby itself, and goes on with the timeline of a remote primary.
+
+use serde_json::{Value, json};
+
+use super::stage::{Scene, is_of_shop, line};
+use crate::http::ask;
+
+impl Scene {
+    /// Makes a standby cluster of it, whose remote primary nobody can reach: its own members stream all the same.
+    fn follow_a_remote_primary(&self) {
+        let patroni = format!("{}:8008", self.member("primary")["address"].as_str().unwrap());
+        let remote = json!({"standby_cluster": {"host": "127.0.0.1", "port": 1}});
+        ask(&patroni, "PATCH /config", &remote);
+        let follows = |status: &Value| {
+            let mut members = status["members"].as_array().unwrap().iter();
+            members.all(|member| !is_of_shop(member) || member["role"] == "standby")
+        };
+        self.sandbox.wait_until("no primary", follows);
+    }
+}
+
+#[test]
+fn a_standby_cluster_is_handed_over_and_restarted_and_keeps_its_timeline() {
+    let scene = Scene::up("act-standby");
+    let (old, new) = (scene.name("primary"), scene.name("standby"));
+    scene.follow_a_remote_primary();
+
+    let run = scene.proved(&["switchover", "acid-shop", &format!("to={new}"), "--yes"]);
+    let streams = format!("1 of 1 standbys stream from {new} (pg_stat_replication)");
+    line(&run, "lines", &format!("{new} leads the standby cluster on timeline 1; {streams}"));
+    line(&run, "preflight", &format!("{old} leads the standby cluster on timeline 1 by Patroni's word and its own"));
+
+    let run = scene.proved(&["restart", "acid-shop", "--yes"]);
+    line(&run, "preflight", &format!("{new} leads a standby cluster: its standbys, and its readers, reconnect"));
+    line(&run, "lines", &streams);
+
+    let (code, out, err) = scene.pgdeck(&["status"]);
+    assert!(code == 0 && out.lines().any(|row| row.contains(&new) && row.contains("standby leader")), "{out}{err}");
+}
