@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::place::{PATIENCE, Place, Real, other_operator, postgres, within};
+use crate::place::{Place, Real, other_operator, postgres, within};
 use differences::{Difference, Listed, between};
 use side::Side;
 
@@ -21,6 +21,8 @@ const NAME: &str = "acid-judged";
 const TAKEN: &str = "acid-taken";
 /// One whose primary cannot hand over.
 const REFUSED: &str = "acid-refused";
+/// The real operator may wait a minute in vain for a pod's end, and does so again when it is asked anew.
+const SETTLED: Duration = Duration::from_secs(300);
 /// A pod's flag for the operator.
 const ROLLING: &str = "zalando-postgres-operator-rolling-update-required=true";
 /// Labels and Services' names are shorter than this.
@@ -83,7 +85,8 @@ impl Court {
         }
         let mut took = Vec::new();
         for side in self.sides() {
-            assert!(within(PATIENCE, || is_settled(side)), "not in time: {what}: settled");
+            let is_in_time = within(SETTLED, || is_settled(side));
+            assert!(is_in_time, "not in time: {what}: settled; the operator says: {}", side.words(NAME));
             took.push(begun.elapsed().as_secs_f64());
         }
         // What fits by chance, in passing, does not fit twice.

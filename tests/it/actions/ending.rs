@@ -22,7 +22,8 @@ fn console(scene: &Scene) -> Tty {
 fn opened(scene: &Scene, arguments: &[&str]) -> Tty {
     let vars = [("HOME", scene.home.to_str().unwrap()), ("KUBECONFIG", &*scene.kubeconfig)];
     let mut tty = Tty::start(arguments, &vars, (160, 50));
-    tty.wait_within(PATIENCE, "the fleet", |tty| tty.text().contains("acid-shop-"));
+    // Patroni's leader is known before the pods are.
+    tty.wait_within(PATIENCE, "both members", |tty| tty.text().contains("acid-shop-") && tty.text().contains(" 2/2 "));
     tty.keys("/acid-shop\r");
     tty
 }
