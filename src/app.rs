@@ -139,6 +139,11 @@ impl Model {
         (self.strokes, self.state.fleet.generation())
     }
 
+    /// Changes with whatever somebody may wait to see: all of the stamp but estimates that change all the time.
+    pub fn news(&self) -> (u64, u64) {
+        (self.strokes, self.state.fleet.told())
+    }
+
     /// When a [`Msg::Tick`] is due though nothing happens: an age on screen, a notice that fades, a verdict by time.
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let look = self.look(now);

@@ -38,6 +38,8 @@ pub struct Fleet {
     sources: BTreeMap<Source, Standing>,
     /// Grows with every change that a cell could show.
     generation: u64,
+    /// The same, but for what Patroni only estimates.
+    told: u64,
     changes: VecDeque<(u64, ClusterId)>,
     rechecks: BTreeSet<(Timestamp, ClusterId)>,
     planes: BTreeMap<PlaneId, Hearing>,
@@ -113,6 +115,7 @@ impl Fleet {
             Seen::Closed(source) => {
                 if self.sources.remove(&source).is_some() {
                     self.generation += 1;
+                    self.told += 1;
                 }
             }
             // Logs and manifests belong to the views that asked for them.
@@ -183,6 +186,11 @@ impl Fleet {
         self.generation
     }
 
+    /// Grows with every change but those of approximate lags: these come all the time, and nobody waits for one of them.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+
     /// What changed after that generation.
     pub fn changed_since(&self, generation: u64) -> Changes {
         if generation == self.generation {
@@ -231,7 +239,12 @@ impl Fleet {
             let Entry { cluster, instances, .. } = &mut **entry;
             instances.retain(|name, _| cluster.member(name).is_some());
         }
-        if quiet && approximate_lag(entry) == lag_before { self.judge(&id, now) } else { self.touch(&id, now) }
+        match (quiet, approximate_lag(entry) == lag_before) {
+            (true, true) => {}
+            (true, false) => self.note_estimate(&id),
+            (false, _) => self.note_change(&id),
+        }
+        self.judge(&id, now);
     }
 
     /// After a list: what it does not hold is gone, what it holds is as it was unless told otherwise.
@@ -277,6 +290,7 @@ impl Fleet {
         let since = before.filter(|before| before.state == state).map_or(at, |before| before.since);
         if before.is_none_or(|before| before.state != state) {
             self.generation += 1;
+            self.told += 1;
         }
         let before_lost = before.is_some_and(|before| matches!(before.state, SourceState::Lost { .. }));
         if let Source::Plane { plane } = &source {
@@ -336,6 +350,7 @@ impl Fleet {
         }
         if any {
             self.generation += 1;
+            self.told += 1;
             self.changes.clear();
         }
     }
@@ -356,6 +371,11 @@ impl Fleet {
     }
 
     fn note_change(&mut self, id: &ClusterId) {
+        self.told += 1;
+        self.note_estimate(id);
+    }
+
+    fn note_estimate(&mut self, id: &ClusterId) {
         self.generation += 1;
         if self.changes.len() == CHANGES_KEPT {
             self.changes.pop_front();

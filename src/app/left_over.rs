@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::operate::begin;
 use super::{Effect, Model};
-use crate::fleet::Entry;
 use crate::fleet::cluster::Held;
+use crate::fleet::{Changes, Entry};
 use crate::id::{ClusterId, InstanceId};
 use crate::operation::undoing;
 use crate::screen::Dialog;
@@ -88,10 +88,12 @@ fn of_ours(State { fleet, ledger, .. }: &mut State) -> Option<Left> {
 /// What any other pgdeck has said in Patroni's configuration that it holds, and has not ended though its time is over. It is not
 /// this one's: to end it is an order like any other.
 fn of_others(State { fleet, ledger, .. }: &mut State, now: Timestamp) -> Option<Left> {
+    // Of a large fleet only what has changed is looked at; all of it where time alone may have.
     let moment = (fleet.generation(), now.as_second() / EVERY_S);
-    if ledger.looked_for_left.replace(moment) == Some(moment) {
-        return None;
-    }
+    let changed = match ledger.looked_for_left.replace(moment) {
+        Some((generation, then)) if then == moment.1 => fleet.changed_since(generation),
+        _ => Changes::All,
+    };
     let is_ours = |id: &ClusterId, held: &Held| {
         let mine = || ledger.holding().any(|run| run.aim.cluster == *id);
         mine() || ledger.has_told(&told(id, held))
@@ -99,10 +101,14 @@ fn of_others(State { fleet, ledger, .. }: &mut State, now: Timestamp) -> Option<
     let is_left = |id: &ClusterId, entry: &Entry, held: &Held| {
         held.is_over(now) && is_in_sight(entry) && entry.cluster.member(&held.member).is_some() && !is_ours(id, held)
     };
-    let (id, held) = fleet.clusters().find_map(|(id, entry)| {
+    let left = |(id, entry): (&ClusterId, &Entry)| {
         let held = entry.cluster.dcs.as_ref()?.config.as_ref()?.held.as_ref()?;
         is_left(id, entry, held).then(|| (id.clone(), held.clone()))
-    })?;
+    };
+    let (id, held) = match &changed {
+        Changes::Some(ids) => ids.iter().find_map(|id| left((id, fleet.get(id)?))),
+        Changes::All => fleet.clusters().find_map(left),
+    }?;
     ledger.tell(told(&id, &held));
     let since =
         held.since.map_or_else(|| "an unknown time".to_owned(), |since| since.strftime("%F %T UTC").to_string());

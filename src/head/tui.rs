@@ -25,6 +25,8 @@ use input::Keys;
 const FRAME: Duration = Duration::from_millis(33);
 /// Time alone changes the picture at most this often.
 const COARSE: Duration = Duration::from_millis(200);
+/// And what Patroni estimates, every ten seconds for each cluster, at most this often.
+const ESTIMATES: Duration = Duration::from_secs(1);
 /// At most this much data between two looks at the keys.
 const DATA_AT_ONCE: usize = 200;
 /// An end that was asked for from outside comes within this, even if the terminal takes no output.
@@ -48,7 +50,7 @@ pub fn run(model: &mut Model, runtime: &mut Runtime, journal: &Journal, colors: 
     runtime.spawn(reading);
     let _hangup = input::HangupWatch::start(mailbox)?;
     let glass = Glass::new(io::stdout(), input::size()?, colors);
-    Console { model, glass, term, keys, hidden: false, painted_at: None, painted: None, wanted: None }
+    Console { model, glass, term, keys, hidden: false, painted_at: None, painted: None, shown: (0, 0), wanted: None }
         .run(runtime, journal)
 }
 
@@ -61,6 +63,8 @@ struct Console<'a> {
     hidden: bool,
     painted_at: Option<Instant>,
     painted: Option<(u64, u64)>,
+    /// The news in that picture.
+    shown: (u64, u64),
     wanted: Option<std::collections::BTreeSet<crate::work::want::Want>>,
 }
 
@@ -79,8 +83,10 @@ impl Console<'_> {
             }
             let now = clock::instant();
             let has_more = n_data == DATA_AT_ONCE;
-            let is_due = self.painted_at.is_none_or(|at| now >= at + FRAME);
-            if (is_urgent || is_due || !has_more) && self.painted != Some(self.model.stamp()) {
+            let has_news = self.shown != self.model.news();
+            let pace = if has_news { FRAME } else { ESTIMATES };
+            let is_due = self.painted_at.is_none_or(|at| now >= at + pace);
+            if (is_urgent || is_due || (has_news && !has_more)) && self.painted != Some(self.model.stamp()) {
                 self.paint()?;
                 self.want(runtime);
             }
@@ -218,7 +224,7 @@ impl Console<'_> {
         let now = clock::now();
         let painted = self.glass.paint(|area, buffer| app::draw(self.model, now, area, buffer));
         self.bear(painted.map(drop))?;
-        self.painted = Some(self.model.stamp());
+        (self.painted, self.shown) = (Some(self.model.stamp()), self.model.news());
         self.painted_at = Some(clock::instant());
         Ok(())
     }
@@ -238,7 +244,11 @@ impl Console<'_> {
         let now = clock::now();
         let until =
             |at| Duration::try_from(now.until(at).map_or(SignedDuration::ZERO, duration)).unwrap_or(Duration::ZERO);
-        clock::instant() + self.model.next_wake(now).map_or(FAR, until).clamp(COARSE, FAR)
+        let wake = clock::instant() + self.model.next_wake(now).map_or(FAR, until).clamp(COARSE, FAR);
+        // What was held back is painted in its turn.
+        let is_held_back = !self.hidden && self.painted != Some(self.model.stamp());
+        let turn = self.painted_at.map(|at| at + ESTIMATES).filter(|_| is_held_back);
+        turn.map_or(wake, |turn| wake.min(turn))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The fleet's stream of one context: every kind's task tells here, and clusters come out, each as one piece.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -90,7 +91,7 @@ impl Collector {
                 () = tokio::time::sleep(QUIET) => collecting.feel_pulse().await,
             }
             for (subject, told) in batch.drain(..) {
-                collecting.take(subject, told).await;
+                collecting.take(&subject, told).await;
             }
             collecting.tell_changes();
             // What follows within a moment is told in one piece.
@@ -120,10 +121,10 @@ impl Collecting {
         self.running.push(subject.clone());
         let now = (self.clock)();
         self.tell_kind(&subject, SourceState::Connecting, now);
-        self.tasks.spawn(watch::run(self.server.clone(), subject, self.tell.clone(), self.clock.clone()));
+        self.tasks.spawn(watch::run(self.server.clone(), Arc::new(subject), self.tell.clone(), self.clock.clone()));
     }
 
-    async fn take(&mut self, subject: Subject, told: Told) {
+    async fn take(&mut self, subject: &Subject, told: Told) {
         let now = (self.clock)();
         match told {
             Told::Put { objects, clock } => {
@@ -162,8 +163,8 @@ impl Collecting {
                 }
             }
             Told::Alive => self.note_life(now),
-            Told::State(state) => self.note_state(&subject, state, now),
-            Told::Forbidden(why) => self.narrow(&subject, why, now).await,
+            Told::State(state) => self.note_state(subject, state, now),
+            Told::Forbidden(why) => self.narrow(subject, why, now).await,
         }
     }
 

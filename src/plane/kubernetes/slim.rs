@@ -1,30 +1,84 @@
 //! The fields of Kubernetes objects that pgdeck reads, and no others: a pod costs a few hundred bytes instead of fifty KiB.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use compact_str::CompactString;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// What every object carries.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Meta {
-    pub name: String,
-    pub namespace: String,
-    pub uid: String,
-    pub resource_version: String,
-    pub creation_timestamp: Option<String>,
-    pub deletion_timestamp: Option<String>,
-    pub labels: BTreeMap<String, String>,
-    pub annotations: BTreeMap<String, Value>,
+    pub name: CompactString,
+    pub namespace: CompactString,
+    pub uid: CompactString,
+    pub resource_version: CompactString,
+    pub creation_timestamp: Option<CompactString>,
+    pub deletion_timestamp: Option<CompactString>,
+    pub labels: BTreeMap<CompactString, CompactString>,
+    pub annotations: BTreeMap<CompactString, Note>,
     pub managed_fields: Vec<Managed>,
 }
 
 impl Meta {
     /// An annotation that is text, as all should be.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.get(key)?.as_str()
+        self.annotations.get(key)?.0.as_deref()
+    }
+}
+
+/// An annotation's value; none where it is no text.
+#[derive(Debug, Clone, Default)]
+pub struct Note(pub Option<CompactString>);
+
+impl<'de> Deserialize<'de> for Note {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NoteVisitor)
+    }
+}
+
+struct NoteVisitor;
+
+impl<'de> Visitor<'de> for NoteVisitor {
+    type Value = Note;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Note, E> {
+        Ok(Note(Some(text.into())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Note, E> {
+        Ok(Note(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Note, E> {
+        Ok(Note(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Note, E> {
+        Ok(Note(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Note, E> {
+        Ok(Note(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Note, E> {
+        Ok(Note(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Note, A::Error> {
+        IgnoredAny.visit_seq(seq).map(|_| Note(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Note, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Note(None))
     }
 }
 
@@ -32,8 +86,8 @@ impl Meta {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Managed {
-    pub time: Option<String>,
-    pub subresource: Option<String>,
+    pub time: Option<CompactString>,
+    pub subresource: Option<CompactString>,
 }
 
 /// Anything with metadata.
@@ -65,33 +119,33 @@ pub struct Pod {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodSpec {
-    pub node_name: Option<String>,
+    pub node_name: Option<CompactString>,
     pub containers: Vec<Container>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Container {
-    pub name: String,
-    pub image: Option<String>,
+    pub name: CompactString,
+    pub image: Option<CompactString>,
     pub env: Vec<Env>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Env {
-    pub name: String,
-    pub value: Option<String>,
+    pub name: CompactString,
+    pub value: Option<CompactString>,
     pub value_from: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
-    pub phase: Option<String>,
-    pub reason: Option<String>,
+    pub phase: Option<CompactString>,
+    pub reason: Option<CompactString>,
     #[serde(rename = "podIP")]
-    pub pod_ip: Option<String>,
+    pub pod_ip: Option<CompactString>,
     pub conditions: Vec<Condition>,
     pub container_statuses: Vec<ContainerStatus>,
     pub init_container_statuses: Vec<ContainerStatus>,
@@ -101,16 +155,16 @@ pub struct PodStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct Condition {
     #[serde(rename = "type")]
-    pub kind: String,
-    pub status: String,
-    pub reason: Option<String>,
-    pub message: Option<String>,
+    pub kind: CompactString,
+    pub status: CompactString,
+    pub reason: Option<CompactString>,
+    pub message: Option<CompactString>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
-    pub name: String,
+    pub name: CompactString,
     pub ready: bool,
     pub restart_count: u32,
     pub state: ContainerState,
@@ -127,9 +181,9 @@ pub struct ContainerState {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Reason {
-    pub reason: Option<String>,
-    pub message: Option<String>,
-    pub finished_at: Option<String>,
+    pub reason: Option<CompactString>,
+    pub message: Option<CompactString>,
+    pub finished_at: Option<CompactString>,
 }
 
 /// A StatefulSet.
@@ -159,7 +213,7 @@ pub struct Template {
 #[serde(rename_all = "camelCase", default)]
 pub struct StatefulSetStatus {
     pub ready_replicas: u32,
-    pub update_revision: Option<String>,
+    pub update_revision: Option<CompactString>,
 }
 
 /// An Event.
@@ -170,36 +224,36 @@ pub struct Event {
     #[serde(default)]
     pub involved_object: Reference,
     #[serde(default, rename = "type")]
-    pub kind: Option<String>,
+    pub kind: Option<CompactString>,
     #[serde(default)]
-    pub reason: Option<String>,
+    pub reason: Option<CompactString>,
     #[serde(default)]
-    pub message: Option<String>,
+    pub message: Option<CompactString>,
     #[serde(default)]
     pub count: Option<u32>,
     #[serde(default)]
-    pub first_timestamp: Option<String>,
+    pub first_timestamp: Option<CompactString>,
     #[serde(default)]
-    pub last_timestamp: Option<String>,
+    pub last_timestamp: Option<CompactString>,
     #[serde(default)]
-    pub event_time: Option<String>,
+    pub event_time: Option<CompactString>,
     #[serde(default)]
     pub source: EventSource,
     #[serde(default)]
-    pub reporting_component: Option<String>,
+    pub reporting_component: Option<CompactString>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Reference {
-    pub kind: String,
-    pub name: String,
-    pub namespace: String,
-    pub uid: String,
+    pub kind: CompactString,
+    pub name: CompactString,
+    pub namespace: CompactString,
+    pub uid: CompactString,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct EventSource {
-    pub component: Option<String>,
+    pub component: Option<CompactString>,
 }

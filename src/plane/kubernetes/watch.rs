@@ -1,8 +1,10 @@
 //! One kind, listed and watched: pages, then changes, resumed where they broke off; a poll where watching is forbidden.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use compact_str::CompactString;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -84,7 +86,7 @@ pub enum Parsed {
 }
 
 /// A message with who sends it.
-pub type Tell = (Subject, Told);
+pub type Tell = (Arc<Subject>, Told);
 
 #[derive(Deserialize)]
 struct List<'a> {
@@ -120,7 +122,7 @@ enum End {
 }
 
 /// Lists and watches until nobody listens any more.
-pub async fn run(server: Server, subject: Subject, tell: mpsc::UnboundedSender<Tell>, clock: Clock) {
+pub async fn run(server: Server, subject: Arc<Subject>, tell: mpsc::UnboundedSender<Tell>, clock: Clock) {
     let say = |told: Told| tell.send((subject.clone(), told)).is_ok();
     let mut version: Option<String> = None;
     let mut attempt = 0;
@@ -194,7 +196,7 @@ async fn settle(brief: &mut u32, began: Instant, kind: &str, clock: &Clock) {
     }
 }
 
-async fn poll(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<Tell>) {
+async fn poll(server: &Server, subject: &Arc<Subject>, tell: &mpsc::UnboundedSender<Tell>) {
     loop {
         let state = match list(server, subject, tell).await {
             Ok(_) => SourceState::Live { polled: true },
@@ -210,7 +212,7 @@ async fn poll(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<T
     }
 }
 
-async fn list(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<Tell>) -> Result<String, Fault> {
+async fn list(server: &Server, subject: &Arc<Subject>, tell: &mpsc::UnboundedSender<Tell>) -> Result<String, Fault> {
     let mut listed = BTreeSet::new();
     let mut next = String::new();
     let mut version = String::new();
@@ -229,7 +231,8 @@ async fn list(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<T
         })?;
         let mut objects = Vec::with_capacity(page.items.len());
         for item in page.items {
-            let Some(Read { key, parsed, .. }) = read(subject.kind, item.get()) else { continue };
+            let Some(Read { key: (namespace, name), parsed, .. }) = read(subject.kind, item.get()) else { continue };
+            let key = (Text::from(namespace.as_str()), Text::from(name.as_str()));
             ordered &= furthest.as_ref().is_none_or(|furthest| *furthest < key);
             furthest = Some(key.clone());
             listed.insert(key);
@@ -251,7 +254,12 @@ async fn list(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<T
     Ok(version)
 }
 
-async fn watch(server: &Server, subject: &Subject, tell: &mpsc::UnboundedSender<Tell>, mut version: String) -> End {
+async fn watch(
+    server: &Server,
+    subject: &Arc<Subject>,
+    tell: &mpsc::UnboundedSender<Tell>,
+    mut version: String,
+) -> End {
     let query = format!("watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH}&resourceVersion={version}");
     let mut lines = match server.lines(&subject.path(&query)).await {
         Ok(lines) => lines,
@@ -307,7 +315,7 @@ fn take(subject: &Subject, line: &[u8]) -> Result<(Told, Option<String>), Fault>
         "ADDED" | "MODIFIED" => {
             let (version, parsed) = match read(subject.kind, change.object.get()) {
                 Some(Read { version, parsed, .. }) => {
-                    (Some(version).filter(|version| !version.is_empty()), Some(parsed))
+                    (Some(version.into()).filter(|version: &String| !version.is_empty()), Some(parsed))
                 }
                 None => (None, None),
             };
@@ -316,9 +324,9 @@ fn take(subject: &Subject, line: &[u8]) -> Result<(Told, Option<String>), Fault>
         "DELETED" => {
             let meta = bare(change.object.get());
             let (namespace, name) = (meta.namespace.as_str().into(), meta.name.as_str().into());
-            Ok((Told::Removed { namespace, name }, Some(meta.resource_version)))
+            Ok((Told::Removed { namespace, name }, Some(meta.resource_version.into())))
         }
-        "BOOKMARK" => Ok((Told::Alive, Some(bare(change.object.get()).resource_version))),
+        "BOOKMARK" => Ok((Told::Alive, Some(bare(change.object.get()).resource_version.into()))),
         _ => {
             let status: serde_json::Value = serde_json::from_str(change.object.get()).unwrap_or_default();
             let what = format!("the watch of {}", subject.kind.word());
@@ -330,17 +338,17 @@ fn take(subject: &Subject, line: &[u8]) -> Result<(Told, Option<String>), Fault>
     }
 }
 
-/// An object with what every kind has: its key, and its version.
+/// An object with what every kind has: its namespace, its name, and its version.
 struct Read {
-    key: (Text, Text),
-    version: String,
+    key: (CompactString, CompactString),
+    version: CompactString,
     parsed: Parsed,
 }
 
 /// Parses an object of that kind, once: a watch of a large fleet does little else. None if it has not even a name.
 fn read(kind: Kind, text: &str) -> Option<Read> {
     let of = |meta: &slim::Meta| {
-        let key = (Text::from(meta.namespace.as_str()), Text::from(meta.name.as_str()));
+        let key = (meta.namespace.clone(), meta.name.clone());
         (key, meta.resource_version.clone())
     };
     macro_rules! object {
@@ -371,9 +379,9 @@ fn read(kind: Kind, text: &str) -> Option<Read> {
 /// The name and labels of an object that cannot be parsed as a whole.
 fn salvage(text: &str) -> Option<slim::Meta> {
     let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
+    let text = |key: &str| -> CompactString { value["metadata"][key].as_str().unwrap_or_default().into() };
     let labels = value["metadata"]["labels"].as_object().into_iter().flatten();
-    let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
+    let labels = labels.filter_map(|(key, value)| Some((key.into(), value.as_str()?.into()))).collect();
     let (name, namespace, resource_version) = (text("name"), text("namespace"), text("resourceVersion"));
     let meta = slim::Meta { name, namespace, resource_version, labels, ..slim::Meta::default() };
     (!meta.name.is_empty()).then_some(meta)

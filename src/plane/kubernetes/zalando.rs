@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -213,7 +214,7 @@ pub fn workload(object: &slim::StatefulSet, pool: &mut Pool) -> Workload {
 pub fn member(object: &slim::Pod, settings: &Settings, pool: &mut Pool) -> Option<(Member, Option<Unreadable>)> {
     let container = object.spec.containers.iter().find(|container| container.name == CONTAINER)?;
     let meta = &object.metadata;
-    let role = meta.labels.get(&settings.pod_role_label).map_or(Role::Unknown, |word| Role::from_word(word));
+    let role = meta.labels.get(settings.pod_role_label.as_str()).map_or(Role::Unknown, |word| Role::from_word(word));
     let (patroni, unreadable) = patroni_status(object, pool);
     let main = object.status.container_statuses.iter().find(|status| status.name == CONTAINER);
     let mut containers: Vec<Text> = object.spec.containers.iter().map(|container| pool.text(&container.name)).collect();
@@ -289,7 +290,7 @@ fn waiting(object: &slim::Pod, pool: &mut Pool) -> Option<Waiting> {
 
 /// Reads an event about one of a cluster's objects.
 pub fn event(object: &slim::Event, cluster: ClusterId) -> seen::Event {
-    let at = |text: &Option<String>| text.as_deref().and_then(time);
+    let at = |text: &Option<CompactString>| text.as_deref().and_then(time);
     let from = object.source.component.as_deref().or(object.reporting_component.as_deref()).unwrap_or_default();
     seen::Event {
         cluster,
@@ -324,6 +325,6 @@ pub fn newer(known: Option<Warning>, event: &seen::Event) -> Option<Warning> {
 
 /// The cluster that an object's labels name.
 pub fn cluster_of(meta: &slim::Meta, settings: &Settings, plane: &PlaneId) -> Option<ClusterId> {
-    let name = meta.labels.get(&settings.cluster_name_label).filter(|name| !name.is_empty())?;
+    let name = meta.labels.get(settings.cluster_name_label.as_str()).filter(|name| !name.is_empty())?;
     Some(ClusterId { plane: plane.clone(), namespace: meta.namespace.as_str().into(), name: name.as_str().into() })
 }

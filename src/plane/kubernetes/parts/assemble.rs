@@ -24,7 +24,7 @@ pub(super) fn cluster(id: &ClusterId, parts: &Parts, blind: bool) -> Cluster {
     cluster.workload.clone_from(&parts.workload);
     cluster.dcs = dcs(parts, &mut cluster.unreadable);
     cluster.members = parts.members.iter().map(|(member, _)| member.clone()).collect();
-    cluster.members.sort_by_cached_key(|member| ordinal(&member.name));
+    cluster.members.sort_by(|one, other| ordinal(&one.name).cmp(&ordinal(&other.name)));
     cluster.unreadable.extend(parts.members.iter().filter_map(|(_, unreadable)| unreadable.as_deref().cloned()));
     cluster.unreadable.extend(parts.unreadable.values().cloned());
     cluster.warning.clone_from(&parts.warning);
@@ -33,9 +33,9 @@ pub(super) fn cluster(id: &ClusterId, parts: &Parts, blind: bool) -> Cluster {
 }
 
 /// `acid-shop-10` after `acid-shop-9`.
-fn ordinal(name: &str) -> (String, u64) {
+fn ordinal(name: &str) -> (&str, u64) {
     let (stem, number) = name.rsplit_once('-').unwrap_or((name, ""));
-    (stem.to_owned(), number.parse().unwrap_or(u64::MAX))
+    (stem, number.parse().unwrap_or(u64::MAX))
 }
 
 /// Patroni's state: of two stores (a migration leaves both), the one whose leader was renewed last.
