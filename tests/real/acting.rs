@@ -1,5 +1,6 @@
 //! Orders that the real operator and real Patroni carry out, given by a user with pgdeck's own role and no more.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::place::{PATIENCE, Place, Real, is_whole};
@@ -66,16 +67,43 @@ pub fn entered(real: &Real) {
     let kubeconfig = real.kubeconfig("operate");
     let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
     let asked = ["do", "exec", "acid-open/acid-open-0", "-n", place.namespace, "--write", "--yes"];
-    let mut tty = Tty::start(&asked, &environment, (120, 40));
-    tty.wait_within(PATIENCE, "that it is sent", |tty| tty.text().contains("confirmed by --yes"));
-    // It is read by the shell as soon as there is one.
-    tty.keys("echo it is $((6 * 7)); psql -Atc 'select 6 * 9'\r");
-    tty.wait_within(PATIENCE, "answers from inside the pod", |tty| {
-        ["it is 42", "54"].iter().all(|answer| tty.text().lines().any(|line| line.trim() == *answer))
-    });
+    let inside = || {
+        let mut tty = Tty::start(&asked, &environment, (120, 40));
+        tty.wait_within(PATIENCE, "that it is sent", |tty| tty.text().contains("confirmed by --yes"));
+        // It is read by the shell as soon as there is one.
+        tty.keys("echo it is $((6 * 7)); psql -Atc 'select 6 * 9'\r");
+        tty.wait_within(PATIENCE, "answers from inside the pod", |tty| {
+            ["it is 42", "54"].iter().all(|answer| tty.text().lines().any(|line| line.trim() == *answer))
+        });
+        tty
+    };
+    let mut tty = inside();
     tty.keys("exit\r");
     tty.wait_within(PATIENCE, "its end", |tty| tty.text().contains("PROVED"));
     assert_eq!(tty.wait_exit(PATIENCE).exit_code(), 0, "{}", tty.text());
+
+    // One whose pgdeck is killed meanwhile: how it ended nobody can tell, and the next order says so.
+    let mut tty = inside();
+    tty.signal(Signal::KILL);
+    tty.wait_exit(PATIENCE);
+    let mut next = real.pgdeck("operate");
+    next.env("HOME", tty.home()).args([
+        "do",
+        "reload",
+        "acid-open/acid-open-0",
+        "-n",
+        place.namespace,
+        "--write",
+        "--yes",
+    ]);
+    let said = String::from_utf8(next.output().unwrap().stderr).unwrap();
+    assert!(said.contains("exec on ") && said.contains("was cut off at "), "{said}");
+    let audit = real.pgdeck("operate").env("HOME", tty.home()).args(["audit", "-o", "json"]).output().unwrap().stdout;
+    let lines: Vec<Value> =
+        String::from_utf8(audit).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let asked = lines.iter().find(|line| line["action"] == "exec").unwrap();
+    let ended = lines.iter().find(|line| line["entry"] == "ended" && line["run"] == asked["run"]).unwrap();
+    assert_eq!((&ended["outcome"], ended["settled"].is_object()), (&json!("UNPROVEN"), true), "{ended:#}");
 }
 
 /// What the operator's own way is: backups by each switch, a poke, being left alone, the end.
