@@ -20,7 +20,7 @@ impl Scene {
 }
 
 #[test]
-fn a_standby_cluster_is_handed_over_and_restarted_and_keeps_its_timeline() {
+fn a_standby_cluster_is_handed_over_restarted_and_failed_over_and_keeps_its_timeline() {
     let scene = Scene::up("act-standby");
     let (old, new) = (scene.name("primary"), scene.name("standby"));
     scene.follow_a_remote_primary();
@@ -34,6 +34,9 @@ fn a_standby_cluster_is_handed_over_and_restarted_and_keeps_its_timeline() {
     line(&run, "preflight", &format!("{new} leads a standby cluster: its standbys, and its readers, reconnect"));
     line(&run, "lines", &streams);
 
+    let run = scene.proved(&["failover", "acid-shop", &format!("to={old}"), "--confirm", "acid-shop"]);
+    line(&run, "lines", &format!("{old} leads the standby cluster on timeline 1; 1 of 1 standbys stream from {old}"));
+
     let (code, out, err) = scene.pgdeck(&["status"]);
-    assert!(code == 0 && out.lines().any(|row| row.contains(&new) && row.contains("standby leader")), "{out}{err}");
+    assert!(code == 0 && out.lines().any(|row| row.contains(&old) && row.contains("standby leader")), "{out}{err}");
 }
