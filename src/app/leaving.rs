@@ -22,6 +22,9 @@ pub(super) fn interrupted(model: &mut Model, now: Timestamp, effects: &mut Vec<E
     if !matches!(model.screen.leaving, Some(Leaving::System { .. })) {
         model.screen.leaving = Some(Leaving::System { until: now + PATIENCE });
     }
+    // Nothing new is sent any more.
+    model.state.ledger.dissolve_line();
+    model.screen.dialog = None;
     take_back(model, now, "pgdeck was asked to end", effects);
 }
 
@@ -68,7 +71,12 @@ pub(super) fn go_on(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>
 
 /// Begins to end what would stay: once each, and by itself, since nobody is there to be asked.
 fn end_what_stays(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    let staying: Vec<Standing> = model.state.ledger.staying().collect();
+    // What was not seen to be ours may be somebody else's; what is held there ends first.
+    let ledger = &model.state.ledger;
+    let is_held = |standing: &Standing| ledger.holding().any(|run| run.aim.cluster == standing.cluster);
+    let holds = |standing: &Standing| operation(&standing.action).is_some_and(|row| row.holds);
+    let is_ours = |standing: &Standing| standing.proved && !holds(standing) && !is_held(standing);
+    let staying: Vec<Standing> = ledger.staying().filter(is_ours).collect();
     for Standing { cluster, member, ended_by, .. } in staying {
         let Some(operation) = operation(ended_by).filter(|_| !model.state.ledger.has_tried(ended_by, &cluster)) else {
             continue;

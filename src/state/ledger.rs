@@ -163,6 +163,13 @@ impl Ledger {
         }
     }
 
+    /// Those that wait for their turn are not sent any more.
+    pub fn dissolve_line(&mut self) {
+        for run in std::mem::take(&mut self.queue) {
+            self.withdraw(&run);
+        }
+    }
+
     /// What is held now, or about to be.
     pub fn holding(&self) -> impl Iterator<Item = &Run> {
         self.runs.values().filter(|run| run.is_holding())

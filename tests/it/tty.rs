@@ -169,12 +169,13 @@ impl Tty {
     #[track_caller]
     pub fn go_to(&mut self, patience: Duration, name: &str) {
         let begun = Instant::now();
+        let place = |tty: &Tty| tty.text().lines().position(|line| line.starts_with('>'));
         let is_there = |tty: &Tty| tty.text().lines().any(|line| line.starts_with('>') && line.contains(name));
         while !is_there(self) {
             assert!(begun.elapsed() < patience, "the cursor does not come to {name}; the screen:\n{}", self.text());
-            let frames = self.n_frames();
+            let before = place(self);
             self.keys("j");
-            self.wait_within(patience, "a picture of the key", |tty| tty.n_frames() > frames || is_there(tty));
+            self.wait_within(patience, "the cursor's next row", |tty| place(tty).is_some() && place(tty) != before);
         }
     }
 
