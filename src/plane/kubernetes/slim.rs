@@ -30,6 +30,17 @@ impl Meta {
     }
 }
 
+/// The name and labels of an object that cannot be parsed as a whole.
+pub fn salvage(text: &str) -> Option<Meta> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let text = |key: &str| -> CompactString { value["metadata"][key].as_str().unwrap_or_default().into() };
+    let labels = value["metadata"]["labels"].as_object().into_iter().flatten();
+    let labels = labels.filter_map(|(key, value)| Some((key.into(), value.as_str()?.into()))).collect();
+    let (name, namespace, resource_version) = (text("name"), text("namespace"), text("resourceVersion"));
+    let meta = Meta { name, namespace, resource_version, labels, ..Meta::default() };
+    (!meta.name.is_empty()).then_some(meta)
+}
+
 /// An annotation's value; none where it is no text.
 #[derive(Debug, Clone, Default)]
 pub struct Note(pub Option<CompactString>);

@@ -369,22 +369,11 @@ fn read(kind: Kind, text: &str) -> Option<Read> {
     let ((key, version), parsed) = match parsed {
         Ok((of, object)) => (of, Parsed::Object(object)),
         Err(error) => {
-            let meta = salvage(text)?;
+            let meta = slim::salvage(text)?;
             (of(&meta), Parsed::Unreadable(Box::new(meta), error.to_string()))
         }
     };
     Some(Read { key, version, parsed })
-}
-
-/// The name and labels of an object that cannot be parsed as a whole.
-fn salvage(text: &str) -> Option<slim::Meta> {
-    let value: serde_json::Value = serde_json::from_str(text).ok()?;
-    let text = |key: &str| -> CompactString { value["metadata"][key].as_str().unwrap_or_default().into() };
-    let labels = value["metadata"]["labels"].as_object().into_iter().flatten();
-    let labels = labels.filter_map(|(key, value)| Some((key.into(), value.as_str()?.into()))).collect();
-    let (name, namespace, resource_version) = (text("name"), text("namespace"), text("resourceVersion"));
-    let meta = slim::Meta { name, namespace, resource_version, labels, ..slim::Meta::default() };
-    (!meta.name.is_empty()).then_some(meta)
 }
 
 /// Percent-encodes a value of a query.
