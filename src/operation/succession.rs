@@ -164,7 +164,12 @@ fn switch_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         body["scheduled_at"] = json!(&**at);
         Expect::Scheduled { instance: instance(aim, &leader.name), waits: true }
     } else {
-        let (timeline, followers) = (view.left_timeline(), running(view));
+        let mut followers = running(view);
+        // Whatever state it is in now, it has to follow.
+        if !followers.contains(&leader.name) {
+            followers.push(leader.name.clone());
+        }
+        let timeline = view.left_timeline();
         Expect::Leader { instance: instance(aim, &to.name), timeline, followers, slots }
     };
     let undo = match at {

@@ -20,6 +20,7 @@ use crate::metric::slots::tests::logical;
 use crate::metric::vitals::Vitals;
 use crate::metric::{Rows, SurveyId};
 use crate::run::Deal;
+use crate::run::expect::Expect;
 use crate::work::entry::Colour;
 use crate::work::probe::Rules;
 
@@ -169,6 +170,19 @@ fn a_switchover_takes_the_best_candidate_or_says_why_not() {
     assert!(consider(&[("at", "tomorrow")], json!({})).unwrap_err().contains("write it like"));
     let scheduled = consider(&[("at", "2026-11-25T03:00:00+00:00")], json!({})).unwrap();
     assert!(scheduled.undo.contains("switchover-cancel"));
+}
+
+#[test]
+fn whoever_led_has_to_follow_after_a_switchover_in_whatever_state_it_is_now() {
+    let followed_by = |state: &str| {
+        let mut looked = patroni(0, json!({}));
+        let Ok(Answer::Patroni(view)) = &mut looked.1 else { unreachable!() };
+        view.members[0].state = state.into();
+        let deal = (succession::SWITCHOVER.consider)(&aim(&[]), &[looked]).unwrap();
+        let Expect::Leader { followers, .. } = &deal.steps[0].expect else { panic!("{deal:?}") };
+        followers.iter().any(|name| **name == *"shop-0")
+    };
+    assert!(followed_by("running") && followed_by("starting") && followed_by("restarting"));
 }
 
 #[test]

@@ -11,11 +11,20 @@ impl Scene {
         let patroni = format!("{}:8008", self.member("primary")["address"].as_str().unwrap());
         let remote = json!({"standby_cluster": {"host": "127.0.0.1", "port": 1}});
         ask(&patroni, "PATCH /config", &remote);
-        let follows = |status: &Value| {
+        let follow = |status: &Value| {
             let mut members = status["members"].as_array().unwrap().iter();
             members.all(|member| !is_of_shop(member) || member["role"] == "standby")
         };
-        self.sandbox.wait_until("no primary", follows);
+        self.sandbox.wait_until("no primary", follow);
+        // The one that led is begun again: it is not there for a moment, and Patroni says so.
+        let takes_part = |member: &Value| {
+            ["running", "streaming", "in archive recovery"].map(Value::from).contains(&member["state"])
+        };
+        let all_take_part = |_: &Value| {
+            let members = ask(&patroni, "GET /cluster", &Value::Null)["members"].clone();
+            members.as_array().is_some_and(|members| members.len() == 2 && members.iter().all(takes_part))
+        };
+        self.sandbox.wait_until("all take part", all_take_part);
     }
 }
 
