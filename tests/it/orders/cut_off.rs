@@ -94,7 +94,8 @@ async fn a_console_that_runs_sees_what_became_of_a_neighbour_that_was_killed() {
     assert!(!scene.is_detached().await, "one of two patches may be lost");
     scene.make_dump().await;
     tty.wait_for("the way to be free", |tty| tty.text().contains("y do it"));
-    assert_eq!(scene.outcomes("logical-backup"), ["PROVED"]);
+    // The journal has it a moment later: its disk takes its time.
+    eventually("its end", async || scene.outcomes("logical-backup") == ["PROVED"]).await;
     tty.keys("y");
     tty.wait_for("the proof", |tty| tty.text().contains("PROVED"));
     assert!(scene.is_detached().await);
