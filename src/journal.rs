@@ -75,7 +75,7 @@ impl Journal {
         let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut written = 0;
         while let Some(entry) = owed.first() {
-            self.open().and_then(|mut file| self.append(&mut file, entry)).map_err(|error| self.broken(&error))?;
+            self.open().and_then(|mut file| self.put(&mut file, entry)).map_err(|error| self.broken(&error))?;
             owed.remove(0);
             written += 1;
         }
@@ -106,15 +106,20 @@ impl Journal {
                 return Err(Unkept::Taken(open.clone()));
             }
         }
+        self.put(&mut file, entry).map_err(broken)
+    }
+
+    /// Appends it, unless it is the end of another pgdeck's order that has one.
+    fn put(&self, file: &mut File, entry: &Entry) -> io::Result<()> {
         if entry.settles() {
-            lock(&file).map_err(broken)?;
+            lock(file)?;
             let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-            index.catch_up(&self.path).map_err(broken)?;
+            index.catch_up(&self.path)?;
             if index.has_ended(&entry.run) {
                 return Ok(());
             }
         }
-        self.append(&mut file, entry).map_err(broken)
+        self.append(file, entry)
     }
 
     fn open(&self) -> io::Result<File> {
@@ -369,6 +374,24 @@ mod tests {
         let runs: Vec<Value> = journal.read().unwrap().0.into_iter().map(|line| line["run"].clone()).collect();
         assert_eq!(runs, ["a", "b", "d"], "what must be on disk before the deed is not written after it");
         assert_eq!(journal.catch_up(), Ok(0));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn an_end_that_is_owed_is_not_written_beside_another_ones() {
+        let folder = std::env::temp_dir().join(format!("pgdeck-owed-end-{}", std::process::id()));
+        fs::remove_dir_all(&folder).ok();
+        fs::write(&folder, "").unwrap();
+        let end = |evidence: &str| entry("r", What::settled("UNPROVEN", vec![evidence.to_owned()], None));
+        let journal = Journal::in_folder(&folder);
+        assert!(matches!(journal.keep(end("late")), Err(Unkept::Broken(_))));
+        fs::remove_file(&folder).unwrap();
+        Journal::in_folder(&folder).write(&asked("r")).unwrap();
+        Journal::in_folder(&folder).write(&end("first")).unwrap();
+        journal.catch_up().unwrap();
+        let (lines, _) = journal.read().unwrap();
+        let ends: Vec<&Value> = lines.iter().filter(|line| line["entry"] == "ended").collect();
+        assert!(ends.len() == 1 && ends[0]["evidence"][0] == "first", "{lines:#?}");
         fs::remove_dir_all(folder).unwrap();
     }
 
