@@ -79,9 +79,14 @@ pub struct Undone {
     pub id: &'static str,
     /// Only where it was given that argument: otherwise its effect is over at once.
     pub with: Option<&'static str>,
-    /// Whether it stands, by what is known of the cluster; none if that does not tell.
-    pub stands: fn(&Entry) -> Option<bool>,
+    /// Whether it stands as it was ordered with these arguments, by what is known of the cluster; none if that does not tell.
+    pub stands: fn(&Entry, &Args) -> Option<bool>,
+    /// When it is over by itself; none if it never is.
+    pub until: fn(&Args) -> Option<Timestamp>,
 }
+
+/// The arguments of an order, by name.
+type Args = BTreeMap<Text, Text>;
 
 /// Nothing that is known speaks against it.
 const NEVER_MOOT: fn(&Entry, Option<&Text>) -> Option<String> = |_, _| None;

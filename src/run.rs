@@ -83,6 +83,8 @@ pub enum Out {
         probes: Vec<Probe>,
         after_ms: u32,
     },
+    /// Ask these; what is not answered at once is not waited for.
+    Glance(Vec<Probe>),
     /// Write it down, and tell when it is on disk.
     Record(Entry),
     /// Write it down; nothing waits for it.
@@ -172,8 +174,12 @@ pub struct Run {
     pub settles: bool,
     /// What it leaves was seen to stand: when it is seen to be gone, somebody else has ended it.
     pub seen_standing: bool,
+    /// It was out of sight for a while since: somebody else may have ended it and made it anew.
+    pub unwatched: bool,
     /// Something stays as it is made until an order of its own takes it back.
     pub leaves: bool,
+    /// Whoever sees to it ends: nothing more is sent but what takes back.
+    cut_short: bool,
     /// Another order that changes the CR, and has not ended: this one waits for it.
     pub waits_for: Option<Open>,
     /// The same, where this one may be sent before it has ended, by an override.
@@ -237,7 +243,9 @@ impl Run {
             shown: Shown::default(),
             settles: false,
             seen_standing: false,
+            unwatched: false,
             leaves: false,
+            cut_short: false,
             waits_for: None,
             despite: None,
             past: Ok(Past::default()),
@@ -256,11 +264,27 @@ impl Run {
         (run, outs)
     }
 
-    /// Looks at all that the preflight is about.
+    /// Nobody is there to be asked: it confirms itself, in that name, where it may. Gives the first thing to do.
+    pub fn goes_alone(&mut self, who: Text) -> Vec<Out> {
+        self.unattended = Some(who);
+        self.look()
+    }
+
+    /// Whoever sees to it ends: nothing more of it is sent, unless it takes something back.
+    pub fn cut_short(&mut self) {
+        self.cut_short = self.takes_back.is_none();
+    }
+
+    /// Whether it was ended by that, half-way or before anything was sent.
+    pub fn was_cut_short(&self) -> bool {
+        self.cut_short && matches!(self.outcome(), Some(Outcome::Failed | Outcome::Refused))
+    }
+
+    /// Looks at all that the preflight is about; for no longer than a glance where nobody waits for it.
     fn look(&mut self) -> Vec<Out> {
         self.past = Err("it was not asked".into());
-        let cluster = self.aim.cluster.clone();
-        let look = Out::Look { probes: self.preflight.clone(), after_ms: 0 };
+        let (cluster, probes) = (self.aim.cluster.clone(), self.preflight.clone());
+        let look = if self.unattended.is_some() { Out::Glance(probes) } else { Out::Look { probes, after_ms: 0 } };
         vec![Out::Settle(cluster.clone()), Out::Recall(cluster), look]
     }
 
@@ -308,6 +332,11 @@ impl Run {
         )
     }
 
+    /// Whether an order of it is out, or was.
+    pub fn has_sent(&self) -> bool {
+        self.sent_any || matches!(self.phase, Phase::Sending { .. })
+    }
+
     /// Whether it is held and watched, and nothing is being sent.
     pub fn is_watching(&self) -> bool {
         matches!(self.phase, Phase::Holding { .. })
@@ -337,8 +366,7 @@ impl Run {
 
     /// Whether something is held, or about to be, or not yet taken back.
     pub fn is_holding(&self) -> bool {
-        let is_out = self.sent_any || matches!(self.phase, Phase::Sending { .. });
-        self.is_under_way() && is_out && self.deal.as_ref().is_some_and(|deal| deal.hold.is_some())
+        self.is_under_way() && self.has_sent() && self.deal.as_ref().is_some_and(|deal| deal.hold.is_some())
     }
 
     /// What happened leads to what is to be done. Events that do not belong to the phase are late, and mean nothing.

@@ -106,6 +106,13 @@ impl Screen {
     }
 }
 
+impl Screen {
+    /// Whether the system has asked us to end.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.leaving, Some(Leaving::System { .. }))
+    }
+}
+
 /// Adds a line to a history: once, at its end.
 pub fn remember(history: &mut Vec<String>, line: String) {
     if line.is_empty() {

@@ -27,7 +27,7 @@ pub(super) fn offer(
 ) {
     let (mut runs, mut refused) = (Vec::new(), Vec::new());
     for cluster in subjects.iter().filter_map(Subject::cluster) {
-        match look(model, now, operation, (cluster.clone(), None, args.clone()), effects) {
+        match look(model, now, operation, (cluster.clone(), None, args.clone()), None, effects) {
             Ok(run) => runs.push(run),
             Err(why) => refused.push((cluster.to_string().into(), why)),
         }

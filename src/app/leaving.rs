@@ -1,7 +1,5 @@
 //! The end of the console: what is held, and on a signal what would stay, is taken back first.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::operate::{happened, look};
@@ -19,11 +17,10 @@ const PATIENCE: SignedDuration = SignedDuration::from_millis(4_500);
 
 /// The system asks us to end: what this pgdeck holds, or has made to stay, is taken back first.
 pub(super) fn interrupted(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    if !matches!(model.screen.leaving, Some(Leaving::System { .. })) {
+    if !model.screen.is_ending() {
         model.screen.leaving = Some(Leaving::System { until: now + PATIENCE });
     }
-    // Nothing new is sent any more.
-    model.state.ledger.dissolve_line();
+    model.state.ledger.cut_short();
     model.screen.dialog = None;
     take_back(model, now, "pgdeck was asked to end", effects);
 }
@@ -75,17 +72,19 @@ fn end_what_stays(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) 
     let ledger = &model.state.ledger;
     let is_held = |standing: &Standing| ledger.holding().any(|run| run.aim.cluster == standing.cluster);
     let holds = |standing: &Standing| operation(&standing.action).is_some_and(|row| row.holds);
-    let is_ours = |standing: &Standing| standing.proved && !holds(standing) && !is_held(standing);
-    let staying: Vec<Standing> = ledger.staying().filter(is_ours).collect();
-    for Standing { cluster, member, ended_by, .. } in staying {
-        let Some(operation) = operation(ended_by).filter(|_| !model.state.ledger.has_tried(ended_by, &cluster)) else {
-            continue;
-        };
+    let was_watched = |standing: &Standing| ledger.get(&standing.run).is_some_and(|run| !run.unwatched);
+    let is_ours =
+        |standing: &Standing| standing.proved && was_watched(standing) && !holds(standing) && !is_held(standing);
+    let is_new = |standing: &Standing| !ledger.has_tried(standing.ended_by, standing);
+    let staying: Vec<Standing> = ledger.staying().filter(|standing| is_ours(standing) && is_new(standing)).collect();
+    for standing in staying {
+        let Some(operation) = operation(standing.ended_by) else { continue };
+        // What both are about is the same: a switchover that waits for another moment is not the one that was ordered.
+        let ordered = model.state.ledger.get(&standing.run).map(|run| run.aim.args.clone()).unwrap_or_default();
+        let is_shared = |(name, _): &(Text, Text)| operation.args.iter().any(|arg| *arg.name == **name);
+        let args = ordered.into_iter().filter(is_shared).collect();
         // What cannot be looked at now stays, and that is told at the end.
-        let Ok(id) = look(model, now, operation, (cluster, member, BTreeMap::new()), effects) else { continue };
-        let who = model.state.settings.who.clone();
-        if let Some(run) = model.state.ledger.get_mut(&id) {
-            run.unattended = Some(who);
-        }
+        let who = Some(model.state.settings.who.clone());
+        look(model, now, operation, (standing.cluster, standing.member, args), who, effects).ok();
     }
 }

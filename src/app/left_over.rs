@@ -1,5 +1,7 @@
 //! What a pgdeck has left behind is asked about: this one's journal knows it, or Patroni's own configuration says it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::operate::begin;
@@ -7,7 +9,7 @@ use super::{Effect, Model};
 use crate::fleet::cluster::Held;
 use crate::fleet::{Changes, Entry};
 use crate::id::{ClusterId, InstanceId};
-use crate::operation::undoing;
+use crate::operation::{Undone, undoing};
 use crate::screen::Dialog;
 use crate::state::State;
 use crate::state::ledger::{LeftOver, Standing, Told};
@@ -19,7 +21,7 @@ const EVERY_S: i64 = 10;
 
 /// Asks about one thing that was left, as soon as its cluster is in sight, and once.
 pub(super) fn ask(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    if model.screen.dialog.is_some() {
+    if model.screen.dialog.is_some() || model.screen.is_ending() {
         return;
     }
     let ours = of_ours(&mut model.state);
@@ -39,7 +41,8 @@ pub(super) fn tell(State { fleet, ledger, notices, .. }: &mut State, now: Timest
     let is_in_sight = |standing: &Standing| fleet.get(&standing.cluster).is_some_and(is_in_sight);
     while let Some(standing) = ledger.take_standing(is_in_sight) {
         let undone = undoing(&standing.action).and_then(|row| row.undoes);
-        let stands = undone.zip(fleet.get(&standing.cluster)).and_then(|(undone, entry)| (undone.stands)(entry));
+        let stands = |(undone, entry): (Undone, &Entry)| (undone.stands)(entry, &BTreeMap::new());
+        let stands = undone.zip(fleet.get(&standing.cluster)).and_then(stands);
         // What may be over by itself is told only where it is seen.
         let may_stand = stands.unwrap_or_else(|| undone.is_some_and(|undone| undone.with.is_none()));
         if may_stand {
@@ -49,11 +52,16 @@ pub(super) fn tell(State { fleet, ledger, notices, .. }: &mut State, now: Timest
 }
 
 /// What this pgdeck has left and somebody else has ended is not its own any more, though it may be made anew.
-pub(super) fn outlive(State { fleet, ledger, .. }: &mut State) {
+pub(super) fn outlive(State { fleet, ledger, .. }: &mut State, now: Timestamp) {
     for run in ledger.leaving() {
-        let undone = undoing(run.action).and_then(|row| row.undoes);
-        let entry = fleet.get(&run.aim.cluster).filter(|entry| is_in_sight(entry));
-        match undone.zip(entry).and_then(|(undone, entry)| (undone.stands)(entry)) {
+        let Some(undone) = undoing(run.action).and_then(|row| row.undoes) else { continue };
+        run.leaves = (undone.until)(&run.aim.args).is_none_or(|until| now < until);
+        let Some(entry) = fleet.get(&run.aim.cluster).filter(|entry| is_in_sight(entry)) else {
+            // Somebody may end it now and make it anew, and nobody here would see it.
+            run.unwatched = true;
+            continue;
+        };
+        match (undone.stands)(entry, &run.aim.args) {
             Some(true) => run.seen_standing = true,
             // Before it was seen, what is known is from before the order.
             Some(false) if run.seen_standing => run.leaves = false,

@@ -89,7 +89,7 @@ fn grant(model: &mut Model, now: Timestamp, wish: Wish, confirm: &mut Confirm, e
             let operation = operation(run.action);
             let about = (run.aim.cluster.clone(), run.aim.member.clone(), run.aim.args.clone());
             let looked = operation.ok_or("there is no such operation".into());
-            match looked.and_then(|operation| look(model, now, operation, about, effects)) {
+            match looked.and_then(|operation| look(model, now, operation, about, None, effects)) {
                 Ok(run) => replace(model, confirm, run),
                 Err(why) => model.state.notices.say(now, Weight::Warning, why),
             }
@@ -146,7 +146,7 @@ fn aim_anew(
     let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     let args = operation.read(&words)?;
     let (cluster, member) = (run.aim.cluster.clone(), run.aim.member.clone());
-    look(model, now, operation, (cluster, member, args), effects)
+    look(model, now, operation, (cluster, member, args), None, effects)
 }
 
 /// The reason, if a red line is overridden by the right name.

@@ -26,7 +26,7 @@ pub fn update(model: &mut Model, now: Timestamp, batch: Vec<Msg>) -> Vec<Effect>
     for msg in data {
         take(model, now, msg, &mut effects);
     }
-    left_over::outlive(&mut model.state);
+    left_over::outlive(&mut model.state, now);
     left_over::tell(&mut model.state, now);
     left_over::ask(model, now, &mut effects);
     leaving::go_on(model, now, &mut effects);
@@ -44,6 +44,8 @@ fn catch_up(model: &mut Model, now: Timestamp) {
 
 fn take(model: &mut Model, now: Timestamp, msg: Msg, effects: &mut Vec<Effect>) {
     match msg {
+        // Nothing new is asked of whoever was asked to end.
+        Msg::Key(_) | Msg::Paste(_) if model.screen.is_ending() => {}
         Msg::Key(chord) => {
             model.strokes += 1;
             key(model, now, chord, effects);

@@ -12,7 +12,7 @@ use super::shell;
 use crate::app::{self, Effect, Model, Msg, Outcome};
 use crate::id::Text;
 use crate::run::{Event, Out};
-use crate::runtime::mailbox::Patience;
+use crate::runtime::mailbox::{Mailbox, Patience};
 use crate::runtime::{Journal, Runtime, clock};
 use crate::state::notice::Weight;
 use crate::term::{self, Term};
@@ -48,10 +48,10 @@ pub fn run(model: &mut Model, runtime: &mut Runtime, journal: &Journal, colors: 
     let term = Term::take()?;
     let (keys, reading) = input::read_terminal(mailbox.clone());
     runtime.spawn(reading);
-    let _hangup = input::HangupWatch::start(mailbox)?;
+    let _hangup = input::HangupWatch::start(mailbox.clone())?;
     let glass = Glass::new(io::stdout(), input::size()?, colors);
-    Console { model, glass, term, keys, hidden: false, painted_at: None, painted: None, shown: (0, 0), wanted: None }
-        .run(runtime, journal)
+    let (hidden, painted_at, painted, shown, wanted) = (false, None, None, (0, 0), None);
+    Console { model, glass, term, keys, mailbox, hidden, painted_at, painted, shown, wanted }.run(runtime, journal)
 }
 
 struct Console<'a> {
@@ -59,7 +59,8 @@ struct Console<'a> {
     glass: Glass<Stdout>,
     term: Term,
     keys: Keys,
-    /// The terminal is not ours now: we are stopped, or about to be.
+    mailbox: Mailbox,
+    /// The terminal is not ours now: we are stopped or about to be, it is gone, or nobody waits for what it takes.
     hidden: bool,
     painted_at: Option<Instant>,
     painted: Option<(u64, u64)>,
@@ -113,6 +114,8 @@ impl Console<'_> {
         }
         if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {
             end_by_force_soon(if self.has_more_to_do() { LAST_CALL_OF_HELD } else { LAST_CALL })?;
+            // A terminal that takes no output must not keep us from what is to be taken back.
+            self.hidden = true;
         }
         let mut batch = urgent;
         batch.extend(data);
@@ -121,14 +124,12 @@ impl Console<'_> {
         }
         for effect in app::update(self.model, clock::now(), batch) {
             match effect {
-                Effect::Yank(text) => self.yank(&text, runtime)?,
-                Effect::Repaint => {
-                    let retaken = self.retake();
-                    self.bear(retaken)?;
-                }
+                Effect::Yank(text) => self.yank(&text)?,
+                Effect::Repaint => self.retake()?,
                 Effect::Suspend => {
                     self.hidden = true;
-                    self.term.suspend()?;
+                    let suspended = self.term.suspend();
+                    self.bear(suspended)?;
                 }
                 Effect::Run(run, outs) => self.step(&run, outs, runtime, journal)?,
                 Effect::Ask(probes) => runtime.ask_for_brain(probes),
@@ -141,13 +142,14 @@ impl Console<'_> {
     }
 
     /// Puts a text on the terminal's clipboard, or says why not.
-    fn yank(&mut self, text: &str, runtime: &Runtime) -> io::Result<()> {
+    fn yank(&mut self, text: &str) -> io::Result<()> {
         let in_tmux = std::env::var_os("TMUX").is_some();
-        if let Err(long) = self.glass.yank(text, in_tmux)? {
+        let yanked = self.glass.yank(text, in_tmux);
+        if let Ok(Err(long)) = &yanked {
             let text = format!("{} bytes are too long for a terminal's clipboard: nothing was copied", long.bytes);
-            runtime.mailbox().urge(Msg::Say(Weight::Warning, text));
+            self.mailbox.urge(Msg::Say(Weight::Warning, text));
         }
-        Ok(())
+        self.bear(yanked.map(drop))
     }
 
     /// Does what a run asks for. What wants the terminal gets it here, and everything else waits.
@@ -181,10 +183,10 @@ impl Console<'_> {
             if let (false, Some(Event::Sent(Ok(said)))) = (takes_terminal, &event) {
                 // A port was opened: the way there is what somebody wants to paste.
                 let dsn = said.rsplit_once(": ").map_or(said.as_str(), |(_, dsn)| dsn).to_owned();
-                self.yank(&dsn, runtime)?;
+                self.yank(&dsn)?;
             }
             if let Some(event) = event {
-                runtime.mailbox().urge(Msg::Run(run.clone(), Box::new(event)));
+                self.mailbox.urge(Msg::Run(run.clone(), Box::new(event)));
             }
         }
         Ok(())
@@ -192,15 +194,17 @@ impl Console<'_> {
 
     /// Takes the terminal again after somebody else had it.
     fn retake(&mut self) -> io::Result<()> {
-        self.term.retake()?;
-        self.hidden = false;
-        self.glass.resize(input::size()?);
-        self.painted = None;
-        Ok(())
+        let retaken = self.term.retake().and_then(|()| input::size());
+        if let Ok(size) = &retaken {
+            self.hidden = self.model.screen.is_ending();
+            self.glass.resize(*size);
+            self.painted = None;
+        }
+        self.bear(retaken.map(drop))
     }
 
-    /// A terminal that fails ends the console, but not before what is held is taken back: its hang-up is told as well, and
-    /// no picture is needed for that.
+    /// A terminal that fails ends the console, but not before what is held is taken back, and what was ordered has its end in the
+    /// journal: no picture is needed for that.
     fn bear(&mut self, done: io::Result<()>) -> io::Result<()> {
         let Err(error) = done else { return Ok(()) };
         if !self.has_more_to_do() {
@@ -208,13 +212,14 @@ impl Console<'_> {
         }
         tracing::warn!(%error, "the terminal is gone; what is held is taken back");
         self.hidden = true;
+        self.mailbox.urge(Msg::Interrupt);
         Ok(())
     }
 
-    /// Whether something is to be taken back before the end, or to be told.
+    /// Whether something is to be taken back before the end, to be seen to its end, or to be told.
     fn has_more_to_do(&self) -> bool {
         let ledger = &self.model.state.ledger;
-        ledger.takes_back() || ledger.staying().next().is_some()
+        ledger.under_way().next().is_some() || ledger.staying().next().is_some()
     }
 
     fn paint(&mut self) -> io::Result<()> {

@@ -49,7 +49,8 @@ pub(super) const RESUME: Operation = Operation {
     undoes: Some(Undone {
         id: "patroni-pause",
         with: None,
-        stands: |entry| Some(entry.cluster.dcs.as_ref()?.config.as_ref()?.pause),
+        stands: |entry, _| Some(entry.cluster.dcs.as_ref()?.config.as_ref()?.pause),
+        until: |_| None,
     }),
     never: &[NO_CONFLICT, ANY_MEMBER],
     stands_in: None,
@@ -122,7 +123,7 @@ fn resume(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
         None => Light::amber("no member leads: Patroni will choose one at once"),
     });
     let (unknown, untold) = slots_at_risk(looked, view);
-    let asks = held.iter().chain(&unknown).next().map(|light| light.text.clone());
+    let asks = held.iter().chain(&unknown).chain(&untold).next().map(|light| light.text.clone());
     lights.extend(held.into_iter().chain(unknown).chain(untold));
     Ok(Deal { asks, ..set_pause(aim, asked, lights, false) })
 }

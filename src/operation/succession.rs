@@ -62,13 +62,23 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
     keys: &["x S"],
     on: On::Cluster,
     confirm: Confirm::Yes,
-    args: &[],
+    args: &[Arg {
+        name: "at",
+        example: "2026-11-25T03:00+00:00",
+        doc: "only the one that waits for this moment; whichever waits by itself",
+        required: false,
+    }],
     proof: "Patroni lists no switchover any more",
     undo: "scheduling it again",
     undoes: Some(Undone {
         id: "switchover",
         with: Some("at"),
-        stands: |entry| Some(entry.cluster.dcs.as_ref()?.switchover.is_some()),
+        stands: |entry, args| {
+            let waits = entry.cluster.dcs.as_ref()?.switchover.as_ref();
+            let is_meant = |at: &Text| waits.and_then(|waits| waits.at.as_ref()).is_none_or(|waits| is_same(waits, at));
+            Some(waits.is_some() && args.get("at").is_none_or(is_meant))
+        },
+        until: |args| args.get("at")?.parse().ok(),
     }),
     never: ON_LEADER,
     stands_in: None,
@@ -255,10 +265,21 @@ fn fail_over(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     Ok(Deal { lights, steps: vec![step], undo, downtime, by_name: true, ..Deal::default() })
 }
 
+/// Whether two texts are the same moment; what is none is the same only if it reads the same.
+fn is_same(one: &str, other: &str) -> bool {
+    match (one.parse::<Timestamp>(), other.parse::<Timestamp>()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 fn cancel_switchover(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     let right = allowed(looked)?;
     let (asked, view) = spoke(looked)?;
     let waits = view.switchover.as_ref().ok_or("no switchover waits")?;
+    if let Some(at) = aim.args.get("at").filter(|at| !is_same(at, &waits.at)) {
+        return Err(format!("the switchover that waits is for {}, not for {at}", waits.at));
+    }
     let lights = vec![right, Light::green(format!("a switchover waits for {}", waits.at))];
     let step = Step {
         order: call(aim, asked, Method::Delete, "/switchover", Value::Null),

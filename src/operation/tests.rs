@@ -22,6 +22,7 @@ use crate::metric::{Rows, SurveyId};
 use crate::run::Deal;
 use crate::run::expect::Expect;
 use crate::work::entry::Colour;
+use crate::work::patroni::Scheduled;
 use crate::work::probe::Rules;
 
 fn id() -> ClusterId {
@@ -173,6 +174,17 @@ fn a_switchover_takes_the_best_candidate_or_says_why_not() {
 }
 
 #[test]
+fn a_switchover_is_cancelled_only_if_it_is_the_one_that_is_meant() {
+    let mut looked = patroni(0, json!({}));
+    let Ok(Answer::Patroni(view)) = &mut looked.1 else { unreachable!() };
+    view.switchover = Some(Scheduled { at: "2026-11-25T04:00:00+01:00".into(), from: None, to: None });
+    let cancel = |args: &[(&str, &str)]| (succession::CANCEL_SWITCHOVER.consider)(&aim(args), &[looked.clone()]);
+    assert!(cancel(&[]).is_ok() && cancel(&[("at", "2026-11-25T03:00+00:00")]).is_ok());
+    let refused = cancel(&[("at", "2026-11-25T03:30+00:00")]).unwrap_err();
+    assert!(refused.contains("is for 2026-11-25T04:00:00+01:00, not for 2026-11-25T03:30+00:00"), "{refused}");
+}
+
+#[test]
 fn whoever_led_has_to_follow_after_a_switchover_in_whatever_state_it_is_now() {
     let followed_by = |state: &str| {
         let mut looked = patroni(0, json!({}));
@@ -213,6 +225,9 @@ fn the_end_of_a_pause_asks_somebody_where_it_may_cost_a_slot_or_what_another_hol
     assert_eq!(consider(&[paused.clone(), slots(Vec::new())]), Ok(()));
     let why = consider(&[paused, slots(vec![logical("byhand")])]).unwrap_err();
     assert!(why.contains("does not know the slots byhand of shop-0"), "{why}");
+    let fault = Fault::TimedOut { what: "SQL on shop-1".into(), after: std::time::Duration::from_secs(1) };
+    let why = consider(&[patroni(0, json!({"pause": true})), (sample_of("shop-1"), Err(fault))]).unwrap_err();
+    assert!(why.contains("slots of shop-1 are not known"), "{why}");
     let held = json!({"pause": true, "pgdeck": {"who": "another"}});
     let why = consider(&[patroni(0, held), slots(Vec::new())]).unwrap_err();
     assert!(why.contains("a pgdeck holds a paused replay there"), "{why}");

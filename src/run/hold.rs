@@ -253,6 +253,22 @@ mod tests {
     }
 
     #[test]
+    fn taking_back_is_not_cut_short() {
+        let mut run = holding();
+        run.cut_short();
+        run.advance(at(2), Event::TakeBack("pgdeck was asked to end".into()));
+        let_go(&mut run);
+        assert_eq!((run.outcome(), run.was_cut_short()), (Some(Outcome::Proved), false));
+        // Nor where the order that makes it is still on its way.
+        let mut run = sending();
+        run.cut_short();
+        run.advance(at(1), Event::TakeBack("pgdeck was asked to end".into()));
+        run.advance(at(2), Event::Sent(Ok(String::new())));
+        let_go(&mut run);
+        assert_eq!(run.outcome(), Some(Outcome::Proved));
+    }
+
+    #[test]
     fn what_is_held_is_taken_back_when_its_time_or_its_lag_is_used_up_or_somebody_asks() {
         let ends = [
             (60, seen(Replay::Paused, 0), "its time is over"),

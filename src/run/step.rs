@@ -47,6 +47,9 @@ impl Run {
         let Some(next) = self.deal.as_ref().and_then(|deal| deal.steps.get(step)) else {
             return self.done(now);
         };
+        if self.sends_no_more() {
+            return self.end_early(now, step);
+        }
         let order = next.order.clone();
         let of = self.deal.as_ref().map_or(1, |deal| deal.steps.len());
         // It has nothing that JSON cannot hold.
@@ -58,6 +61,9 @@ impl Run {
     /// Goes on to the next step, if that is still for the same cluster, and the same member leads it where that matters. A patch
     /// was aimed at the object as it was before the step before: it is aimed anew.
     pub(super) fn go_on(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
+        if self.sends_no_more() && self.step(step).is_some() {
+            return self.end_early(now, step);
+        }
         let about = match self.step(step).map(|next| &next.order) {
             Some(Order::Patch { cluster, .. }) => Probe::Objects(cluster.clone()),
             // What is taken back is made certain by its own steps.
@@ -156,10 +162,26 @@ impl Run {
             let outcome = if self.sent_any { Outcome::Failed } else { Outcome::Refused };
             return self.end(now, outcome, &why);
         }
+        if self.sends_no_more() {
+            return self.end_early(now, step);
+        }
         let Some(next) = self.step(step) else { return Vec::new() };
         let order = next.order.clone();
         self.phase = Phase::Sending { step };
         vec![Out::Send(order, self.pass())]
+    }
+
+    /// What takes back goes on whatever ends.
+    fn sends_no_more(&self) -> bool {
+        self.cut_short && self.back.is_none()
+    }
+
+    /// pgdeck ends: this step, and what would come after it, is not sent.
+    fn end_early(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
+        let rest = self.deal.iter().flat_map(|deal| deal.steps.iter().skip(step)).map(|step| step.order.title());
+        let why = format!("pgdeck was asked to end; not sent: {}", rest.collect::<Vec<_>>().join(", "));
+        let outcome = if self.sent_any { Outcome::Failed } else { Outcome::Refused };
+        self.end(now, outcome, &why)
     }
 
     fn pass(&self) -> Pass {

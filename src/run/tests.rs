@@ -133,6 +133,7 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
         Out::Settle(_) => "settle",
         Out::Recall(_) => "recall",
         Out::Look { .. } => "look",
+        Out::Glance(_) => "glance",
         Out::Record(_) => "record",
         Out::Note(_) => "note",
         Out::Send(..) => "send",

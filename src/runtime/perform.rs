@@ -20,6 +20,10 @@ use crate::work::probe::{Answer, Probe};
 /// No answer takes longer; planes have shorter deadlines of their own.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// What is only glanced at is answered within this, or not at all: two glances, an order and its proof fit into the time that a
+/// signal leaves.
+const GLANCE: Duration = Duration::from_millis(1_500);
+
 /// An order is answered within this, or its answer is lost.
 const ORDER: Duration = Duration::from_secs(60);
 
@@ -31,7 +35,11 @@ const AT_ONCE: usize = 16;
 
 /// Asks questions and waits for all answers, in the order of the questions.
 pub async fn ask_all(planes: &Planes, probes: Vec<Probe>) -> Vec<(Probe, Result<Answer, Fault>)> {
-    let asked = probes.into_iter().map(|probe| async { (probe.clone(), ask(planes, probe).await) });
+    ask_within(planes, probes, DEADLINE).await
+}
+
+async fn ask_within(planes: &Planes, probes: Vec<Probe>, within: Duration) -> Vec<(Probe, Result<Answer, Fault>)> {
+    let asked = probes.into_iter().map(|probe| async { (probe.clone(), ask(planes, probe, within).await) });
     futures::stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 
@@ -114,6 +122,7 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             tokio::time::sleep(Duration::from_millis(after_ms.into())).await;
             Some(Event::Looked(ask_all(planes, probes).await))
         }
+        Out::Glance(probes) => Some(Event::Looked(ask_within(planes, probes, GLANCE).await)),
         Out::Settle(cluster) => {
             let journal = journal.clone();
             let found = tokio::task::spawn_blocking(move || settle::cut_off(&journal, clock::now(), &cluster)).await;
@@ -195,9 +204,9 @@ async fn write(journal: &Journal, entry: Entry) -> Result<(), Unkept> {
 }
 
 /// Asks one question.
-async fn ask(planes: &Planes, probe: Probe) -> Result<Answer, Fault> {
+async fn ask(planes: &Planes, probe: Probe, within: Duration) -> Result<Answer, Fault> {
     let what = probe.what();
     let Some(plane) = planes.get(probe.plane()) else { return Err(Fault::Gone { what }) };
-    let answered = tokio::time::timeout(DEADLINE, plane.probe(probe)).await;
-    answered.unwrap_or(Err(Fault::TimedOut { what, after: DEADLINE }))
+    let answered = tokio::time::timeout(within, plane.probe(probe)).await;
+    answered.unwrap_or(Err(Fault::TimedOut { what, after: within }))
 }

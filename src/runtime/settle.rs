@@ -189,7 +189,8 @@ fn stands(lines: &[&Value], asked: &Value, now: Timestamp) -> Option<Standing> {
     let ended = lines.iter().rfind(|line| line["entry"] == "ended" && line["run"] == asked["run"])?;
     let action = asked["action"].as_str().unwrap_or_default().into();
     let proved = ended["outcome"] == Outcome::Proved.word();
-    Some(Standing { action, cluster, member, since: at(ended)?, proved, ended_by: row.id })
+    let run = asked["run"].as_str()?.into();
+    Some(Standing { run, action, cluster, member, since: at(ended)?, proved, ended_by: row.id })
 }
 
 #[cfg(test)]

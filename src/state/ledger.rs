@@ -70,6 +70,8 @@ pub type Told = (ClusterId, Text, Option<Timestamp>);
 /// Something that stays as an order made it until another order ends it, whoever runs meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
+    /// The run that made it so.
+    pub run: Text,
     pub action: Text,
     pub cluster: ClusterId,
     pub member: Option<Text>,
@@ -198,10 +200,12 @@ impl Ledger {
         self.runs.values().filter_map(|run| {
             let ended_by = undoing(run.action)?.id;
             let (cluster, member) = (&run.aim.cluster, run.aim.member.as_ref());
-            let ends = |other: &Run| other.action == ended_by && other.aim.cluster == *cluster && other.is_under_way();
+            let is_on_its_way = |other: &Run| other.is_under_way() && other.has_sent();
+            let ends = |other: &Run| other.action == ended_by && other.aim.cluster == *cluster && is_on_its_way(other);
             let is_left = self.left_by(run.action, ended_by, cluster, member).is_some_and(|left| left == run.id)
                 && !self.runs.values().any(ends);
             is_left.then(|| Standing {
+                run: run.id.clone(),
                 action: run.action.into(),
                 cluster: cluster.clone(),
                 member: member.cloned(),
@@ -219,31 +223,41 @@ impl Ledger {
         self.runs.values().any(|run| begins(run) || goes_on(run))
     }
 
-    /// Whether that action was begun by itself on the cluster.
-    pub fn has_tried(&self, action: &str, cluster: &ClusterId) -> bool {
-        self.runs.values().any(|run| run.action == action && run.aim.cluster == *cluster && run.unattended.is_some())
+    /// Whether that action was begun by itself, where that stands.
+    pub fn has_tried(&self, action: &str, standing: &Standing) -> bool {
+        let is_there = |run: &Run| run.aim.cluster == standing.cluster && run.aim.member == standing.member;
+        self.runs.values().any(|run| run.action == action && is_there(run) && run.unattended.is_some())
     }
 
-    /// What is to be told when the session ends: what was taken back just now, and what stays.
+    /// Nothing more of any run is sent but what takes back.
+    pub fn cut_short(&mut self) {
+        self.dissolve_line();
+        self.runs.values_mut().filter(|run| run.outcome().is_none()).for_each(Run::cut_short);
+    }
+
+    /// What is to be told when the session ends: what was taken back just now, what was not seen to its end, and what stays.
     pub fn last_words(&self) -> Vec<String> {
         let target = |run: &Run| match &run.aim.member {
             Some(member) => format!("{}/{member}", run.aim.cluster),
             None => run.aim.cluster.to_string(),
         };
-        let taken_back = self.runs.values().filter_map(|run| {
+        let of_runs = self.runs.values().filter_map(|run| {
             let (action, target) = (run.action, target(run));
             let last = run.lines.last().map(|line| &*line.text).unwrap_or_default();
             match run.outcome() {
-                Some(outcome) => {
-                    run.unattended.is_some().then(|| format!("{action} of {target}: {}: {last}", outcome.word()))
+                Some(outcome) if run.unattended.is_some() || run.was_cut_short() => {
+                    Some(format!("{action} of {target}: {}: {last}", outcome.word()))
                 }
-                None if run.takes_back.is_some() && run.is_under_way() => Some(format!(
+                None if run.is_holding() => {
+                    Some(format!("{action} of {target} was not taken back ({last}): the next start offers to"))
+                }
+                None if run.is_under_way() && run.has_sent() => Some(format!(
                     "{action} of {target} was not seen to its end ({last}): the next start looks for its effect"
                 )),
-                None => None,
+                Some(_) | None => None,
             }
         });
-        taken_back.chain(self.staying().map(|standing| standing.told())).collect()
+        of_runs.chain(self.staying().map(|standing| standing.told())).collect()
     }
 
     /// What the user has not been asked about.

@@ -93,14 +93,6 @@ fn what_is_still_held_is_nobody_elses_business() {
     assert!(rig.model.screen.dialog.is_none() && !rig.text(SIZE).contains("did not end it"), "{}", rig.text(SIZE));
 }
 
-/// A change of what Patroni says, seen now.
-fn paused(rig: &mut Rig, pause: bool) {
-    let mut cluster = fleets::cluster("acid-shop", 3);
-    let dcs = cluster.dcs.as_mut().unwrap();
-    dcs.config = Some(Arc::new(DcsConfig { pause, ..(**dcs.config.as_ref().unwrap()).clone() }));
-    rig.see(vec![Seen::Cluster { cluster: Box::new(cluster), at: rig.now }]);
-}
-
 #[test]
 fn a_pause_that_somebody_else_has_ended_and_made_anew_is_not_ours_to_end_unarmed() {
     for (is_made_anew, is_ours) in [(false, true), (true, false)] {
@@ -111,11 +103,11 @@ fn a_pause_that_somebody_else_has_ended_and_made_anew_is_not_ours_to_end_unarmed
         assert!(rig.model.state.ledger.get(&id).unwrap().leaves);
         rig.model.state.ledger.get_mut(&id).unwrap().phase = Phase::Ended(Outcome::Proved);
         // What is known is from before the order at first: that ends nothing.
-        paused(&mut rig, false);
-        paused(&mut rig, true);
+        rig.sees_pause(false);
+        rig.sees_pause(true);
         if is_made_anew {
-            paused(&mut rig, false);
-            paused(&mut rig, true);
+            rig.sees_pause(false);
+            rig.sees_pause(true);
         }
         rig.asks("esc W x P");
         let run = rig.model.state.ledger.all().find(|run| run.action == "patroni-resume").unwrap();

@@ -18,6 +18,7 @@ mod http;
 mod keys;
 #[cfg(feature = "sandbox")]
 mod kube;
+mod leaving;
 mod left_over;
 mod offers;
 mod orders;

@@ -31,6 +31,53 @@ fn objects_of(version: &str, instances: u32) -> Looked {
     (Probe::Objects(instance().cluster), Ok(Answer::Objects(Box::new(objects))))
 }
 
+/// Whoever sees to it ends, at any moment: what is out is waited for, and nothing else is sent.
+#[test]
+fn what_is_cut_short_sends_nothing_more_and_says_what_it_did_not_send() {
+    let past = || Event::Recalled(Ok(Past::default()));
+    let recorded = || Event::Recorded(Ok(()));
+    let seen = |pause: bool| {
+        let Event::Looked(mut looked) = view(pause) else { unreachable!("it is") };
+        looked.push(objects_of("1", 3));
+        Event::Looked(looked)
+    };
+    let both = "not sent: PATCH /config on shop-0, patch postgresql d/shop";
+    let second = "not sent: patch postgresql d/shop";
+    let sent = || Event::Sent(Ok(String::new()));
+    let events = || [past(), seen(false), confirmed(), past(), seen(false), recorded(), recorded(), sent(), view(true)];
+    // Cut short before the event of that number: looked at once more, asked, recorded, sent, proved.
+    let cases = [
+        (4, Outcome::Refused, both),
+        (5, Outcome::Refused, both),
+        (6, Outcome::Refused, both),
+        (7, Outcome::Failed, second),
+        (8, Outcome::Failed, second),
+    ];
+    for (moment, expected, why) in cases {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+        for (n, event) in events().into_iter().enumerate() {
+            if n == moment {
+                run.cut_short();
+            }
+            let outs = run.advance(at(1), event);
+            assert!(n < moment || !kinds(&outs).contains(&"send"), "{moment}: {outs:?}");
+        }
+        assert_eq!((run.outcome(), run.was_cut_short()), (Some(expected), true), "{moment}: {:?}", run.lines);
+        assert!(run.lines.iter().any(|line| line.text.ends_with(why)), "{moment}: {:?}", run.lines);
+        let goes_back = run.lines.iter().any(|line| line.text == "to go back: resume");
+        assert_eq!(goes_back, expected == Outcome::Failed, "{:?}", run.lines);
+    }
+
+    // What takes something back goes on.
+    let aim = offered().aim;
+    let (mut run, _) = Run::new("r".into(), "resume", aim, vec![Probe::Patroni(instance())], in_two, at(0));
+    run.takes_back = Some("an older one".into());
+    run.cut_short();
+    let sends = events().into_iter().flat_map(|event| run.advance(at(1), event)).collect::<Vec<_>>();
+    assert!(kinds(&sends).contains(&"send") && !run.was_cut_short(), "{sends:?}");
+}
+
 #[test]
 fn a_patch_after_a_hand_over_is_aimed_anew_and_never_over_somebody_elses() {
     let seen = |pause: bool, instances: u32| {

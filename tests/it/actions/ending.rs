@@ -6,6 +6,7 @@ use pgdeck::sandbox::objects::{CONFIG_MAP, Spot};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::hanging::Stopped;
 use super::stage::{PATIENCE, Scene};
 use crate::sandbox::store;
 use crate::tty::Tty;
@@ -145,6 +146,47 @@ fn a_signal_is_heeded_in_time_though_nobody_answers() {
     let said = last_words(&mut tty, LAST_CALL);
     kill_process(supervisor, Signal::CONT).unwrap();
     assert!(said.contains(&format!("patroni-pause of {CLUSTER} stays, since ")), "{said:?}");
+}
+
+/// A terminal that goes while psql has it ends both, and what was ordered before is taken back like at any other end.
+#[tokio::test]
+async fn a_terminal_that_goes_while_psql_has_it_takes_back_what_was_ordered_before() {
+    let scene = Scene::up("act-gone");
+    let mut tty = console(&scene);
+    does(&scene, &mut tty, "xp");
+    assert!(is_paused(&scene).await);
+    tty.keys("xq");
+    tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
+    tty.keys("y");
+    tty.wait_within(PATIENCE, "psql", |tty| !tty.is_alternate());
+    tty.keys("select 6 * 7 as answer;\r");
+    tty.wait_within(PATIENCE, "its answer", |tty| tty.text().lines().any(|line| line.trim() == "42"));
+    tty.hang_up();
+    tty.wait_exit(LAST_CALL);
+    assert!(!is_paused(&scene).await, "still paused");
+    let lines = scene.lines();
+    let ended = |action: &str| {
+        let asked = lines.iter().rfind(|line| line["entry"] == "asked" && line["action"] == action).unwrap();
+        let is_end = |line: &&Value| line["entry"] == "ended" && line["run"] == asked["run"];
+        lines.iter().find(is_end).map(|line| line["outcome"].clone())
+    };
+    assert!(ended("psql").is_some(), "how psql ended is not in the journal: {lines:#?}");
+    assert_eq!(ended("patroni-resume"), Some("PROVED".into()));
+}
+
+/// A member that answers nothing may have slots that nobody knows of: that is found out within the time that there is.
+#[tokio::test]
+async fn a_signal_beside_a_member_that_hangs_leaves_the_pause_and_says_why() {
+    let scene = Scene::up("act-hangs");
+    let mut tty = console(&scene);
+    does(&scene, &mut tty, "xp");
+    let (name, stopped) = (scene.name("standby"), Stopped::all_of(&scene.member("standby")));
+    tty.signal(Signal::TERM);
+    let said = last_words(&mut tty, LAST_CALL);
+    drop(stopped);
+    let why = format!("REFUSED: somebody has to look at it: slots of {name} are not known");
+    assert!(said.contains(&why), "{said:?}");
+    assert!(said.contains(&format!("patroni-pause of {CLUSTER} stays, since ")) && is_paused(&scene).await, "{said:?}");
 }
 
 /// What a neighbour held is left to whoever runs when it dies, armed or not.

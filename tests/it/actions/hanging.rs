@@ -11,10 +11,10 @@ use super::stage::Scene;
 use crate::sandbox::store;
 
 /// Every process of a member, stopped until this is dropped.
-struct Stopped(Vec<Pid>);
+pub struct Stopped(Vec<Pid>);
 
 impl Stopped {
-    fn all_of(member: &Value) -> Stopped {
+    pub fn all_of(member: &Value) -> Stopped {
         let folder = member["folder"].as_str().unwrap();
         let is_its = |process: &std::path::Path| {
             let words = fs::read(process.join("cmdline")).unwrap_or_default();

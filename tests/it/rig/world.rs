@@ -1,9 +1,12 @@
 //! A world that allows everything, for consoles without one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pgdeck::app::{self, Effect, Msg};
 use pgdeck::fault::Fault;
+use pgdeck::fleet::cluster::{Dcs, DcsConfig};
+use pgdeck::fleet::seen::Seen;
 use pgdeck::run::{Event, Out};
 use pgdeck::work::past::Past;
 use pgdeck::work::patroni::PatroniView;
@@ -50,6 +53,18 @@ pub fn happened(out: Out, world: World) -> Result<Event, Box<Out>> {
 }
 
 impl Rig {
+    /// A change of what Patroni says of the cluster `acid-shop`, seen now.
+    pub fn sees(&mut self, change: impl FnOnce(&mut Dcs)) {
+        let mut cluster = fleets::cluster("acid-shop", 3);
+        change(cluster.dcs.as_mut().unwrap());
+        self.see(vec![Seen::Cluster { cluster: Box::new(cluster), at: self.now }]);
+    }
+
+    /// The same, of whether it is paused.
+    pub fn sees_pause(&mut self, pause: bool) {
+        self.sees(|dcs| dcs.config = Some(Arc::new(DcsConfig { pause, ..(**dcs.config.as_ref().unwrap()).clone() })));
+    }
+
     /// Types keys and answers every question that follows from each; gives what else is asked of the world.
     pub fn asks(&mut self, keys: &str) -> Vec<Effect> {
         let ask = |key| {
