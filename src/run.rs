@@ -13,6 +13,7 @@ mod deal;
 pub mod expect;
 mod hold;
 mod identity;
+mod offer;
 mod outcome;
 mod record;
 mod settle;
@@ -28,11 +29,10 @@ use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
 use crate::id::{ClusterId, Text};
 use crate::work::change;
-use crate::work::entry::{Entry, Light, Settled, Unkept, What};
+use crate::work::entry::{Entry, Settled, Unkept, What};
 use crate::work::order::Order;
 use crate::work::past::{Open, Past};
-use crate::work::probe::{Answer, Objects, Probe};
-use deal::changed;
+use crate::work::probe::{Answer, Probe};
 pub use deal::{Aim, Deal, Hold, Step};
 pub use identity::Shown;
 pub use outcome::{Cause, Outcome};
@@ -197,23 +197,13 @@ pub struct Run {
     preflight: Vec<Probe>,
     consider: Consider,
     confirmed: Option<(String, Text, Option<String>)>,
+    /// The journal has what was asked for.
+    is_asked: bool,
     sent_any: bool,
     /// The CR when it was looked at last, where it was.
     resource: Option<Value>,
     /// What the CR asked for when it was looked at last: a later step is for that alone.
     wanted: Option<Spec>,
-}
-
-fn objects(looked: &[Looked]) -> Option<&Objects> {
-    looked.iter().find_map(|(_, answer)| match answer {
-        Ok(Answer::Objects(objects)) => Some(&**objects),
-        _ => None,
-    })
-}
-
-/// What the CR asks for; when that was written last does not count, since our own patches are writes.
-fn wanted(objects: &Objects) -> Spec {
-    Spec { changed: None, ..objects.cluster.spec.clone() }
 }
 
 impl Run {
@@ -256,6 +246,7 @@ impl Run {
             preflight,
             consider,
             confirmed: None,
+            is_asked: false,
             sent_any: false,
             resource: None,
             wanted: None,
@@ -278,36 +269,6 @@ impl Run {
     /// Whether it was ended by that, half-way or before anything was sent.
     pub fn was_cut_short(&self) -> bool {
         self.cut_short && matches!(self.outcome(), Some(Outcome::Failed | Outcome::Refused))
-    }
-
-    /// Looks at all that the preflight is about; for no longer than a glance where nobody waits for it.
-    fn look(&mut self) -> Vec<Out> {
-        self.past = Err("it was not asked".into());
-        let (cluster, probes) = (self.aim.cluster.clone(), self.preflight.clone());
-        let look = if self.unattended.is_some() { Out::Glance(probes) } else { Out::Look { probes, after_ms: 0 } };
-        vec![Out::Settle(cluster.clone()), Out::Recall(cluster), look]
-    }
-
-    /// Judges what was looked at, and what came before it.
-    fn judge(&mut self, looked: &[Looked]) -> Result<Deal, String> {
-        self.same_cluster(looked)?;
-        let mut deal = (self.consider)(&self.aim, looked)?;
-        deal.lights.extend(self.unknown_identity(&deal, looked));
-        deal.lights.extend(self.moved(&deal, looked));
-        deal.lights.extend(self.rewritten(&deal, looked));
-        if deal.is_look() {
-            return Ok(deal);
-        }
-        match &self.past {
-            Ok(past) => {
-                deal.lights.extend(past.lights(&self.id, self.settles.then_some(self.takes_back.as_deref()).flatten()));
-                let pending = past.patching(&self.id).filter(|_| deal.patches()).cloned();
-                (self.despite, self.waits_for) = if deal.deletes() { (pending, None) } else { (None, pending) };
-                deal.lights.extend(self.despite.iter().map(|open| Light::red(open.why())));
-            }
-            Err(why) => deal.lights.push(Light::amber(format!("what was ordered before is not known: {why}"))),
-        }
-        Ok(deal)
     }
 
     /// How it ended, once it has.
@@ -380,7 +341,10 @@ impl Run {
             (Phase::Offered, Event::Confirmed { how, who, reason }) => self.confirm(now, (how, who, reason)),
             (Phase::Again, Event::Looked(looked)) => self.look_again(now, &looked),
             (Phase::Asking, Event::Recorded(recorded)) => match recorded {
-                Ok(()) => self.record(now, 0),
+                Ok(()) => {
+                    self.is_asked = true;
+                    self.record(now, 0)
+                }
                 // It is written down as one that claims nothing.
                 Err(Unkept::Taken(open)) => self.refuse_as_asked(now, &[], &open.why()),
                 Err(why) => self.recorded(now, 0, Err(why)),
@@ -398,75 +362,6 @@ impl Run {
             (_, Event::TakeBack(why)) => self.end_hold(now, &why),
             _ => Vec::new(),
         }
-    }
-
-    fn offer(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        self.resource = objects(looked).map(|objects| objects.resource.clone());
-        self.looked_at = now;
-        match self.judge(looked) {
-            Ok(deal) => {
-                let alone = self.unattended.clone().map(|who| deal.needs_nobody().map(|()| who));
-                self.deal = Some(deal);
-                self.phase = Phase::Offered;
-                match alone {
-                    None => Vec::new(),
-                    Some(Ok(who)) => self.confirm(now, (BY_ITSELF.into(), who, None)),
-                    Some(Err(why)) => self.refuse(now, looked, &format!("somebody has to look at it: {why}")),
-                }
-            }
-            Err(why) => self.refuse(now, looked, &why),
-        }
-    }
-
-    fn refuse(&mut self, now: Timestamp, looked: &[Looked], why: &str) -> Vec<Out> {
-        let cause = looked.iter().find_map(|(_, answer)| match answer {
-            Ok(Answer::May(false)) => Some(Cause::Forbidden),
-            Err(fault) if why.contains(&fault.to_string()) => Some(Cause::of(fault)),
-            _ => None,
-        });
-        self.cause = cause.unwrap_or(self.cause);
-        // All have answered, and there is nothing to take back any more.
-        let is_gone = self.confirmed.is_none() && looked.iter().all(|(_, answer)| answer.is_ok());
-        let settled = if is_gone && self.cause == Cause::Judged { self.settled(now, why) } else { None };
-        let mut outs = self.end(now, Outcome::Refused, why);
-        outs.extend(settled);
-        outs
-    }
-
-    fn confirm(&mut self, now: Timestamp, confirmed: (String, Text, Option<String>)) -> Vec<Out> {
-        self.say(now, format!("confirmed by {}", confirmed.0));
-        self.confirmed = Some(confirmed);
-        self.phase = Phase::Again;
-        self.look()
-    }
-
-    /// What was offered must still be what would be sent. From here on the journal knows of it, whatever comes.
-    fn look_again(&mut self, now: Timestamp, looked: &[Looked]) -> Vec<Out> {
-        self.looked_at = now;
-        let judged = self.judge(looked);
-        let offered = self.deal.clone();
-        let refusal = match (&judged, &offered) {
-            (Err(why), _) => Some(why.clone()),
-            _ if self.waits_for.is_some() => self.why_it_waits(),
-            (Ok(deal), Some(offered)) => changed(offered, deal),
-            (Ok(_), None) => Some("nothing was offered".to_owned()),
-        };
-        if let Ok(deal) = judged {
-            self.deal = Some(deal);
-        }
-        self.wanted = objects(looked).map(wanted);
-        if let Some(why) = refusal {
-            return self.refuse_as_asked(now, looked, &why);
-        }
-        self.phase = Phase::Asking;
-        vec![Out::Record(self.asked(now, self.deal.as_ref().is_some_and(Deal::patches)))]
-    }
-
-    /// It was confirmed, and is not sent: the journal has both.
-    fn refuse_as_asked(&mut self, now: Timestamp, looked: &[Looked], why: &str) -> Vec<Out> {
-        let mut outs = vec![Out::Note(self.asked(now, false))];
-        outs.extend(self.refuse(now, looked, why));
-        outs
     }
 
     /// Why it may not be sent yet; none if it may.

@@ -1,6 +1,7 @@
 //! Whether an order is still aimed at what it was aimed at when the key was pressed.
 
-use super::{Aim, Deal, Looked, Run, wanted};
+use super::offer::wanted;
+use super::{Aim, Deal, Looked, Run};
 use crate::fault::Fault;
 use crate::fleet::cluster::Spec;
 use crate::id::{InstanceId, PlaneId, Text};

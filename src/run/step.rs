@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::expect::{Expect, Judged};
-use super::{Cause, Deal, Looked, Out, Outcome, Pass, Phase, Run, Step, identity, wanted};
+use super::offer::wanted;
+use super::{Cause, Deal, Looked, Out, Outcome, Pass, Phase, Run, Step, identity};
 use crate::fault::Fault;
 use crate::id::Text;
 use crate::work::entry::{Unkept, What};
@@ -225,6 +226,12 @@ impl Run {
             Err(fault @ Fault::Conflict { .. }) if sent_before && self.may_aim_anew(step) => {
                 self.say(now, format!("{AIMED_ANEW}{fault}"));
                 self.go_on(now, step)
+            }
+            // The same before anything was changed: it is looked at once more, as before the first try.
+            Err(fault @ Fault::Conflict { .. }) if self.may_aim_anew(step) => {
+                self.say(now, format!("{AIMED_ANEW}{fault}"));
+                (self.sent_any, self.phase) = (false, Phase::Again);
+                self.look()
             }
             // One of several sessions has ended by itself meanwhile: that is what was wanted.
             Err(fault @ Fault::Gone { .. }) if sent_before && self.is_about_a_session(step) => {

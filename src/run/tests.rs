@@ -17,7 +17,7 @@ use crate::work::entry::{Colour, Light};
 use crate::work::order::{Method, Statement};
 use crate::work::past::{Open, Past};
 use crate::work::patroni::{PatroniView, Scheduled};
-use crate::work::probe::Rules;
+use crate::work::probe::{Objects, Rules};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)

@@ -167,7 +167,9 @@ async fn whoever_was_faster_is_not_overwritten() {
     assert_eq!(run.outcome(), Some(Outcome::Refused));
     assert!(said(&run).contains("changed meanwhile") && said(&run).contains("look again"), "{}", said(&run));
     assert_eq!(scene.wanted().await, 1);
-    assert_eq!(scene.journaled(), ["asked", "sending", "answered", "ended"]);
+    // It was looked at anew five times.
+    let tries = ["sending", "answered"].repeat(6);
+    assert_eq!(scene.journaled(), [&["asked"], &tries[..], &["ended"]].concat());
 
     // Between the offer and the confirmation.
     scene.proxy.heal();
@@ -177,6 +179,36 @@ async fn whoever_was_faster_is_not_overwritten() {
     scene.confirm(&mut run).await;
     assert_eq!(run.outcome(), Some(Outcome::Refused));
     assert_eq!(scene.wanted().await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_operator_wrote_meanwhile_is_looked_at_anew_and_what_somebody_wants_is_not_overwritten() {
+    let wanted = json!({"spec": {"users": {"somebody": []}}});
+    for expected in [None, Some(Outcome::Refused)] {
+        let scene = Scene::new("anew").await;
+        scene.arm();
+        let spot = POSTGRESQL.at(&scene.stage.namespace, "shop");
+        let says = async |word| scene.stage.store.patch_status(&spot, &json!({"PostgresClusterStatus": word})).await;
+        says("Updating").await.unwrap();
+        let mut run = scene.offered().await;
+        let confirmed = Event::Confirmed { how: "y".into(), who: "test".into(), reason: None };
+        let todo = run.advance(Timestamp::now(), confirmed);
+        let is_sending = |run: &Run| matches!(run.phase, Phase::Sending { .. });
+        let todo = scene.drive(&mut run, todo, is_sending).await;
+        let written = match expected {
+            None => says("Running").await,
+            Some(_) => scene.stage.store.patch(&spot, &wanted).await,
+        };
+        written.unwrap();
+        scene.drive(&mut run, todo, |run| matches!(run.phase, Phase::Proving { .. })).await;
+        assert_eq!(run.outcome(), expected, "{}", said(&run));
+        assert!(said(&run).contains("aimed anew: "), "{}", said(&run));
+        let is_sent = expected.is_none();
+        assert_eq!(said(&run).contains("the CR was changed by somebody else meanwhile: look again"), !is_sent);
+        assert_eq!(scene.wanted().await, if is_sent { 2 } else { 1 });
+        let n_asked = scene.journaled().iter().filter(|line| *line == "asked").count();
+        assert_eq!(n_asked, 1, "{:?}", scene.journaled());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

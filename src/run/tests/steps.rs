@@ -31,6 +31,52 @@ fn objects_of(version: &str, instances: u32) -> Looked {
     (Probe::Objects(instance().cluster), Ok(Answer::Objects(Box::new(objects))))
 }
 
+/// A patch of the CR alone; amber while Patroni is paused.
+fn patched(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    let mut deal = in_two(aim, looked)?;
+    deal.steps.remove(0);
+    if let (Order::Patch { version, .. }, Some((_, Ok(Answer::Objects(objects))))) =
+        (&mut deal.steps[0].order, looked.last())
+    {
+        version.clone_from(&objects.version);
+    }
+    Ok(deal)
+}
+
+/// The operator writes to the CR all the time: what it refused since is looked at once more as a whole, and sent only as it was
+/// confirmed.
+#[test]
+fn a_patch_that_came_too_late_is_looked_at_anew_as_a_whole_before_it_is_sent_again() {
+    let past = || Event::Recalled(Ok(Past::default()));
+    let recorded = || Event::Recorded(Ok(()));
+    let seen = |pause: bool, version: &str| {
+        let Event::Looked(mut looked) = view(pause) else { unreachable!("it is") };
+        looked.push(objects_of(version, 3));
+        Event::Looked(looked)
+    };
+    let conflict = || Fault::Conflict { what: "the CR".into(), why: "it is newer".into() };
+    for (pause, expected) in [(false, None), (true, Some(Outcome::Refused))] {
+        let aim = offered().aim;
+        let (mut run, _) = Run::new("r".into(), "scale", aim, vec![Probe::Patroni(instance())], patched, at(0));
+        for event in [past(), seen(false, "1"), confirmed(), past(), seen(false, "1"), recorded(), recorded()] {
+            run.advance(at(1), event);
+        }
+        assert_eq!(kinds(&run.advance(at(2), Event::Sent(Err(conflict())))), ["note", "settle", "recall", "look"]);
+        assert!(run.is_under_way() && !run.has_sent());
+        run.advance(at(2), past());
+        let outs = run.advance(at(3), seen(pause, "2"));
+        assert_eq!(run.outcome(), expected, "{:?}", run.lines);
+        if expected.is_some() {
+            // The journal has what was asked for already.
+            assert_eq!(kinds(&outs), ["note"]);
+            continue;
+        }
+        assert!(matches!(&outs[..], [Out::Record(Entry { what: What::Sending { step: 0, .. }, .. })]), "{outs:?}");
+        let outs = run.advance(at(3), recorded());
+        assert!(matches!(&outs[..], [Out::Send(Order::Patch { version, .. }, _)] if &**version == "2"), "{outs:?}");
+    }
+}
+
 /// Whoever sees to it ends, at any moment: what is out is waited for, and nothing else is sent.
 #[test]
 fn what_is_cut_short_sends_nothing_more_and_says_what_it_did_not_send() {
