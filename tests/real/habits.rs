@@ -115,9 +115,13 @@ pub fn unsynced(real: &Real) {
     let made = place.until("acid-lone", "made", |cluster| is_whole(cluster, 2) && cluster["health"] == "ok");
     let (primary, standby) = pair(&made);
     let mut console = place.console("admin");
+    place.eventually("a synchronous standby", || {
+        let members = place.patroni_api(&primary, "GET /cluster", &Value::Null)["members"].clone();
+        members.as_array().is_some_and(|members| members.iter().any(|member| member["role"] == "sync_standby"))
+    });
     console.wait_within(PATIENCE, "synchronous", |tty| {
         let row = row(tty, "acid-lone");
-        row.contains("○ ok") && row.contains(" on ")
+        row.contains("○ ok") && !row.contains(" alone ")
     });
     let uid = || place.kubectl(&["get", "pod", &primary, "-o", "jsonpath={.metadata.uid}"]).0;
     let before = uid();
