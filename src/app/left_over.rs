@@ -55,18 +55,16 @@ pub(super) fn tell(State { fleet, ledger, notices, .. }: &mut State, now: Timest
 pub(super) fn outlive(State { fleet, ledger, .. }: &mut State, now: Timestamp) {
     for run in ledger.leaving() {
         let Some(undone) = undoing(run.action).and_then(|row| row.undoes) else { continue };
-        run.leaves = (undone.until)(&run.aim.args).is_none_or(|until| now < until);
-        let Some(entry) = fleet.get(&run.aim.cluster).filter(|entry| is_in_sight(entry)) else {
-            // Somebody may end it now and make it anew, and nobody here would see it.
-            run.unwatched = true;
-            continue;
-        };
-        match (undone.stands)(entry, &run.aim.args) {
-            Some(true) => run.seen_standing = true,
-            // Before it was seen, what is known is from before the order.
-            Some(false) if run.seen_standing => run.leaves = false,
-            Some(false) | None => {}
-        }
+        let entry = fleet.get(&run.aim.cluster).filter(|entry| is_in_sight(entry));
+        // Somebody may end it now and make it anew, and nobody here would see it.
+        run.unwatched |= entry.is_none();
+        let stands = entry.and_then(|entry| (undone.stands)(entry, &run.aim.args));
+        run.seen_standing |= stands == Some(true);
+        // Before it was seen, what is known is from before the order.
+        let is_ended = stands == Some(false) && run.seen_standing;
+        // Other clocks may be behind: what is seen to wait still, waits.
+        let is_over = stands != Some(true) && (undone.until)(&run.aim.args).is_some_and(|until| now >= until);
+        run.leaves = !is_ended && !is_over;
     }
 }
 

@@ -88,6 +88,12 @@ fn only_the_switchover_that_was_scheduled_here_is_cancelled_and_only_while_it_wa
     let mut rig = scheduled();
     rig.now = "2099-01-01T03:00:01Z".parse().unwrap();
     assert!(interrupted(&mut rig).is_none() && rig.model.state.ledger.last_words().is_empty());
+
+    // It waits all the same: the clock over there is behind.
+    let mut rig = scheduled();
+    rig.now = "2099-01-01T03:00:01Z".parse().unwrap();
+    waits(&mut rig, Some(AT));
+    assert!(interrupted(&mut rig).is_some());
 }
 
 #[test]
