@@ -46,6 +46,14 @@ fn a_standby_cluster_is_handed_over_restarted_and_failed_over_and_keeps_its_time
     let run = scene.proved(&["failover", "acid-shop", &format!("to={old}"), "--confirm", "acid-shop"]);
     line(&run, "lines", &format!("{old} leads the standby cluster on timeline 1; 1 of 1 standbys stream from {old}"));
 
+    // The member of the highest ordinal goes first: while it leads it hands over before.
+    if old != "acid-shop-1" {
+        scene.proved(&["switchover", "acid-shop", "to=acid-shop-1", "--yes"]);
+    }
+    let run = scene.proved(&["scale", "acid-shop", "1", "--yes"]);
+    line(&run, "lines", "acid-shop-0 leads the standby cluster on timeline 1");
+
     let (code, out, err) = scene.pgdeck(&["status"]);
-    assert!(code == 0 && out.lines().any(|row| row.contains(&old) && row.contains("standby leader")), "{out}{err}");
+    let leads = |row: &str| row.contains("acid-shop-0") && row.contains("standby leader");
+    assert!(code == 0 && out.lines().any(leads), "{out}{err}");
 }
