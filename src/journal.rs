@@ -97,7 +97,7 @@ impl Journal {
         // The lock goes with the file, at the end of this function or of the process.
         if let Some(cluster) = entry.claims() {
             lock(&file).map_err(broken)?;
-            let past = self.past(cluster).map_err(Unkept::Broken)?;
+            let past = self.kept(cluster).map_err(Unkept::Broken)?;
             let claimed = match entry.despite() {
                 Some(despite) => past.patching_but(&entry.run, Some(despite)),
                 None => past.patching(&entry.run),
@@ -149,6 +149,11 @@ impl Journal {
     pub fn past(&self, cluster: &ClusterId) -> Result<Past, String> {
         // What cannot be written yet stands open; whoever wanted to keep it has been told.
         self.catch_up().ok();
+        self.kept(cluster)
+    }
+
+    /// The same, by what is written there already.
+    fn kept(&self, cluster: &ClusterId) -> Result<Past, String> {
         let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         match index.catch_up(&self.path) {
             Ok(()) => Ok(index.past(cluster)),

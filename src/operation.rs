@@ -81,6 +81,8 @@ pub struct Undone {
     pub with: Option<&'static str>,
     /// Whether it stands as it was ordered with these arguments, by what is known of the cluster; none if that does not tell.
     pub stands: fn(&Entry, &Args) -> Option<bool>,
+    /// What tells one making of it from the next, where it reads the same.
+    pub made: fn(&Entry) -> Option<Text>,
     /// When it is over by itself; none if it never is.
     pub until: fn(&Args) -> Option<Timestamp>,
 }

@@ -83,8 +83,6 @@ pub enum Out {
         probes: Vec<Probe>,
         after_ms: u32,
     },
-    /// Ask these; what is not answered at once is not waited for.
-    Glance(Vec<Probe>),
     /// Write it down, and tell when it is on disk.
     Record(Entry),
     /// Write it down; nothing waits for it.
@@ -174,8 +172,10 @@ pub struct Run {
     pub settles: bool,
     /// What it leaves was seen to stand: when it is seen to be gone, somebody else has ended it.
     pub seen_standing: bool,
-    /// It was out of sight for a while since: somebody else may have ended it and made it anew.
-    pub unwatched: bool,
+    /// What tells it from one that is made anew, when it was seen last.
+    pub made: Option<Text>,
+    /// Where it stands something was changed since: it may not be what was ordered any more.
+    pub touched: bool,
     /// Something stays as it is made until an order of its own takes it back.
     pub leaves: bool,
     /// Whoever sees to it ends: nothing more is sent but what takes back.
@@ -233,7 +233,8 @@ impl Run {
             shown: Shown::default(),
             settles: false,
             seen_standing: false,
-            unwatched: false,
+            made: None,
+            touched: false,
             leaves: false,
             cut_short: false,
             waits_for: None,
@@ -255,20 +256,28 @@ impl Run {
         (run, outs)
     }
 
-    /// Nobody is there to be asked: it confirms itself, in that name, where it may. Gives the first thing to do.
-    pub fn goes_alone(&mut self, who: Text) -> Vec<Out> {
-        self.unattended = Some(who);
-        self.look()
+    /// Whoever sees to it ends: nothing more of it is sent, unless it takes something back. Where nothing is out now it ends.
+    pub fn cut_short(&mut self, now: Timestamp) -> Vec<Out> {
+        if self.takes_back.is_some() || self.outcome().is_some() {
+            return Vec::new();
+        }
+        self.cut_short = true;
+        match self.phase {
+            Phase::Again => self.end_early(now, 0),
+            Phase::Refreshing { step, .. } if self.back.is_none() => self.end_early(now, step),
+            _ => Vec::new(),
+        }
     }
 
-    /// Whoever sees to it ends: nothing more of it is sent, unless it takes something back.
-    pub fn cut_short(&mut self) {
-        self.cut_short = self.takes_back.is_none();
+    /// Whether it ends as soon as the journal has answered.
+    pub fn is_being_cut_short(&self) -> bool {
+        self.cut_short && self.back.is_none() && matches!(self.phase, Phase::Asking | Phase::Recording { .. })
     }
 
     /// Whether it was ended by that, half-way or before anything was sent.
     pub fn was_cut_short(&self) -> bool {
-        self.cut_short && matches!(self.outcome(), Some(Outcome::Failed | Outcome::Refused))
+        let is_over = matches!(self.outcome(), Some(Outcome::Failed | Outcome::Refused));
+        self.cut_short && is_over && self.confirmed.is_some()
     }
 
     /// How it ended, once it has.

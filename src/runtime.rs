@@ -153,6 +153,7 @@ impl Runtime {
                         Some(signals) if run.may_come_back() && matches!(out, Out::Look { .. }) => tokio::select! {
                             event = step => event,
                             () = signals.next() => {
+                                self.gate.make_haste();
                                 is_interrupted = true;
                                 Some(Event::TakeBack("pgdeck was asked to end".into()))
                             }

@@ -20,9 +20,9 @@ pub(super) fn interrupted(model: &mut Model, now: Timestamp, effects: &mut Vec<E
     if !model.screen.is_ending() {
         model.screen.leaving = Some(Leaving::System { until: now + PATIENCE });
     }
-    model.state.ledger.cut_short();
     model.screen.dialog = None;
     take_back(model, now, "pgdeck was asked to end", effects);
+    effects.extend(model.state.ledger.cut_short(now).into_iter().map(|(run, outs)| Effect::Run(run, outs)));
 }
 
 /// Leaves pgdeck; while something is under way only when asked twice.
@@ -68,21 +68,17 @@ pub(super) fn go_on(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>
 
 /// Begins to end what would stay: once each, and by itself, since nobody is there to be asked.
 fn end_what_stays(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
-    // What was not seen to be ours may be somebody else's; what is held there ends first.
+    // What is held there ends first.
     let ledger = &model.state.ledger;
     let is_held = |standing: &Standing| ledger.holding().any(|run| run.aim.cluster == standing.cluster);
     let holds = |standing: &Standing| operation(&standing.action).is_some_and(|row| row.holds);
-    let was_watched = |standing: &Standing| ledger.get(&standing.run).is_some_and(|run| !run.unwatched);
-    let is_ours =
-        |standing: &Standing| standing.proved && was_watched(standing) && !holds(standing) && !is_held(standing);
-    let is_new = |standing: &Standing| !ledger.has_tried(standing.ended_by, standing);
-    let staying: Vec<Standing> = ledger.staying().filter(|standing| is_ours(standing) && is_new(standing)).collect();
+    let is_due = |standing: &Standing| !holds(standing) && !is_held(standing) && !ledger.is_seen_to(standing);
+    let staying: Vec<Standing> = ledger.staying().filter(|standing| standing.ours && is_due(standing)).collect();
     for standing in staying {
         let Some(operation) = operation(standing.ended_by) else { continue };
         // What both are about is the same: a switchover that waits for another moment is not the one that was ordered.
-        let ordered = model.state.ledger.get(&standing.run).map(|run| run.aim.args.clone()).unwrap_or_default();
         let is_shared = |(name, _): &(Text, Text)| operation.args.iter().any(|arg| *arg.name == **name);
-        let args = ordered.into_iter().filter(is_shared).collect();
+        let args = standing.args.into_iter().filter(is_shared).collect();
         // What cannot be looked at now stays, and that is told at the end.
         let who = Some(model.state.settings.who.clone());
         look(model, now, operation, (standing.cluster, standing.member, args), who, effects).ok();

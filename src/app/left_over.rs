@@ -56,10 +56,13 @@ pub(super) fn outlive(State { fleet, ledger, .. }: &mut State, now: Timestamp) {
     for run in ledger.leaving() {
         let Some(undone) = undoing(run.action).and_then(|row| row.undoes) else { continue };
         let entry = fleet.get(&run.aim.cluster).filter(|entry| is_in_sight(entry));
-        // Somebody may end it now and make it anew, and nobody here would see it.
-        run.unwatched |= entry.is_none();
         let stands = entry.and_then(|entry| (undone.stands)(entry, &run.aim.args));
-        run.seen_standing |= stands == Some(true);
+        if stands == Some(true) {
+            // Not every change is seen: somebody may have ended it and made it anew meanwhile.
+            let made = entry.and_then(undone.made);
+            run.touched |= run.seen_standing && run.made != made;
+            (run.made, run.seen_standing) = (made, true);
+        }
         // Before it was seen, what is known is from before the order.
         let is_ended = stands == Some(false) && run.seen_standing;
         // Other clocks may be behind: what is seen to wait still, waits.

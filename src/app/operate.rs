@@ -306,7 +306,7 @@ pub(super) fn look(
     // Several may begin in one moment.
     let mut names = (0..).map(|n| Text::from(format!("{moment}.{n}-{}", model.state.settings.process)));
     let id = names.find(|name| model.state.ledger.get(name).is_none()).ok_or("there are too many orders")?;
-    let (mut run, mut outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
+    let (mut run, outs) = Run::new(id.clone(), operation.id, aim, probes, operation.consider, now);
     run.leaves = operation.leaves(&run.aim.args);
     // What was marked is no longer what the key was pressed on: for that it is what the screen shows now.
     let at_key = model.screen.shown.as_ref().filter(|(at, _)| *at == run.aim.cluster);
@@ -315,9 +315,7 @@ pub(super) fn look(
         model.state.ledger.left_by(undone.id, operation.id, &run.aim.cluster, run.aim.member.as_ref())
     });
     run.settles = run.takes_back.as_ref().is_some_and(|left| model.state.ledger.was_cut_off(left));
-    if let Some(who) = alone {
-        outs = run.goes_alone(who);
-    }
+    run.unattended = alone;
     model.state.ledger.put(run);
     effects.push(Effect::Run(id.clone(), outs));
     Ok(id)

@@ -114,6 +114,7 @@ impl Console<'_> {
         }
         if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {
             end_by_force_soon(if self.has_more_to_do() { LAST_CALL_OF_HELD } else { LAST_CALL })?;
+            runtime.gate().make_haste();
             // A terminal that takes no output must not keep us from what is to be taken back.
             self.hidden = true;
         }

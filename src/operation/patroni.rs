@@ -50,6 +50,7 @@ pub(super) const RESUME: Operation = Operation {
         id: "patroni-pause",
         with: None,
         stands: |entry, _| Some(entry.cluster.dcs.as_ref()?.config.as_ref()?.pause),
+        made: |entry| entry.cluster.dcs.as_ref()?.config.as_ref()?.version.clone(),
         until: |_| None,
     }),
     never: &[NO_CONFLICT, ANY_MEMBER],

@@ -66,7 +66,7 @@ pub(super) const REPLAY_RESUME: Operation = Operation {
     proof: "the standby replays; Patroni is as it was before",
     undo: "`replay-pause`",
     // What held it has seen its end itself.
-    undoes: Some(Undone { id: "replay-pause", with: None, stands: |_, _| None, until: |_| None }),
+    undoes: Some(Undone { id: "replay-pause", with: None, stands: |_, _| None, made: |_| None, until: |_| None }),
     never: ON_LEADER,
     stands_in: None,
     holds: false,

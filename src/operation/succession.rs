@@ -78,6 +78,8 @@ pub(super) const CANCEL_SWITCHOVER: Operation = Operation {
             let is_meant = |at: &Text| waits.and_then(|waits| waits.at.as_ref()).is_none_or(|waits| is_same(waits, at));
             Some(waits.is_some() && args.get("at").is_none_or(is_meant))
         },
+        // The moment, which is compared.
+        made: |_| None,
         until: |args| args.get("at")?.parse().ok(),
     }),
     never: ON_LEADER,

@@ -104,8 +104,8 @@ impl Step {
     }
 }
 
-/// Why what would be sent is not what was offered; none if it is, and nothing got worse.
-pub(super) fn changed(offered: &Deal, deal: &Deal) -> Option<String> {
+/// Why what would be sent is not what was offered; none if it is.
+pub(super) fn other(offered: &Deal, deal: &Deal) -> Option<String> {
     if offered.hold != deal.hold {
         return Some("what would be taken back has changed since it was shown".into());
     }
@@ -114,6 +114,14 @@ pub(super) fn changed(offered: &Deal, deal: &Deal) -> Option<String> {
     };
     if offered.steps.len() != deal.steps.len() || !offered.steps.iter().zip(&deal.steps).all(same) {
         return Some("what would be sent has changed since it was shown".into());
+    }
+    None
+}
+
+/// The same; none only if nothing got worse either.
+pub(super) fn changed(offered: &Deal, deal: &Deal) -> Option<String> {
+    if let Some(why) = other(offered, deal) {
+        return Some(why);
     }
     let count = |deal: &Deal, colour| deal.lights.iter().filter(|light| light.colour == colour).count();
     // Who overrides a red line has not seen a second one.

@@ -72,7 +72,7 @@ impl Run {
             return Vec::new();
         }
         // What is on its way could arrive after what takes it back.
-        if matches!(self.phase, Phase::Recording { .. } | Phase::Refreshing { .. } | Phase::Sending { .. }) {
+        if matches!(self.phase, Phase::Recording { .. } | Phase::Sending { .. }) {
             self.ending = Some(why.to_owned());
             return Vec::new();
         }
@@ -158,12 +158,18 @@ mod tests {
     use crate::id::{ClusterId, InstanceId, PlaneId};
     use crate::metric::lsn::{Bytes, Lsn};
     use crate::run::expect::Expect;
-    use crate::run::{Aim, Deal, Event, Hold, Pass, Step};
+    use crate::run::{Aim, Consider, Deal, Event, Hold, Pass, Step};
     use crate::work::entry::Unkept;
     use crate::work::order::{Order, Statement};
 
     /// So many steps lead back.
     const N_BACK: usize = 2;
+
+    /// A hold that takes two steps.
+    fn in_two(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let deal = consider(aim, looked)?;
+        Ok(Deal { steps: [&deal.steps[..], &deal.steps[..]].concat(), ..deal })
+    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(second)
@@ -194,8 +200,17 @@ mod tests {
         Event::Looked(vec![(probe, Ok(Answer::Sample(rows)))])
     }
 
+    /// What is there under that name is still what it was.
+    fn found_out() -> Looked {
+        (Probe::Identity(InstanceId::whoever_leads(&instance().cluster)), Ok(Answer::Identity(None)))
+    }
+
     /// Confirmed, and its first order on its way.
     fn sending() -> Run {
+        sending_of(consider)
+    }
+
+    fn sending_of(consider: Consider) -> Run {
         let (cluster, args) = (instance().cluster, BTreeMap::new());
         let aim = Aim { cluster, uid: None, member: None, args, at: at(0), who: "me".into() };
         let (mut run, _) = Run::new("r".into(), "replay-pause", aim, Vec::new(), consider, at(0));
@@ -255,13 +270,31 @@ mod tests {
     #[test]
     fn taking_back_is_not_cut_short() {
         let mut run = holding();
-        run.cut_short();
+        run.cut_short(at(2));
         run.advance(at(2), Event::TakeBack("pgdeck was asked to end".into()));
         let_go(&mut run);
         assert_eq!((run.outcome(), run.was_cut_short()), (Some(Outcome::Proved), false));
+        // Nor half-way, before the next step or while the journal takes it in; it is no failure then.
+        for n_more in 0..2 {
+            let mut run = sending_of(in_two);
+            run.advance(at(1), Event::Sent(Ok(String::new())));
+            run.advance(at(1), seen(Replay::Paused, 0));
+            assert!(matches!(run.phase, Phase::Refreshing { .. }));
+            if n_more > 0 {
+                run.advance(at(1), Event::Looked(vec![found_out()]));
+                assert!(matches!(run.phase, Phase::Recording { step: 1 }), "{:?}", run.lines);
+            }
+            run.advance(at(2), Event::TakeBack("pgdeck was asked to end".into()));
+            run.cut_short(at(2));
+            if n_more > 0 {
+                run.advance(at(2), Event::Recorded(Ok(())));
+            }
+            let_go(&mut run);
+            assert_eq!((run.outcome(), run.has_taken_back()), (Some(Outcome::Proved), true), "{:?}", run.lines);
+        }
         // Nor where the order that makes it is still on its way.
         let mut run = sending();
-        run.cut_short();
+        run.cut_short(at(1));
         run.advance(at(1), Event::TakeBack("pgdeck was asked to end".into()));
         run.advance(at(2), Event::Sent(Ok(String::new())));
         let_go(&mut run);

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::deal::changed;
-use super::{BY_ITSELF, Cause, Deal, Looked, Out, Outcome, Phase, Run};
+use super::{BY_ITSELF, Cause, Deal, Looked, Out, Outcome, Phase, Run, deal};
 use crate::fleet::cluster::Spec;
 use crate::id::Text;
+use crate::work::change;
 use crate::work::entry::Light;
 use crate::work::probe::{Answer, Objects};
 
@@ -25,17 +25,12 @@ pub(super) fn wanted(objects: &Objects) -> Spec {
     Spec { changed: None, ..objects.cluster.spec.clone() }
 }
 
-fn spec(resource: Option<&Value>) -> Option<&Value> {
-    resource.and_then(|resource| resource.get("spec"))
-}
-
 impl Run {
-    /// Looks at all that the preflight is about; for no longer than a glance where nobody waits for it.
+    /// Looks at all that the preflight is about.
     pub(super) fn look(&mut self) -> Vec<Out> {
         self.past = Err("it was not asked".into());
         let (cluster, probes) = (self.aim.cluster.clone(), self.preflight.clone());
-        let look = if self.unattended.is_some() { Out::Glance(probes) } else { Out::Look { probes, after_ms: 0 } };
-        vec![Out::Settle(cluster.clone()), Out::Recall(cluster), look]
+        vec![Out::Settle(cluster.clone()), Out::Recall(cluster), Out::Look { probes, after_ms: 0 }]
     }
 
     /// Judges what was looked at, and what came before it.
@@ -109,9 +104,13 @@ impl Run {
         let refusal = match (&judged, &offered) {
             (Err(why), _) => Some(why.clone()),
             // It was refused a moment ago, since the CR was newer: the operator writes its status, others what they want.
-            _ if self.is_asked && spec(before.as_ref()) != spec(self.resource.as_ref()) => Some(CHANGED.to_owned()),
+            (Ok(deal), _) if self.is_asked && !self.is_untouched(before.as_ref(), deal) => Some(CHANGED.to_owned()),
             _ if self.waits_for.is_some() => self.why_it_waits(),
-            (Ok(deal), Some(offered)) => changed(offered, deal),
+            // Nobody has seen the lines: what they say counts, not whether they are the same.
+            (Ok(deal), Some(offered)) if self.unattended.is_some() => {
+                deal::other(offered, deal).or_else(|| deal.needs_nobody().err())
+            }
+            (Ok(deal), Some(offered)) => deal::changed(offered, deal),
             (Ok(_), None) => Some("nothing was offered".to_owned()),
         };
         if let Ok(deal) = judged {
@@ -126,6 +125,14 @@ impl Run {
         }
         self.phase = Phase::Asking;
         vec![Out::Record(self.asked(now, self.deal.as_ref().is_some_and(Deal::patches)))]
+    }
+
+    /// Whether what is asked for, and what would be changed, is as it was.
+    fn is_untouched(&self, before: Option<&Value>, deal: &Deal) -> bool {
+        let now = self.resource.as_ref();
+        let spec = |resource: Option<&Value>| resource.and_then(|resource| resource.get("spec")).cloned();
+        let changes = |resource| deal.steps.iter().map(move |step| change::of(&step.order, resource));
+        spec(before) == spec(now) && changes(before).eq(changes(now))
     }
 
     /// It was confirmed, and is not sent: the journal has both.

@@ -62,9 +62,6 @@ impl Run {
     /// Goes on to the next step, if that is still for the same cluster, and the same member leads it where that matters. A patch
     /// was aimed at the object as it was before the step before: it is aimed anew.
     pub(super) fn go_on(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
-        if self.sends_no_more() && self.step(step).is_some() {
-            return self.end_early(now, step);
-        }
         let about = match self.step(step).map(|next| &next.order) {
             Some(Order::Patch { cluster, .. }) => Probe::Objects(cluster.clone()),
             // What is taken back is made certain by its own steps.
@@ -178,11 +175,15 @@ impl Run {
     }
 
     /// pgdeck ends: this step, and what would come after it, is not sent.
-    fn end_early(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
+    pub(super) fn end_early(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
+        if let Some(outs) = self.asked_to_end(now) {
+            return outs;
+        }
+        let asked = (!self.is_asked).then(|| Out::Note(self.asked(now, false)));
         let rest = self.deal.iter().flat_map(|deal| deal.steps.iter().skip(step)).map(|step| step.order.title());
         let why = format!("pgdeck was asked to end; not sent: {}", rest.collect::<Vec<_>>().join(", "));
         let outcome = if self.sent_any { Outcome::Failed } else { Outcome::Refused };
-        self.end(now, outcome, &why)
+        asked.into_iter().chain(self.end(now, outcome, &why)).collect()
     }
 
     fn pass(&self) -> Pass {
@@ -200,7 +201,8 @@ impl Run {
             Ok(said) => (Some(said.clone()), None),
             Err(fault) => (None, Some(fault.to_string())),
         };
-        let note = Out::Note(self.entry(now, What::Answered { step, answer, fault }));
+        let untouched = matches!(sent, Err(Fault::Conflict { .. }));
+        let note = Out::Note(self.entry(now, What::Answered { step, answer, fault, untouched }));
         if let Some(title) = self.step(step).map(|sent| sent.order.title()) {
             self.say(now, format!("sent: {title}"));
         }
@@ -222,16 +224,16 @@ impl Run {
                     self.prove(now, step)
                 }
             }
-            // The operator has written to it since it was aimed, half-way: whether somebody else did too is looked at.
-            Err(fault @ Fault::Conflict { .. }) if sent_before && self.may_aim_anew(step) => {
-                self.say(now, format!("{AIMED_ANEW}{fault}"));
-                self.go_on(now, step)
-            }
-            // The same before anything was changed: it is looked at once more, as before the first try.
+            // The operator has written to it since it was aimed: whether somebody else did too is looked at. Before anything
+            // was changed it is looked at as a whole, as before the first try.
             Err(fault @ Fault::Conflict { .. }) if self.may_aim_anew(step) => {
                 self.say(now, format!("{AIMED_ANEW}{fault}"));
-                (self.sent_any, self.phase) = (false, Phase::Again);
-                self.look()
+                if sent_before {
+                    self.go_on(now, step)
+                } else {
+                    (self.sent_any, self.phase) = (false, Phase::Again);
+                    self.look()
+                }
             }
             // One of several sessions has ended by itself meanwhile: that is what was wanted.
             Err(fault @ Fault::Gone { .. }) if sent_before && self.is_about_a_session(step) => {
@@ -289,6 +291,9 @@ impl Run {
         let Some(next) = self.step(step) else { return Vec::new() };
         let probes = self.proof(next);
         self.phase = Phase::Proving { step, since: now };
+        if probes.is_empty() {
+            return self.looked(now, step, now, &[]);
+        }
         vec![Out::Look { probes, after_ms: 0 }]
     }
 

@@ -1,3 +1,4 @@
+mod late;
 mod steps;
 
 use jiff::SignedDuration;
@@ -133,7 +134,6 @@ fn kinds(outs: &[Out]) -> Vec<&'static str> {
         Out::Settle(_) => "settle",
         Out::Recall(_) => "recall",
         Out::Look { .. } => "look",
-        Out::Glance(_) => "glance",
         Out::Record(_) => "record",
         Out::Note(_) => "note",
         Out::Send(..) => "send",
@@ -208,6 +208,32 @@ fn what_came_before_unproved_needs_a_yes_and_what_comes_meanwhile_is_not_overloo
         assert_eq!(run.outcome(), Some(Outcome::Refused));
         assert!(run.lines.last().unwrap().text.contains(word), "{:?}", run.lines);
     }
+}
+
+/// Nobody has seen the lines of what confirms itself: another green one changes nothing, and a question stops it, whatever colour
+/// the lines had before.
+#[test]
+fn what_nobody_attends_to_is_judged_anew_before_it_is_sent() {
+    fn asks(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+        let asks = looked.iter().any(|(_, answer)| matches!(answer, Ok(Answer::Patroni(view)) if view.pause));
+        let lights = vec![Light::amber("it was amber before")];
+        Ok(Deal { lights, asks: asks.then(|| "slots are not known".into()), ..consider(aim, looked)? })
+    }
+    let once = |judged: Consider, again: Past, paused: bool| {
+        let (mut run, _) =
+            Run::new("r".into(), "resume", offered().aim, vec![Probe::Patroni(instance())], judged, at(0));
+        run.unattended = Some("me".into());
+        run.advance(at(0), Event::Recalled(Ok(Past::default())));
+        run.advance(at(0), before(false));
+        assert_eq!(run.phase, Phase::Again, "{:?}", run.lines);
+        run.advance(at(0), Event::Recalled(Ok(again)));
+        run.advance(at(0), before(paused));
+        (run.outcome(), run.lines.last().unwrap().text.clone())
+    };
+    let other = Past { last: Some(("switchover-cancel".into(), "UNPROVEN".into())), ..Past::default() };
+    assert_eq!(once(consider, other, false).0, None, "a line that is amber now");
+    let (outcome, why) = once(asks, Past::default(), true);
+    assert!(outcome == Some(Outcome::Refused) && why.contains("slots are not known"), "{why}");
 }
 
 #[test]

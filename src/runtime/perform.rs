@@ -20,8 +20,8 @@ use crate::work::probe::{Answer, Probe};
 /// No answer takes longer; planes have shorter deadlines of their own.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What is only glanced at is answered within this, or not at all: two glances, an order and its proof fit into the time that a
-/// signal leaves.
+/// Whoever is asked to end waits for no answer longer than this: two looks, an order and its proof fit into the time that a signal
+/// leaves.
 const GLANCE: Duration = Duration::from_millis(1_500);
 
 /// An order is answered within this, or its answer is lost.
@@ -50,6 +50,8 @@ pub struct Gate(Arc<Mutex<Open>>);
 #[derive(Debug, Default)]
 struct Open {
     armed: BTreeMap<Scope, Timestamp>,
+    /// Nothing is waited for any longer than a glance.
+    in_haste: bool,
     /// Runs that were let through and have left something that may be taken back, armed or not.
     left: BTreeSet<Text>,
 }
@@ -68,6 +70,16 @@ impl Gate {
     /// What that run of a pgdeck before this one has left may be taken back.
     pub fn adopt(&self, run: Text) {
         self.lock().left.insert(run);
+    }
+
+    /// Whoever sees to the orders ends soon: what is asked and sent from now on is given less time.
+    pub fn make_haste(&self) {
+        self.lock().in_haste = true;
+    }
+
+    /// The time that is left for an answer, of what there would be.
+    fn patience(&self, usual: Duration) -> Duration {
+        if self.lock().in_haste { usual.min(GLANCE) } else { usual }
     }
 
     /// Whether it may be sent now.
@@ -99,20 +111,20 @@ impl Gate {
 
 /// Tries an order: everything but the change.
 pub async fn try_out(planes: &Planes, order: Order) -> Result<String, Fault> {
-    carry_out(planes, order, true).await
+    carry_out(planes, order, true, ORDER).await
 }
 
 /// Sends one order, once.
-async fn carry_out(planes: &Planes, order: Order, dry: bool) -> Result<String, Fault> {
+async fn carry_out(planes: &Planes, order: Order, dry: bool, within: Duration) -> Result<String, Fault> {
     let what = order.title();
     let Some(plane) = planes.get(&order.cluster().plane) else { return Err(Fault::Gone { what }) };
     let moved = outage::hands_over(&order).filter(|_| !dry);
     let send = plane.carry_out(order, dry);
     let sent = match moved {
         Some(members) => tokio::time::timeout(MEASURED, outage::measured(plane, members, send)).await,
-        None => tokio::time::timeout(ORDER, send).await,
+        None => tokio::time::timeout(within, send).await,
     };
-    sent.unwrap_or(Err(Fault::TimedOut { what, after: ORDER }))
+    sent.unwrap_or(Err(Fault::TimedOut { what, after: within }))
 }
 
 /// Does what a run asks for, and gives what became of it; a note asks for nothing more.
@@ -120,9 +132,8 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
     match out {
         Out::Look { probes, after_ms } => {
             tokio::time::sleep(Duration::from_millis(after_ms.into())).await;
-            Some(Event::Looked(ask_all(planes, probes).await))
+            Some(Event::Looked(ask_within(planes, probes, gate.patience(DEADLINE)).await))
         }
-        Out::Glance(probes) => Some(Event::Looked(ask_within(planes, probes, GLANCE).await)),
         Out::Settle(cluster) => {
             let journal = journal.clone();
             let found = tokio::task::spawn_blocking(move || settle::cut_off(&journal, clock::now(), &cluster)).await;
@@ -151,7 +162,7 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
         Out::Tell(order) => {
             // The journal has it; that an Event may not be written stops nothing.
             let told = match gate.pass(&order, &Pass::Armed) {
-                Ok(()) => carry_out(planes, order, false).await.map(drop),
+                Ok(()) => carry_out(planes, order, false, gate.patience(ORDER)).await.map(drop),
                 Err(barred) => Err(barred),
             };
             if let Err(fault) = told {
@@ -160,11 +171,11 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             None
         }
         Out::Try(order) => {
-            let said = carry_out(planes, order.clone(), true).await;
+            let said = carry_out(planes, order.clone(), true, ORDER).await;
             Some(Event::Tried(order, said))
         }
         Out::Send(order, pass) => Some(match gate.pass(&order, &pass) {
-            Ok(()) => Event::Sent(carry_out(planes, order, false).await),
+            Ok(()) => Event::Sent(carry_out(planes, order, false, gate.patience(ORDER)).await),
             Err(barred) => Event::Barred(barred.to_string()),
         }),
     }

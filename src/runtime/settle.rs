@@ -39,7 +39,7 @@ fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool
     let was_cut_off =
         |asked: &&Value| Open::read(asked, here.as_deref()).is_some_and(|open| journal.was_cut_off(&open, now));
     for asked in unanswered(&lines).into_iter().filter(|asked| is_meant(asked)).filter(was_cut_off) {
-        let sending = lines.iter().rev().find(|line| line["entry"] == "sending" && line["run"] == asked["run"]);
+        let sending = last_sent(&lines, &asked["run"]);
         let action = asked["action"].as_str().and_then(operation);
         let left = left_over(asked).filter(|_| sending.is_some());
         let run = action.zip(sending).filter(|_| left.is_none());
@@ -71,6 +71,19 @@ fn look_for(journal: &Journal, now: Timestamp, is_meant: impl Fn(&Value) -> bool
         found.runs.extend(run);
     }
     found
+}
+
+/// The last order of a run that may have changed something.
+fn last_sent<'a>(lines: &'a [Value], run: &Value) -> Option<&'a Value> {
+    let mut untouched = false;
+    lines.iter().rev().filter(|line| line["run"] == *run).find(|line| match line["entry"].as_str() {
+        Some("answered") => {
+            untouched = line["untouched"] == true;
+            false
+        }
+        Some("sending") => !std::mem::take(&mut untouched),
+        _ => false,
+    })
 }
 
 /// Writes its end down, and gives the words for it.
@@ -189,8 +202,8 @@ fn stands(lines: &[&Value], asked: &Value, now: Timestamp) -> Option<Standing> {
     let ended = lines.iter().rfind(|line| line["entry"] == "ended" && line["run"] == asked["run"])?;
     let action = asked["action"].as_str().unwrap_or_default().into();
     let proved = ended["outcome"] == Outcome::Proved.word();
-    let run = asked["run"].as_str()?.into();
-    Some(Standing { run, action, cluster, member, since: at(ended)?, proved, ended_by: row.id })
+    let (args, ours) = (BTreeMap::new(), false);
+    Some(Standing { action, cluster, member, args, since: at(ended)?, proved, ours, ended_by: row.id })
 }
 
 #[cfg(test)]
@@ -217,6 +230,20 @@ mod tests {
         let lines: Vec<&Value> = lines.iter().flatten().collect();
         let left = left_by(&lines, operation, (&cluster(), member.as_ref()), Timestamp::now());
         left.map(|(run, is_open)| (run.to_string(), is_open))
+    }
+
+    #[test]
+    fn an_order_that_the_object_itself_refused_was_never_sent() {
+        let line = |entry: &str, step: u32, untouched: bool| json!({"entry": entry, "run": "r", "step": step, "untouched": untouched});
+        let (sending, refused) = (line("sending", 0, false), line("answered", 0, true));
+        let step = |lines: &[Value]| last_sent(lines, &json!("r")).map(|line| line["step"].clone());
+        assert_eq!(step(&[sending.clone(), refused.clone()]), None);
+        assert_eq!(step(&[sending.clone(), refused.clone(), sending.clone()]), Some(json!(0)));
+        assert_eq!(step(&[sending.clone(), line("answered", 0, false)]), Some(json!(0)));
+        // The step before it was.
+        let before = [sending, line("answered", 0, false), line("sending", 1, false), line("answered", 1, true)];
+        assert_eq!(step(&before), Some(json!(0)));
+        assert_eq!(last_sent(&before, &json!("another")), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::id::{ClusterId, PlaneId, Text};
 use crate::operation::undoing;
 pub use crate::run::LeftOver;
-use crate::run::{Deal, Outcome, Run};
+use crate::run::{Deal, Out, Outcome, Run};
 
 /// At most so many that are over are kept.
 const KEPT: usize = 200;
@@ -70,15 +70,17 @@ pub type Told = (ClusterId, Text, Option<Timestamp>);
 /// Something that stays as an order made it until another order ends it, whoever runs meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// The run that made it so.
-    pub run: Text,
     pub action: Text,
     pub cluster: ClusterId,
     pub member: Option<Text>,
+    /// As it was ordered.
+    pub args: BTreeMap<Text, Text>,
     /// When the order ended.
     pub since: Timestamp,
     /// Its effect was seen then.
     pub proved: bool,
+    /// Its effect was seen then, and what stands now is that for sure.
+    pub ours: bool,
     /// The action that ends it.
     pub ended_by: &'static str,
 }
@@ -205,34 +207,37 @@ impl Ledger {
             let is_left = self.left_by(run.action, ended_by, cluster, member).is_some_and(|left| left == run.id)
                 && !self.runs.values().any(ends);
             is_left.then(|| Standing {
-                run: run.id.clone(),
                 action: run.action.into(),
                 cluster: cluster.clone(),
                 member: member.cloned(),
+                args: run.aim.args.clone(),
                 since: run.lines.last().map_or(run.began, |line| line.at),
                 proved: run.outcome() == Some(Outcome::Proved),
+                ours: run.outcome() == Some(Outcome::Proved) && !run.touched,
                 ended_by,
             })
         })
     }
 
-    /// Whether something is being taken back, or can only be once it is proved.
+    /// Whether something is being taken back, or can only be once it is proved; or is about to end.
     pub fn takes_back(&self) -> bool {
-        let begins = |run: &Run| run.unattended.is_some() && run.outcome().is_none();
+        let begins = |run: &Run| (run.unattended.is_some() && run.outcome().is_none()) || run.is_being_cut_short();
         let goes_on = |run: &Run| run.is_under_way() && (run.is_holding() || run.leaves || run.takes_back.is_some());
         self.runs.values().any(|run| begins(run) || goes_on(run))
     }
 
-    /// Whether that action was begun by itself, where that stands.
-    pub fn has_tried(&self, action: &str, standing: &Standing) -> bool {
+    /// Whether it is being ended, or was begun to be by itself.
+    pub fn is_seen_to(&self, standing: &Standing) -> bool {
         let is_there = |run: &Run| run.aim.cluster == standing.cluster && run.aim.member == standing.member;
-        self.runs.values().any(|run| run.action == action && is_there(run) && run.unattended.is_some())
+        let ends = |run: &Run| run.action == standing.ended_by && (run.unattended.is_some() || run.is_under_way());
+        self.runs.values().any(|run| ends(run) && is_there(run))
     }
 
-    /// Nothing more of any run is sent but what takes back.
-    pub fn cut_short(&mut self) {
+    /// Nothing more of any run is sent but what takes back. Gives what is to be done for each.
+    pub fn cut_short(&mut self, now: Timestamp) -> Vec<(Text, Vec<Out>)> {
         self.dissolve_line();
-        self.runs.values_mut().filter(|run| run.outcome().is_none()).for_each(Run::cut_short);
+        let cut_short = self.runs.values_mut().map(|run| (run.id.clone(), run.cut_short(now)));
+        cut_short.filter(|(_, outs)| !outs.is_empty()).collect()
     }
 
     /// What is to be told when the session ends: what was taken back just now, what was not seen to its end, and what stays.

@@ -32,8 +32,14 @@ pub enum What {
     Asked(Box<Asked>),
     /// The order of a step, of so many, is about to be sent; `expect` is what proves it.
     Sending { step: usize, of: usize, order: Order, expect: Value },
-    /// It was answered, or not.
-    Answered { step: usize, answer: Option<String>, fault: Option<String> },
+    /// It was answered, or not; `untouched`: the object itself said that nothing was changed by it.
+    Answered {
+        step: usize,
+        answer: Option<String>,
+        fault: Option<String>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        untouched: bool,
+    },
     /// The end.
     Ended {
         outcome: &'static str,

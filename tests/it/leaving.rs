@@ -1,12 +1,17 @@
 //! The end that a signal asks for: what it takes back by itself, and what it leaves to be told.
 
+use std::sync::Arc;
+
 use pgdeck::app::{self, Effect, Msg};
 use pgdeck::fault::Fault;
-use pgdeck::fleet::cluster::Switchover;
+use pgdeck::fleet::cluster::{DcsConfig, Switchover};
 use pgdeck::fleet::seen::{Seen, Source, SourceState};
 use pgdeck::run::{Out, Outcome, Phase, Run};
+use pgdeck::work::patroni::PatroniView;
+use pgdeck::work::probe::{Answer, Probe};
+use serde_json::json;
 
-use crate::rig::{Rig, fleets};
+use crate::rig::{Rig, fleets, world};
 
 const AT: &str = "2099-01-01T03:00:00+00:00";
 
@@ -34,8 +39,8 @@ fn scheduled() -> Rig {
 fn interrupted(rig: &mut Rig) -> Option<Run> {
     let effects = app::update(&mut rig.model, rig.now, vec![Msg::Interrupt]);
     let run = rig.model.state.ledger.all().find(|run| run.unattended.is_some()).cloned();
-    let glances = |outs: &[Out]| outs.iter().any(|out| matches!(out, Out::Glance(_)));
-    let begins = effects.iter().any(|effect| matches!(effect, Effect::Run(_, outs) if glances(outs)));
+    let looks = |outs: &[Out]| outs.iter().any(|out| matches!(out, Out::Look { .. }));
+    let begins = effects.iter().any(|effect| matches!(effect, Effect::Run(_, outs) if looks(outs)));
     let ends = effects.contains(&Effect::Exit(pgdeck::app::Outcome::Interrupted));
     // It ends at once where there is nothing to take back.
     assert_eq!((begins, ends), (run.is_some(), run.is_none()), "{effects:?}");
@@ -51,20 +56,61 @@ fn blink(rig: &mut Rig) {
     }
 }
 
+/// What Patroni says: paused, in that version of its configuration.
+fn paused(rig: &mut Rig, version: &str) {
+    let (pause, version) = (true, Some(version.into()));
+    rig.sees(|dcs| {
+        dcs.config = Some(Arc::new(DcsConfig { pause, version, ..(**dcs.config.as_ref().unwrap()).clone() }));
+    });
+}
+
+/// Not every change is seen as it comes: while psql has the terminal, or the API is away, several come as one.
 #[test]
-fn what_was_out_of_sight_for_a_while_may_be_somebody_elses_and_is_told() {
-    for blinks in [false, true] {
+fn a_pause_that_may_be_somebody_elses_by_now_is_left_and_told() {
+    for (version, is_ours) in [("7", true), ("9", false)] {
         let mut rig = ordered("x p");
-        rig.sees_pause(true);
-        if blinks {
-            blink(&mut rig);
-            rig.sees_pause(true);
-        }
+        paused(&mut rig, "7");
+        blink(&mut rig);
+        paused(&mut rig, version);
         let run = interrupted(&mut rig);
-        assert_eq!(run.map(|run| run.action), (!blinks).then_some("patroni-resume"));
+        assert_eq!(run.map(|run| run.action), is_ours.then_some("patroni-resume"));
         let words = rig.model.state.ledger.last_words();
         assert!(words[0].starts_with("patroni-pause of demo//production/acid-shop stays, since "), "{words:?}");
     }
+}
+
+#[test]
+fn what_the_user_is_taking_back_already_is_not_taken_back_beside() {
+    let mut rig = ordered("x p");
+    paused(&mut rig, "7");
+    let todo = rig.keys("x P");
+    rig.answered(todo, |probe| match probe {
+        Probe::Patroni(_) => {
+            let leader = json!({"name": "acid-shop-0", "role": "leader", "state": "running"});
+            let cluster = json!({"members": [leader], "pause": true});
+            Ok(Answer::Patroni(Box::new(PatroniView::read(&cluster, json!({"pause": true})))))
+        }
+        probe => world::answer(probe),
+    });
+    rig.keys("y");
+    app::update(&mut rig.model, rig.now, vec![Msg::Interrupt]);
+    let ends: Vec<&Run> = rig.model.state.ledger.all().filter(|run| run.action == "patroni-resume").collect();
+    assert!(ends.len() == 1 && ends[0].is_under_way() && ends[0].unattended.is_none(), "{ends:?}");
+}
+
+#[test]
+fn what_was_confirmed_and_not_sent_is_ended_and_told_and_what_was_only_offered_is_not() {
+    let mut rig = ordered("x p");
+    rig.asks("x r");
+    rig.keys("y");
+    rig.keys("esc");
+    rig.asks("x o");
+    let effects = app::update(&mut rig.model, rig.now, vec![Msg::Interrupt]);
+    let notes = effects.iter().flat_map(|effect| if let Effect::Run(_, outs) = effect { &outs[..] } else { &[] });
+    assert_eq!(notes.filter(|out| matches!(out, Out::Note(_))).count(), 2, "asked, and ended: {effects:?}");
+    let words = rig.model.state.ledger.last_words();
+    let told = |action: &str| words.iter().filter(|words| words.starts_with(action)).count();
+    assert_eq!((told("restart of"), told("reconcile of")), (1, 0), "{words:?}");
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub struct DcsConfig {
     pub parameters: BTreeMap<Text, Text>,
     /// What a pgdeck says that it holds, under the key `pgdeck`.
     pub held: Option<Held>,
+    /// Of the object that it stands in: another one with every change, whoever made it.
+    pub version: Option<Text>,
 }
 
 /// A replay that a pgdeck has paused.

@@ -87,7 +87,8 @@ pub fn config(meta: &Meta, pool: &mut Pool) -> Config {
         }
     };
     let (configuration, history) = (json("config"), json("history"));
-    read.config = configuration.map(|value| Arc::new(dynamic(&value, pool)));
+    let version = Some(Text::from(meta.resource_version.as_str()));
+    read.config = configuration.map(|value| Arc::new(DcsConfig { version, ..dynamic(&value, pool) }));
     read.history = history.as_ref().and_then(Value::as_array).into_iter().flatten().filter_map(entry).collect();
     read
 }
@@ -109,6 +110,7 @@ fn dynamic(value: &Value, pool: &mut Pool) -> DcsConfig {
             .map(|(name, value)| (pool.text(name), pool.text(&secrets::setting(name, &plain(value)))))
             .collect(),
         held: held(&value["pgdeck"]["replay-pause"]),
+        version: None,
     }
 }
 

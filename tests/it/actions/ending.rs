@@ -189,6 +189,28 @@ async fn a_signal_beside_a_member_that_hangs_leaves_the_pause_and_says_why() {
     assert!(said.contains(&format!("patroni-pause of {CLUSTER} stays, since ")) && is_paused(&scene).await, "{said:?}");
 }
 
+/// A standby that hangs with its replay held: Patroni is freed all the same, within the time that there is.
+#[tokio::test]
+async fn a_signal_frees_patroni_though_the_standby_that_is_held_hangs() {
+    let scene = Scene::up("act-held");
+    let standby = scene.name("standby");
+    let mut tty = console(&scene);
+    tty.keys("d");
+    tty.wait_within(PATIENCE, "the cluster's page", |tty| tty.text().contains("TOPOLOGY"));
+    tty.go_to(PATIENCE, &standby);
+    tty.keys("xh");
+    tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
+    tty.keys("y");
+    tty.wait_within(PATIENCE, "that it is held", |tty| tty.text().contains("held: "));
+    assert!(is_paused(&scene).await);
+    let stopped = Stopped::all_of(&scene.member("standby"));
+    tty.signal(Signal::TERM);
+    let said = last_words(&mut tty, LAST_CALL);
+    drop(stopped);
+    assert!(!is_paused(&scene).await, "automatic failover stays off: {said:?}");
+    assert!(said.contains("replay-pause of "), "{said:?}");
+}
+
 /// What a neighbour held is left to whoever runs when it dies, armed or not.
 #[tokio::test]
 async fn what_a_dead_neighbour_held_is_offered_to_a_console_that_runs() {
