@@ -101,8 +101,8 @@ pub enum Pass {
     Armed,
     /// The same; and what it leads to may be taken back by orders that name this run, armed or not.
     Leaves(Text),
-    /// It takes back what that run has led to.
-    TakesBack(Text),
+    /// It takes back what that run has led to; more may follow that does not depend on it.
+    TakesBack { run: Text, more_follows: bool },
 }
 
 /// Where it stands.

@@ -42,6 +42,9 @@ pub type Planes = BTreeMap<PlaneId, Arc<dyn Plane>>;
 /// How long tasks may take to end at the end.
 const FAREWELL: Duration = Duration::from_millis(300);
 
+/// A command that is asked to end waits for no answer longer than this while more is to be taken back.
+const HASTE: Duration = Duration::from_secs(10);
+
 /// What was cut off is looked for so long before another order goes on, in seconds.
 const SETTLED_WITHIN_S: u32 = 10;
 
@@ -153,7 +156,7 @@ impl Runtime {
                         Some(signals) if run.may_come_back() && matches!(out, Out::Look { .. }) => tokio::select! {
                             event = step => event,
                             () = signals.next() => {
-                                self.gate.make_haste();
+                                self.gate.make_haste(HASTE);
                                 is_interrupted = true;
                                 Some(Event::TakeBack("pgdeck was asked to end".into()))
                             }

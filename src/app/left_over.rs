@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::operate::begin;
 use super::{Effect, Model};
@@ -15,6 +15,9 @@ use crate::state::State;
 use crate::state::ledger::{LeftOver, Standing, Told};
 use crate::state::notice::Weight;
 use crate::view::Subject;
+
+/// What was ordered is seen to stand this soon after it was proved.
+const SEEN_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// Time alone leaves something behind: it is looked for this often, in seconds.
 const EVERY_S: i64 = 10;
@@ -57,10 +60,16 @@ pub(super) fn outlive(State { fleet, ledger, .. }: &mut State, now: Timestamp) {
         let Some(undone) = undoing(run.action).and_then(|row| row.undoes) else { continue };
         let entry = fleet.get(&run.aim.cluster).filter(|entry| is_in_sight(entry));
         let stands = entry.and_then(|entry| (undone.stands)(entry, &run.aim.args));
+        // Not every change is seen: somebody may have ended it and made it anew meanwhile, before it was seen first or since.
+        let is_late = || now > run.lines.last().map_or(run.began, |line| line.at) + SEEN_WITHIN;
+        let made = entry.and_then(undone.made);
+        run.touched |= match (run.seen_standing, stands) {
+            (true, Some(true)) => run.made != made,
+            (false, _) if entry.is_none() => true,
+            (false, Some(true)) => is_late(),
+            _ => false,
+        };
         if stands == Some(true) {
-            // Not every change is seen: somebody may have ended it and made it anew meanwhile.
-            let made = entry.and_then(undone.made);
-            run.touched |= run.seen_standing && run.made != made;
             (run.made, run.seen_standing) = (made, true);
         }
         // Before it was seen, what is known is from before the order.

@@ -33,6 +33,8 @@ const DATA_AT_ONCE: usize = 200;
 const LAST_CALL: Duration = Duration::from_millis(700);
 /// The same, where something is held that must be taken back first, or stays and must be told.
 const LAST_CALL_OF_HELD: Duration = Duration::from_secs(5);
+/// No answer is waited for any longer then: two looks, an order and its proof fit into it.
+const HASTE: Duration = Duration::from_millis(1_500);
 
 /// Runs the console until the user leaves or the terminal goes.
 pub fn run(model: &mut Model, runtime: &mut Runtime, journal: &Journal, colors: Colors) -> io::Result<Outcome> {
@@ -114,7 +116,7 @@ impl Console<'_> {
         }
         if urgent.iter().any(|msg| matches!(msg, Msg::Interrupt)) {
             end_by_force_soon(if self.has_more_to_do() { LAST_CALL_OF_HELD } else { LAST_CALL })?;
-            runtime.gate().make_haste();
+            runtime.gate().make_haste(HASTE);
             // A terminal that takes no output must not keep us from what is to be taken back.
             self.hidden = true;
         }

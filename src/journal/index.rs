@@ -29,6 +29,8 @@ struct Noted {
     cluster: ClusterId,
     /// Something that changes the world was sent.
     sent: bool,
+    /// The same before the last order: that one may have been refused as too late.
+    sent_before: bool,
     outcome: Option<Text>,
 }
 
@@ -71,13 +73,15 @@ impl Index {
                 let Ok(cluster) = serde_json::from_value(line["cluster"].clone()) else { return };
                 let Some(open) = Open::read(line, owner::host().as_deref()) else { return };
                 self.places.insert(run, self.runs.len());
-                self.runs.push(Noted { open, cluster, sent: false, outcome: None });
+                self.runs.push(Noted { open, cluster, sent: false, sent_before: false, outcome: None });
             }
             ("sending", Some(noted)) => {
                 let kind = line["order"]["kind"].as_str().unwrap_or_default();
                 noted.open.patches |= matches!(kind, "patch" | "delete");
+                noted.sent_before = noted.sent;
                 noted.sent |= kind != "shell";
             }
+            ("answered", Some(noted)) if line["untouched"] == true => noted.sent = noted.sent_before,
             ("ended", Some(noted)) => noted.outcome = text(&line["outcome"]),
             _ => {}
         }
@@ -151,6 +155,10 @@ mod tests {
             asked("attach", "shop"),
             sending("attach", "patch"),
             ended("attach", "REFUSED"),
+            asked("detach", "shop"),
+            sending("detach", "patch"),
+            json!({"entry": "answered", "run": "detach", "untouched": true}),
+            ended("detach", "UNPROVEN"),
             asked("psql", "shop"),
             sending("psql", "shell"),
             ended("psql", "PROVED"),

@@ -247,7 +247,7 @@ mod tests {
     fn let_go(run: &mut Run) {
         for _ in 0..N_BACK {
             let outs = run.advance(at(90), Event::Recorded(Ok(())));
-            assert!(matches!(&outs[..], [Out::Send(Order::Sql { .. }, Pass::TakesBack(_))]), "{outs:?}");
+            assert!(matches!(&outs[..], [Out::Send(Order::Sql { .. }, Pass::TakesBack { .. })]), "{outs:?}");
             run.advance(at(90), Event::Sent(Ok(String::new())));
             run.advance(at(91), seen(Replay::Running, 0));
         }
@@ -261,7 +261,7 @@ mod tests {
         let lost = crate::fault::Fault::Unreachable { what: "h".into(), why: "refused".into() };
         run.advance(at(2), Event::Sent(Err(lost)));
         let outs = run.advance(at(2), Event::Recorded(Ok(())));
-        assert!(matches!(&outs[..], [Out::Send(_, Pass::TakesBack(_))]), "{outs:?}");
+        assert!(matches!(&outs[..], [Out::Send(_, Pass::TakesBack { .. })]), "{outs:?}");
         run.advance(at(3), Event::Sent(Ok(String::new())));
         run.advance(at(3), seen(Replay::Running, 0));
         assert_eq!(run.outcome(), Some(Outcome::Failed));
@@ -350,7 +350,7 @@ mod tests {
         let mut run = holding();
         run.advance(at(2), Event::TakeBack("asked".into()));
         let outs = run.advance(at(2), Event::Recorded(Err(Unkept::Broken("disk full".into()))));
-        assert!(matches!(&outs[..], [Out::Send(_, Pass::TakesBack(_))]), "{outs:?}");
+        assert!(matches!(&outs[..], [Out::Send(_, Pass::TakesBack { .. })]), "{outs:?}");
         assert!(run.lines.last().unwrap().text.contains("JOURNAL DOES NOT KEEP"));
     }
 

@@ -62,6 +62,9 @@ impl Run {
     /// Goes on to the next step, if that is still for the same cluster, and the same member leads it where that matters. A patch
     /// was aimed at the object as it was before the step before: it is aimed anew.
     pub(super) fn go_on(&mut self, now: Timestamp, step: usize) -> Vec<Out> {
+        if self.sends_no_more() && self.step(step).is_some() {
+            return self.end_early(now, step);
+        }
         let about = match self.step(step).map(|next| &next.order) {
             Some(Order::Patch { cluster, .. }) => Probe::Objects(cluster.clone()),
             // What is taken back is made certain by its own steps.
@@ -166,7 +169,7 @@ impl Run {
         let Some(next) = self.step(step) else { return Vec::new() };
         let order = next.order.clone();
         self.phase = Phase::Sending { step };
-        vec![Out::Send(order, self.pass())]
+        vec![Out::Send(order, self.pass(step))]
     }
 
     /// What takes back goes on whatever ends.
@@ -186,11 +189,13 @@ impl Run {
         asked.into_iter().chain(self.end(now, outcome, &why)).collect()
     }
 
-    fn pass(&self) -> Pass {
+    fn pass(&self, step: usize) -> Pass {
         let holds = self.deal.as_ref().is_some_and(|deal| deal.hold.is_some());
         match &self.takes_back {
-            Some(run) => Pass::TakesBack(run.clone()),
-            None if self.back.is_some() => Pass::TakesBack(self.id.clone()),
+            Some(run) => Pass::TakesBack { run: run.clone(), more_follows: false },
+            None if self.back.is_some() => {
+                Pass::TakesBack { run: self.id.clone(), more_follows: self.has_more_to_take_back(step) }
+            }
             None if self.leaves || holds => Pass::Leaves(self.id.clone()),
             None => Pass::Armed,
         }
@@ -228,10 +233,11 @@ impl Run {
             // was changed it is looked at as a whole, as before the first try.
             Err(fault @ Fault::Conflict { .. }) if self.may_aim_anew(step) => {
                 self.say(now, format!("{AIMED_ANEW}{fault}"));
-                if sent_before {
+                self.sent_any = sent_before;
+                if sent_before || self.sends_no_more() {
                     self.go_on(now, step)
                 } else {
-                    (self.sent_any, self.phase) = (false, Phase::Again);
+                    self.phase = Phase::Again;
                     self.look()
                 }
             }

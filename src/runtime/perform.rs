@@ -20,10 +20,6 @@ use crate::work::probe::{Answer, Probe};
 /// No answer takes longer; planes have shorter deadlines of their own.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Whoever is asked to end waits for no answer longer than this: two looks, an order and its proof fit into the time that a signal
-/// leaves.
-const GLANCE: Duration = Duration::from_millis(1_500);
-
 /// An order is answered within this, or its answer is lost.
 const ORDER: Duration = Duration::from_secs(60);
 
@@ -50,8 +46,8 @@ pub struct Gate(Arc<Mutex<Open>>);
 #[derive(Debug, Default)]
 struct Open {
     armed: BTreeMap<Scope, Timestamp>,
-    /// Nothing is waited for any longer than a glance.
-    in_haste: bool,
+    /// No answer is waited for any longer.
+    haste: Option<Duration>,
     /// Runs that were let through and have left something that may be taken back, armed or not.
     left: BTreeSet<Text>,
 }
@@ -72,14 +68,15 @@ impl Gate {
         self.lock().left.insert(run);
     }
 
-    /// Whoever sees to the orders ends soon: what is asked and sent from now on is given less time.
-    pub fn make_haste(&self) {
-        self.lock().in_haste = true;
+    /// Whoever sees to the orders ends soon: what is asked from now on is answered within this or not at all, and so is what is
+    /// sent before something else.
+    pub fn make_haste(&self, within: Duration) {
+        self.lock().haste = Some(within);
     }
 
     /// The time that is left for an answer, of what there would be.
     fn patience(&self, usual: Duration) -> Duration {
-        if self.lock().in_haste { usual.min(GLANCE) } else { usual }
+        self.lock().haste.map_or(usual, |haste| usual.min(haste))
     }
 
     /// Whether it may be sent now.
@@ -89,7 +86,7 @@ impl Gate {
         }
         let scope = scope(order.cluster());
         let mut open = self.lock();
-        if matches!(pass, Pass::TakesBack(run) if open.left.contains(run)) {
+        if matches!(pass, Pass::TakesBack { run, .. } if open.left.contains(run)) {
             return Ok(());
         }
         match open.armed.get(&scope) {
@@ -162,7 +159,7 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
         Out::Tell(order) => {
             // The journal has it; that an Event may not be written stops nothing.
             let told = match gate.pass(&order, &Pass::Armed) {
-                Ok(()) => carry_out(planes, order, false, gate.patience(ORDER)).await.map(drop),
+                Ok(()) => carry_out(planes, order, false, ORDER).await.map(drop),
                 Err(barred) => Err(barred),
             };
             if let Err(fault) = told {
@@ -175,7 +172,11 @@ pub async fn step(planes: &Planes, gate: &Gate, journal: &Journal, out: Out) -> 
             Some(Event::Tried(order, said))
         }
         Out::Send(order, pass) => Some(match gate.pass(&order, &pass) {
-            Ok(()) => Event::Sent(carry_out(planes, order, false, gate.patience(ORDER)).await),
+            Ok(()) => {
+                let is_last = !matches!(pass, Pass::TakesBack { more_follows: true, .. });
+                let within = if is_last { ORDER } else { gate.patience(ORDER) };
+                Event::Sent(carry_out(planes, order, false, within).await)
+            }
             Err(barred) => Event::Barred(barred.to_string()),
         }),
     }

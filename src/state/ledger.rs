@@ -200,7 +200,9 @@ impl Ledger {
     /// What the orders of this session leave behind when it ends, and nothing takes back now.
     pub fn staying(&self) -> impl Iterator<Item = Standing> {
         self.runs.values().filter_map(|run| {
-            let ended_by = undoing(run.action)?.id;
+            let row = undoing(run.action)?;
+            let (ended_by, is_told_by_args) = (row.id, row.undoes.is_some_and(|undone| undone.with.is_some()));
+            let is_sure = is_told_by_args || (run.seen_standing && !run.touched);
             let (cluster, member) = (&run.aim.cluster, run.aim.member.as_ref());
             let is_on_its_way = |other: &Run| other.is_under_way() && other.has_sent();
             let ends = |other: &Run| other.action == ended_by && other.aim.cluster == *cluster && is_on_its_way(other);
@@ -213,7 +215,7 @@ impl Ledger {
                 args: run.aim.args.clone(),
                 since: run.lines.last().map_or(run.began, |line| line.at),
                 proved: run.outcome() == Some(Outcome::Proved),
-                ours: run.outcome() == Some(Outcome::Proved) && !run.touched,
+                ours: run.outcome() == Some(Outcome::Proved) && is_sure,
                 ended_by,
             })
         })

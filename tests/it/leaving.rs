@@ -77,6 +77,12 @@ fn a_pause_that_may_be_somebody_elses_by_now_is_left_and_told() {
         let words = rig.model.state.ledger.last_words();
         assert!(words[0].starts_with("patroni-pause of demo//production/acid-shop stays, since "), "{words:?}");
     }
+    // It was not seen at all, or only long after it was made.
+    assert!(interrupted(&mut ordered("x p")).is_none());
+    let mut rig = ordered("x p");
+    rig.now += jiff::SignedDuration::from_secs(60);
+    paused(&mut rig, "7");
+    assert!(interrupted(&mut rig).is_none());
 }
 
 #[test]

@@ -86,12 +86,24 @@ fn what_is_cut_short_sends_nothing_more_and_says_what_it_did_not_send() {
             }
             let outs = run.advance(at(1), event);
             assert!(n < moment || !kinds(&outs).contains(&"send"), "{moment}: {outs:?}");
+            // Nothing else is looked at for it.
+            assert!(n < 8 || moment > 8 || run.outcome().is_some(), "{moment}: {:?}", run.phase);
         }
         assert_eq!((run.outcome(), run.was_cut_short()), (Some(expected), true), "{moment}: {:?}", run.lines);
         assert!(run.lines.iter().any(|line| line.text.ends_with(why)), "{moment}: {:?}", run.lines);
         let goes_back = run.lines.iter().any(|line| line.text == "to go back: resume");
         assert_eq!(goes_back, expected == Outcome::Failed, "{:?}", run.lines);
     }
+
+    // So does what comes too late by then.
+    let (mut run, _) = Run::new("r".into(), "scale", offered().aim, vec![Probe::Patroni(instance())], patched, at(0));
+    for event in [past(), seen(false), confirmed(), past(), seen(false), recorded(), recorded()] {
+        run.advance(at(1), event);
+    }
+    run.cut_short(at(1));
+    let conflict = Fault::Conflict { what: "the CR".into(), why: "it is newer".into() };
+    assert_eq!(kinds(&run.advance(at(2), Event::Sent(Err(conflict)))), ["note", "note"]);
+    assert_eq!((run.outcome(), run.was_cut_short()), (Some(Outcome::Refused), true), "{:?}", run.lines);
 
     // What takes something back goes on.
     let aim = offered().aim;

@@ -40,6 +40,12 @@ fn does(scene: &Scene, tty: &mut Tty, keys: &str) {
     tty.wait_within(PATIENCE, "the fleet", |tty| !tty.text().contains("esc leave"));
 }
 
+/// Pauses Patroni, and waits until the console has seen that.
+fn pauses(scene: &Scene, tty: &mut Tty) {
+    does(scene, tty, "xp");
+    tty.wait_within(PATIENCE, "the pause", |tty| tty.text().contains("PAUSED"));
+}
+
 /// What stands on the terminal after the console has given it back.
 fn last_words(tty: &mut Tty, within: Duration) -> String {
     tty.wait_exit(within);
@@ -67,7 +73,7 @@ fn a_pause_that_stays_is_told_at_the_end_and_at_the_next_start() {
     let command = format!("pgdeck do patroni-resume {CLUSTER} --write ends it");
 
     let mut tty = console(&scene);
-    does(&scene, &mut tty, "xp");
+    pauses(&scene, &mut tty);
     tty.keys("q");
     let said = last_words(&mut tty, PATIENCE);
     assert!(said.contains(&stays) && said.contains(&command), "{said:?}");
@@ -108,7 +114,7 @@ async fn a_signal_takes_back_the_pause_and_the_switchover_that_were_ordered_here
     assert_eq!((scene.count("ended"), &ended["outcome"]), (before + 1, &Value::from("PROVED")));
 
     let mut tty = console(&scene);
-    does(&scene, &mut tty, "xp");
+    pauses(&scene, &mut tty);
     assert!(is_paused(&scene).await);
     // What the screen showed when the key was pressed is in the journal.
     let asked = scene.lines().into_iter().rfind(|line| line["entry"] == "asked").unwrap();
@@ -123,7 +129,7 @@ async fn a_signal_takes_back_the_pause_and_the_switchover_that_were_ordered_here
     // A slot that Patroni does not know may go with the pause.
     let mut tty = console(&scene);
     tty.wait_within(PATIENCE, "no pause", |tty| !tty.text().contains("PAUSED"));
-    does(&scene, &mut tty, "xp");
+    pauses(&scene, &mut tty);
     let session = scene.session("primary").await;
     session.client.batch_execute("select pg_create_physical_replication_slot('byhand')").await.unwrap();
     tty.signal(Signal::TERM);
@@ -138,7 +144,7 @@ async fn a_signal_takes_back_the_pause_and_the_switchover_that_were_ordered_here
 fn a_signal_is_heeded_in_time_though_nobody_answers() {
     let scene = Scene::up("act-silent");
     let mut tty = console(&scene);
-    does(&scene, &mut tty, "xp");
+    pauses(&scene, &mut tty);
     let supervisor = scene.sandbox.status()["supervisor"]["pid"].as_i64().unwrap();
     let supervisor = Pid::from_raw(supervisor.try_into().unwrap()).unwrap();
     kill_process(supervisor, Signal::STOP).unwrap();
@@ -153,7 +159,7 @@ fn a_signal_is_heeded_in_time_though_nobody_answers() {
 async fn a_terminal_that_goes_while_psql_has_it_takes_back_what_was_ordered_before() {
     let scene = Scene::up("act-gone");
     let mut tty = console(&scene);
-    does(&scene, &mut tty, "xp");
+    pauses(&scene, &mut tty);
     assert!(is_paused(&scene).await);
     tty.keys("xq");
     tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
@@ -179,7 +185,7 @@ async fn a_terminal_that_goes_while_psql_has_it_takes_back_what_was_ordered_befo
 async fn a_signal_beside_a_member_that_hangs_leaves_the_pause_and_says_why() {
     let scene = Scene::up("act-hangs");
     let mut tty = console(&scene);
-    does(&scene, &mut tty, "xp");
+    pauses(&scene, &mut tty);
     let (name, stopped) = (scene.name("standby"), Stopped::all_of(&scene.member("standby")));
     tty.signal(Signal::TERM);
     let said = last_words(&mut tty, LAST_CALL);
