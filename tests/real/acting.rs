@@ -3,18 +3,25 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::place::{PATIENCE, Place, Real, is_whole};
+use crate::place::{PATIENCE, Place, Real, is_whole, within};
 use crate::tty::Tty;
+
+/// Nobody answered in time, and nothing was sent: on a machine that is busy it may be asked again.
+const UNANSWERED: i32 = 7;
 
 /// The exit code, and the run as JSON.
 fn order(real: &Real, user: &str, place: &Place<'_>, arguments: &[&str]) -> (i32, Value) {
-    let mut command = real.pgdeck(user);
-    command.args(["do", "-o", "json", "-n", place.namespace, "--write"]).args(arguments);
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let run =
-        serde_json::from_str(&text).unwrap_or_else(|_none| json!({ "said": String::from_utf8_lossy(&output.stderr) }));
-    (output.status.code().unwrap(), run)
+    let mut told = (UNANSWERED, Value::Null);
+    within(PATIENCE, || {
+        let mut command = real.pgdeck(user);
+        command.args(["do", "-o", "json", "-n", place.namespace, "--write"]).args(arguments);
+        let output = command.output().unwrap();
+        let run = serde_json::from_slice(&output.stdout);
+        let run = run.unwrap_or_else(|_none| json!({ "said": String::from_utf8_lossy(&output.stderr) }));
+        told = (output.status.code().unwrap(), run);
+        told.0 != UNANSWERED
+    });
+    told
 }
 
 pub fn ordered(real: &Real) {
