@@ -46,6 +46,17 @@ fn pauses(scene: &Scene, tty: &mut Tty) {
     tty.wait_within(PATIENCE, "the pause", |tty| tty.text().contains("PAUSED"));
 }
 
+/// Pauses replay of a standby, from the cluster's page, and waits until it is held.
+fn holds(tty: &mut Tty, standby: &str) {
+    tty.keys("d");
+    tty.wait_within(PATIENCE, "the cluster's page", |tty| tty.text().contains("TOPOLOGY"));
+    tty.go_to(PATIENCE, standby);
+    tty.keys("xh");
+    tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
+    tty.keys("y");
+    tty.wait_within(PATIENCE, "that it is held", |tty| tty.text().contains("held: "));
+}
+
 /// What stands on the terminal after the console has given it back.
 fn last_words(tty: &mut Tty, within: Duration) -> String {
     tty.wait_exit(within);
@@ -201,13 +212,7 @@ async fn a_signal_frees_patroni_though_the_standby_that_is_held_hangs() {
     let scene = Scene::up("act-held");
     let standby = scene.name("standby");
     let mut tty = console(&scene);
-    tty.keys("d");
-    tty.wait_within(PATIENCE, "the cluster's page", |tty| tty.text().contains("TOPOLOGY"));
-    tty.go_to(PATIENCE, &standby);
-    tty.keys("xh");
-    tty.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
-    tty.keys("y");
-    tty.wait_within(PATIENCE, "that it is held", |tty| tty.text().contains("held: "));
+    holds(&mut tty, &standby);
     assert!(is_paused(&scene).await);
     let stopped = Stopped::all_of(&scene.member("standby"));
     tty.signal(Signal::TERM);
@@ -224,13 +229,7 @@ async fn what_a_dead_neighbour_held_is_offered_to_a_console_that_runs() {
     let standby = scene.name("standby");
     let mut other = opened(&scene, &["-n", "production"]);
     let mut holder = console(&scene);
-    holder.keys("d");
-    holder.wait_within(PATIENCE, "the cluster's page", |tty| tty.text().contains("TOPOLOGY"));
-    holder.go_to(PATIENCE, &standby);
-    holder.keys("xh");
-    holder.wait_within(PATIENCE, "the offer", |tty| tty.text().contains("y do it"));
-    holder.keys("y");
-    holder.wait_within(PATIENCE, "that it is held", |tty| tty.text().contains("held: "));
+    holds(&mut holder, &standby);
     holder.signal(Signal::KILL);
     holder.wait_exit(PATIENCE);
 
