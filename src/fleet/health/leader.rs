@@ -97,9 +97,14 @@ fn is_wanted(cluster: &Cluster) -> bool {
     cluster.origin == Origin::Resource && cluster.spec.instances != Some(0)
 }
 
-/// When a cluster may not be excused any more by being new: the operator's own patience ends after ten minutes.
+/// When a cluster may not be excused any more by being new: the operator's own patience ends after ten minutes. What it calls
+/// Running was led before.
 pub(super) fn grown(cluster: &Cluster) -> Option<Timestamp> {
-    let grace = if cluster.status.as_deref() == Some("Creating") { CREATING } else { YOUNG };
+    let grace = match cluster.status.as_deref() {
+        Some("Running") => return None,
+        Some("Creating") => CREATING,
+        _ => YOUNG,
+    };
     cluster.created.map(|created| created + grace)
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn while_its_plane_is_silent_time_alone_makes_a_young_cluster_no_worse() {
     let mut young = healthy();
-    young.cluster.created = Some(ago(70));
+    (young.cluster.created, young.cluster.status) = (Some(ago(70)), None);
     dcs(&mut young).leader = None;
     young.instances.clear();
     for member in &mut young.cluster.members {

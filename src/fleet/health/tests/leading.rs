@@ -13,10 +13,19 @@ fn who_leads() {
     check(
         |entry| {
             nobody(entry);
-            entry.cluster.created = Some(ago(10));
+            (entry.cluster.created, entry.cluster.status) = (Some(ago(10)), None);
         },
         &["starting"],
         "being created",
+    );
+    // However new it is: the operator calls Running what was led.
+    check(
+        |entry| {
+            nobody(entry);
+            (entry.cluster.created, entry.cluster.status) = (Some(ago(10)), Some("Running".into()));
+        },
+        &["no_primary"],
+        "no member leads: shop-0 is running",
     );
     check(
         |entry| {
