@@ -54,7 +54,7 @@ pub(super) const LEADER_OVERDUE: Rule = Rule {
 pub(super) const STARTING: Rule = Rule {
     id: "starting",
     severity: Severity::Warning,
-    doc: "No member leads yet, in a cluster younger than a minute or one that the operator has been creating for less than ten.",
+    doc: "No member leads yet, in a cluster that is not called Running and is younger than a minute, or one that the operator has been creating for less than ten.",
     needs: Needs::Objects,
     judge: starting,
 };
