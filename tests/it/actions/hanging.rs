@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::stage::Scene;
+use crate::kube::stage::eventually;
 use crate::sandbox::store;
 
 /// Every process of a member, stopped until this is dropped.
@@ -68,6 +69,10 @@ async fn a_standby_is_asked_and_takes_over_where_the_primary_hangs() {
     drop(stopped);
     scene.sandbox.wait_until("whole", |status| status["is_ready"] == true);
     assert_eq!((scene.name("primary"), scene.name("standby")), (new.clone(), old.clone()));
+    // In recovery is not following yet: it may have to be rewound first, and not while Patroni is paused.
+    let streams = "select count(*) = 1 from pg_stat_replication where state = 'streaming'";
+    let is_streamed_from = async || session.client.query_one(streams, &[]).await.unwrap().get(0);
+    eventually("streams from the new primary", is_streamed_from).await;
 
     // The standby's Patroni takes what is for all, too; that the one that hangs obeys is not to be had, and not said.
     scene.proved(&["patroni-pause", "acid-shop", "--yes"]);
