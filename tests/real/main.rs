@@ -19,6 +19,7 @@ mod judged;
 mod life;
 mod place;
 mod slots;
+mod traces;
 mod traps;
 #[allow(dead_code, reason = "the other tests use the rest")]
 #[path = "../it/tty.rs"]
@@ -115,8 +116,8 @@ fn play(real: &Real, scenarios: &[Scenario]) -> ExitCode {
         let outcome = catch_unwind(AssertUnwindSafe(|| (scenario.play)(real)));
         let word = if outcome.is_ok() { "ok" } else { "FAILED" };
         eprintln!("test {} ... {word} ({:.1} s)", scenario.name, begun.elapsed().as_secs_f64());
-        if outcome.is_err() {
-            failed.lock().unwrap().push(scenario.name);
+        if let Err(why) = outcome {
+            failed.lock().unwrap().push((scenario.name, traces::words(&*why)));
         }
     };
     let (alone, together): (Vec<_>, Vec<_>) = scenarios.iter().partition(|scenario| scenario.is_alone);
@@ -134,6 +135,9 @@ fn play(real: &Real, scenarios: &[Scenario]) -> ExitCode {
     });
     alone.into_iter().for_each(perform);
     let failed = failed.into_inner().unwrap();
-    eprintln!("{} scenarios on a real control plane, {} failed: {failed:?}", scenarios.len(), failed.len());
+    for (name, why) in &failed {
+        eprintln!("test {name} FAILED: {why}");
+    }
+    eprintln!("{} scenarios on a real control plane, {} failed", scenarios.len(), failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 
 use crate::control;
 use crate::http;
+use crate::traces;
 use crate::tty::Tty;
 
 /// Whatever is waited for has come by then, or never will: others are working here too.
@@ -205,6 +206,9 @@ impl<'a> Place<'a> {
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let (store, namespace) = (&self.store, self.namespace);
+        if std::thread::panicking() {
+            traces::print(namespace, &self.real.run.join("log"));
+        }
         // The control plane ends after the last scenario anyway: what cannot be deleted goes with it.
         let _ = self.runtime.block_on(async {
             for cluster in store.list(POSTGRESQL, namespace, "").await? {
