@@ -10,6 +10,8 @@ const LINES: usize = 16;
 const WIDTH: usize = 300;
 /// Characters at either end of a long reason.
 const ENDS: usize = 600;
+/// How a program that went by itself, or has begun anew, is told from its log.
+const BROKEN: &[&str] = &["panic:", "fatal error:", "panicked at", "Spilo operator v"];
 const OBJECTS: &str = "pg,sts,pods,pvc";
 /// Who was asked to go, and what holds it.
 const COLUMNS: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,UID:.metadata.uid,STATUS:.status.phase,\
@@ -23,19 +25,23 @@ pub fn print(namespace: &str, logs: &Path) {
     eprintln!("{namespace}: what is there:\n{}", objects.unwrap_or_else(|error| error.to_string()));
     let mut parts: Vec<_> = std::fs::read_dir(logs).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     parts.sort();
+    let names = [format!("{namespace}/"), format!("\"{namespace}\"")];
     for part in parts {
         let log = std::fs::read(&part).unwrap_or_default();
-        let said = last(&String::from_utf8_lossy(&log), namespace);
-        if !said.is_empty() {
-            eprintln!("{namespace}: in {}:\n{}", part.file_name().unwrap_or_default().display(), said.join("\n"));
+        let log = String::from_utf8_lossy(&log);
+        let file = part.file_name().unwrap_or_default().display();
+        for (what, words) in [("broke", BROKEN), ("said of it", &names.each_ref().map(String::as_str))] {
+            let said = last(&log, words);
+            if !said.is_empty() {
+                eprintln!("{namespace}: {file} {what}:\n{}", said.join("\n"));
+            }
         }
     }
 }
 
-/// The last lines that name something of the namespace.
-fn last(log: &str, namespace: &str) -> Vec<String> {
-    let names = [format!("{namespace}/"), format!("\"{namespace}\"")];
-    let mut lines: Vec<&str> = log.lines().rev().filter(|line| names.iter().any(|name| line.contains(name))).collect();
+/// The last lines with one of those words.
+fn last(log: &str, words: &[&str]) -> Vec<String> {
+    let mut lines: Vec<&str> = log.lines().rev().filter(|line| words.iter().any(|word| line.contains(word))).collect();
     lines.truncate(LINES);
     lines.into_iter().rev().map(|line| line.chars().take(WIDTH).collect()).collect()
 }
