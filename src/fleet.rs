@@ -107,8 +107,12 @@ impl Fleet {
                 }
                 let sampled = entry.instances.entry(instance.member.clone()).or_default();
                 sampled.took_ms = Some(took_ms);
-                sampled.take(survey, at, rows);
-                self.touch(&instance.cluster, now);
+                let may_tell = rows.as_ref().err().is_none_or(health::is_about_member);
+                match (sampled.take(survey, at, rows), may_tell) {
+                    (true, _) => self.touch(&instance.cluster, now),
+                    (false, true) => self.judge(&instance.cluster, now),
+                    (false, false) => {}
+                }
             }
             Seen::Event(event) => self.take_event(event, now),
             Seen::Source { source, state, at } => self.take_source(source, state, at),

@@ -20,6 +20,7 @@ use super::instance::Instance;
 use super::known::Known;
 use crate::id::Text;
 use crate::metric::vitals::Vitals;
+pub use members::is_about_member;
 
 /// How bad it is; the greater needs you first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -198,8 +199,8 @@ fn next_end(scene: &Scene<'_>) -> Option<Timestamp> {
     let Entry { cluster, instances, .. } = scene.entry;
     let samples = instances.values().filter_map(Instance::next_past);
     let faults = instances.values().filter_map(|instance| match &instance.vitals {
-        Known::Lost { at, .. } => Some(*at + members::BELIEVED),
-        Known::Seen { .. } | Known::Past { .. } | Known::Never(_) => None,
+        Known::Lost { why, at, .. } if is_about_member(why) => Some(*at + members::BELIEVED),
+        Known::Lost { .. } | Known::Seen { .. } | Known::Past { .. } | Known::Never(_) => None,
     });
     let ended = cluster.members.iter().filter_map(|member| Some(member.pod.as_ref()?.last_ended? + members::RECENT));
     let grown = leader::grown(cluster);

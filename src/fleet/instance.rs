@@ -66,12 +66,16 @@ impl Default for Instance {
 }
 
 impl Instance {
-    /// Takes in one answer; a fault leaves a gap in the histories of its survey.
-    pub fn take(&mut self, survey: SurveyId, at: Timestamp, answer: Result<Rows, Fault>) {
-        match &answer {
-            Ok(rows) => self.record(rows, at),
-            Err(_) => self.mark_gap(survey, at),
-        }
+    /// Takes in one answer; a fault leaves a gap in the histories of its survey. False if it is the fault that stands already,
+    /// and no history has its gap: only its time is another one then.
+    pub fn take(&mut self, survey: SurveyId, at: Timestamp, answer: Result<Rows, Fault>) -> bool {
+        let is_news = match &answer {
+            Ok(rows) => {
+                self.record(rows, at);
+                true
+            }
+            Err(why) => self.mark_gap(survey, at) || self.fault(survey) != Some(why),
+        };
         if let Ok(Rows::Vitals(vitals)) = &answer {
             self.leading = (!vitals.in_recovery).then(|| self.leading.unwrap_or(at));
             let unfed = vitals.in_recovery && vitals.receiver.is_none();
@@ -88,6 +92,22 @@ impl Instance {
             Ok(Rows::Progress(rows)) => self.progress.take(Ok(rows), at),
             Ok(Rows::Storage(rows)) => self.storage.take(Ok(rows), at),
             Err(why) => self.lose(survey, at, why),
+        }
+        is_news
+    }
+
+    /// The fault that a survey was answered with last.
+    fn fault(&self, survey: SurveyId) -> Option<&Fault> {
+        match survey {
+            SurveyId::Vitals => self.vitals.fault(),
+            SurveyId::Replication => self.replication.fault(),
+            SurveyId::Slots => self.slots.fault(),
+            SurveyId::Origins => self.origins.fault(),
+            SurveyId::Subscriptions => self.subscriptions.fault(),
+            SurveyId::Archiver => self.archiver.fault(),
+            SurveyId::Activity => self.activity.fault(),
+            SurveyId::Progress => self.progress.fault(),
+            SurveyId::Storage => self.storage.fault(),
         }
     }
 
@@ -157,15 +177,19 @@ impl Instance {
         }
     }
 
-    fn mark_gap(&mut self, survey: SurveyId, at: Timestamp) {
+    /// True if any history has it.
+    fn mark_gap(&mut self, survey: SurveyId, at: Timestamp) -> bool {
         let of_survey = |name: &str| {
             metric::METRICS.iter().copied().flatten().any(|metric| metric.survey == survey && metric.id == name)
         };
+        let mut any = false;
         for ((name, _), series) in &mut self.series {
             if of_survey(name) {
                 series.mark_gap(at);
+                any = true;
             }
         }
+        any
     }
 
     /// The history of one figure.

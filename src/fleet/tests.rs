@@ -283,6 +283,34 @@ fn ten_thousand_heartbeats_paint_nothing_and_leave_one_recheck_a_cluster() {
 }
 
 #[test]
+fn a_fault_told_again_is_no_change_until_it_is_another_one() {
+    let refused = |needs: &str, second: i64| Seen::Rows {
+        instance: InstanceId { cluster: id("shop"), member: "shop-0".into() },
+        database: None,
+        survey: SurveyId::Vitals,
+        at: at(second),
+        took_ms: 0,
+        rows: Err(Fault::Forbidden { what: "a secret".into(), needs: needs.into() }),
+    };
+    let mut fleet = fleet([(0, told(cluster("shop", 0), 0)), (1, refused("a right", 1))]);
+    let before = fleet.generation();
+    fleet.apply(refused("a right", 9), at(9));
+    assert_eq!(fleet.generation(), before);
+    let vitals = &fleet.get(&id("shop")).unwrap().instances["shop-0"].vitals;
+    assert!(matches!(vitals, Known::Lost { at: told, .. } if *told == at(9)), "{vitals:?}");
+
+    fleet.apply(refused("another right", 10), at(10));
+    assert!(fleet.generation() > before);
+    // Where there is a history each gap is one more.
+    fleet.apply(sample("shop-0", false, 11), at(11));
+    for second in 12..14 {
+        let before = fleet.generation();
+        fleet.apply(refused("a right", second), at(second));
+        assert!(fleet.generation() > before);
+    }
+}
+
+#[test]
 fn a_heartbeat_that_moves_the_approximate_lag_is_a_change() {
     use crate::metric::lsn::Lsn;
     let with = |renewed: i64, optime: u64| {

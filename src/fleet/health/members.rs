@@ -124,6 +124,11 @@ fn unreachable(scene: &Scene<'_>) -> Judged {
     if asked { Judged::Fine } else { Judged::NotSampled }
 }
 
+/// A right that is missing says nothing about the member; it is told with the sources.
+pub fn is_about_member(why: &Fault) -> bool {
+    !matches!(why, Fault::Forbidden { .. } | Fault::Gone { .. })
+}
+
 fn silent_member(scene: &Scene<'_>) -> Judged {
     if scene.entry.instances.is_empty() {
         return Judged::NotSampled;
@@ -133,9 +138,7 @@ fn silent_member(scene: &Scene<'_>) -> Judged {
         return Judged::Fine;
     }
     let silent = |member: &Arc<Member>| match &scene.entry.instances.get(&member.name)?.vitals {
-        // A right that is missing says nothing about the member; it is told with the sources.
-        Known::Lost { why: Fault::Forbidden { .. } | Fault::Gone { .. }, .. } => None,
-        Known::Lost { why, at, .. } if scene.now.duration_since(*at) < BELIEVED => {
+        Known::Lost { why, at, .. } if is_about_member(why) && scene.now.duration_since(*at) < BELIEVED => {
             let leads = topology::primary(scene.entry) == Some(&member.name);
             Some(if leads { format!("the primary does not answer: {why}") } else { why.to_string() })
         }
