@@ -10,6 +10,7 @@ mod candidates;
 mod guards;
 mod hand_over;
 mod known;
+mod left_behind;
 mod member;
 mod operator;
 mod patroni;

@@ -9,7 +9,7 @@ use crate::metric::replication::WalSender;
 use crate::metric::slots::Slot;
 use crate::metric::vitals::Vitals;
 use crate::metric::{Rows, SurveyId};
-use crate::work::probe::{Backups, BaseBackups};
+use crate::work::probe::{Backups, BaseBackups, Left};
 
 fn told(fault: &Fault) -> String {
     format!("{fault}; {}", fault.remedy())
@@ -42,6 +42,15 @@ pub(super) fn objects(looked: &[Looked]) -> Result<&Objects, String> {
     let what = "the API server";
     match answer(looked, what, |probe| matches!(probe, Probe::Objects(_)))? {
         Answer::Objects(objects) => Ok(objects),
+        _ => Err(otherwise(what)),
+    }
+}
+
+/// What is left of a cluster without a CR.
+pub(super) fn remains(looked: &[Looked]) -> Result<&[Left], String> {
+    let what = "the API server";
+    match answer(looked, what, |probe| matches!(probe, Probe::Remains(_)))? {
+        Answer::Remains(left) => Ok(left),
         _ => Err(otherwise(what)),
     }
 }

@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 
 use super::stance::{CONTROLLER, controller};
-use super::{By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, known, may, objects, of_operator, stance};
+use super::{
+    By, Confirm, NEVER_MOOT, ON_RESOURCE, On, Operation, allowed, known, left_behind, may, objects, of_operator, stance,
+};
 use crate::fleet::Entry;
+use crate::fleet::cluster::Origin;
 use crate::id::Text;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
@@ -77,7 +80,8 @@ pub(super) const ATTACH: Operation = Operation {
 pub(super) const DELETE: Operation = Operation {
     id: "delete",
     title: "delete the cluster",
-    doc: "Deletes the cluster; by the operator's default its volumes and secrets go too.",
+    doc: "Deletes the cluster; by the operator's default its volumes and secrets go too. Where only pods are left of it, that the \
+          operator has left behind: these.",
     keys: &["x X"],
     on: On::Cluster,
     confirm: Confirm::Name,
@@ -99,6 +103,9 @@ fn ask(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
 }
 
 fn ask_for_the_end(entry: &Entry, aim: &Aim) -> Result<Vec<Probe>, String> {
+    if entry.cluster.origin == Origin::Orphan {
+        return Ok(left_behind::ask(aim));
+    }
     of_operator(entry)?;
     Ok(vec![
         Probe::Objects(aim.cluster.clone()),
@@ -175,6 +182,9 @@ fn attach(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
 }
 
 fn delete(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
+    if left_behind::is_asked(looked) {
+        return left_behind::consider(aim, looked);
+    }
     let mut lights = vec![allowed(looked)?];
     let objects = objects(looked)?;
     let (cluster, rules) = (&objects.cluster, &objects.rules);
@@ -188,7 +198,8 @@ fn delete(aim: &Aim, looked: &[Looked]) -> Result<Deal, String> {
     if cluster.status.as_deref() == Some("Updating") {
         // Seen with 1.15.1: what its rolling update makes anew meanwhile stays.
         lights.push(Light::amber(
-            "the operator says Updating: deleted while it works, pods and volumes may be left behind",
+            "the operator says Updating: deleted while it works, pods and volumes may be left behind; another delete ends \
+             them then",
         ));
     }
     let volumes = if rules.deletes_volumes {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::fleet::Entry;
 use crate::fleet::cluster::Cluster;
-use crate::id::{InstanceId, Text};
+use crate::id::InstanceId;
 use crate::run::expect::Expect;
 use crate::run::{Aim, Deal, Looked, Step};
 use crate::work::entry::Light;
@@ -132,12 +132,12 @@ fn old_volumes(aim: &Aim, looked: &[Looked], now: u32, count: u32) -> Option<Lig
         _ => None,
     })?;
     let stem = format!("pgdata-{}-", aim.cluster.name);
-    let comes = |name: &&Text| {
+    let comes = |name: &&str| {
         let ordinal = name.strip_prefix(&*stem).and_then(|ordinal| ordinal.parse::<u32>().ok());
         ordinal.is_some_and(|ordinal| (now..count).contains(&ordinal))
     };
-    let volumes = remains.iter().filter(|(kind, _)| *kind == "persistentvolumeclaims").flat_map(|(_, names)| names);
-    let old: Vec<&str> = volumes.filter(comes).map(|name| &**name).collect();
+    let volumes = remains.iter().filter(|left| left.kind == "persistentvolumeclaims").map(|left| &*left.name);
+    let old: Vec<&str> = volumes.filter(comes).collect();
     let text = format!("{} hold old data: catching up may take long, or need reinitialize", old.join(", "));
     (!old.is_empty()).then(|| Light::amber(text))
 }

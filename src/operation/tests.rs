@@ -21,8 +21,9 @@ use crate::metric::slots::tests::logical;
 use crate::metric::vitals::Vitals;
 use crate::metric::{Rows, SurveyId};
 use crate::run::Deal;
+use crate::run::expect::Expect;
 use crate::work::entry::Colour;
-use crate::work::probe::Rules;
+use crate::work::probe::{Left, Rules};
 
 fn id() -> ClusterId {
     ClusterId { plane: PlaneId::Kubernetes("t".into()), namespace: "d".into(), name: "shop".into() }
@@ -72,6 +73,10 @@ fn looked(leader: u32, config: serde_json::Value, change: impl FnOnce(&mut Objec
         patroni(leader, config),
         (right, Ok(Answer::May(true))),
     ]
+}
+
+fn left(kind: &'static str, name: &str, leaving: bool) -> Left {
+    Left { kind, name: name.into(), uid: format!("uid of {name}").into(), leaving }
 }
 
 fn scale(count: &str, looked: &[Looked]) -> Result<Deal, String> {
@@ -139,8 +144,9 @@ fn what_would_hang_commits_or_be_lost_is_red() {
 #[test]
 fn volumes_that_a_scale_down_left_are_named() {
     let mut looked = looked(0, json!({}), |_| ());
-    let names = ["pgdata-shop-2", "pgdata-shop-3", "pgdata-shop-5"].map(Text::from).to_vec();
-    looked.push((Probe::Remains(id()), Ok(Answer::Remains(vec![("persistentvolumeclaims", names)]))));
+    let names = ["pgdata-shop-2", "pgdata-shop-3", "pgdata-shop-5"];
+    let volumes = names.map(|name| left("persistentvolumeclaims", name, false)).to_vec();
+    looked.push((Probe::Remains(id()), Ok(Answer::Remains(volumes))));
     let deal = scale("5", &looked).unwrap();
     assert!(deal.lights.iter().any(|light| light.text.starts_with("pgdata-shop-3 hold old data")), "{:?}", deal.lights);
 }
@@ -337,6 +343,34 @@ fn a_cluster_is_deleted_only_as_its_operator_wants_it() {
     assert!(red(&consider(detached).unwrap())[0].contains("all but the CR would stay"));
     let attach = (operator::ATTACH.consider)(&aim(&[]), &looked(0, json!({}), detached)).unwrap();
     assert_eq!(attach.steps.len(), 2);
+}
+
+#[test]
+fn pods_that_an_operator_left_behind_are_ended_one_after_the_other() {
+    let consider = |remains: Vec<Left>| {
+        let right = may(&id(), "delete", "", "pods");
+        let looked = [(Probe::Remains(id()), Ok(Answer::Remains(remains))), (right, Ok(Answer::May(true)))];
+        (operator::DELETE.consider)(&Aim { uid: None, ..aim(&[]) }, &looked)
+    };
+    let pods = || vec![left("pods", "shop-0", false), left("pods", "shop-1", true), left("pods", "shop-2", false)];
+    let volumes = [("pgdata-shop-0", true), ("pgdata-shop-2", false)]
+        .map(|(name, leaving)| left("persistentvolumeclaims", name, leaving));
+    let deal = consider(pods().into_iter().chain(volumes).collect()).unwrap();
+    let sent: Vec<String> = deal.steps.iter().map(|step| step.order.command()).collect();
+    assert_eq!(sent, ["kubectl --context t -n d delete pod shop-0", "kubectl --context t -n d delete pod shop-2"]);
+    let removed = Expect::Removed { cluster: id(), pod: "shop-0".into(), uid: "uid of shop-0".into() };
+    assert_eq!(deal.steps[0].expect, removed);
+    assert_eq!(deal.steps[1].expect, Expect::Deleted { cluster: id() });
+    let told = |text: &str| deal.lights.iter().any(|light| light.text == text);
+    assert!(deal.by_name && told("volumes that go with their pods, and their data: pgdata-shop-0"));
+    assert!(told("volumes that stay: pgdata-shop-2"));
+
+    for (more, why) in [("postgresql", "aim again"), ("statefulsets", "make each pod anew")] {
+        let remains = pods().into_iter().chain([left(more, "shop", false)]).collect();
+        assert!(consider(remains).unwrap_err().contains(why), "{more}");
+    }
+    assert!(consider(vec![left("pods", "shop-1", true)]).unwrap_err().contains("on their way out already"));
+    assert!(consider(Vec::new()).unwrap_err().contains("no pod of it is left"));
 }
 
 #[test]

@@ -264,6 +264,7 @@ impl Kubernetes {
             }
             Order::Create { cluster, object, body } => changes::create(&server, &cluster, &object, &body, dry).await,
             Order::Delete { cluster, uid, version } => changes::delete(&server, &cluster, (&uid, &version), dry).await,
+            Order::Remove { cluster, object, uid } => changes::remove(&server, &cluster, &object, &uid, dry).await,
             Order::Shell { .. } => Err(Fault::Unsupported { what: order.title(), why: "no terminal is here".into() }),
             Order::Patroni { .. } | Order::Sql { .. } | Order::Exec { .. } if dry => Err(Fault::Unsupported {
                 what: "a trial of this order".into(),

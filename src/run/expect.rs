@@ -2,6 +2,7 @@
 
 mod backup;
 mod leader;
+mod left;
 mod members;
 mod session;
 mod streams;
@@ -57,6 +58,8 @@ pub enum Expect {
     Reconciled { cluster: ClusterId, version: Option<Text> },
     /// CR, StatefulSet and pods are gone.
     Deleted { cluster: ClusterId },
+    /// That pod is gone.
+    Removed { cluster: ClusterId, pod: Text, uid: Text },
     /// The primary archives by its own settings, or not; `env`: every pod was made for it.
     Archiving { cluster: ClusterId, on: bool, env: bool },
     /// A segment was archived since the primary's Postgres began.
@@ -151,7 +154,7 @@ impl Expect {
             Expect::BaseBackup { cluster, .. } => Probe::BaseBackups(InstanceId::whoever_leads(cluster)),
             Expect::Over => return Vec::new(),
             Expect::Logical { cluster, .. } => Probe::Backups(cluster.clone()),
-            Expect::Deleted { cluster } => Probe::Remains(cluster.clone()),
+            Expect::Deleted { cluster } | Expect::Removed { cluster, .. } => Probe::Remains(cluster.clone()),
             Expect::Leader { instance, slots, followers, .. } => {
                 return leader::probes(instance, followers, !slots.is_empty());
             }
@@ -217,6 +220,7 @@ impl Expect {
                 Logical::Dumped(name) => format!("Job {name} is complete"),
             },
             Expect::Deleted { .. } => "the CR, its StatefulSet and its pods are gone".into(),
+            Expect::Removed { pod, .. } => format!("pod {pod} is gone"),
             Expect::Cancelled { pid, .. } => format!("backend {pid} runs that query no more"),
             Expect::Terminated { pid, .. } => format!("backend {pid} is gone"),
         }
@@ -324,7 +328,8 @@ impl Expect {
             (Expect::Archived { .. }, Answer::Sample(rows)) => backup::archived(rows),
             (Expect::BaseBackup { known, .. }, Answer::BaseBackups(listed)) => backup::base(listed, known),
             (Expect::Logical { logical, .. }, Answer::Backups(backups)) => backup::logical(backups, logical),
-            (Expect::Deleted { .. }, Answer::Remains(remains)) => deleted(remains),
+            (Expect::Deleted { .. }, Answer::Remains(remains)) => left::deleted(remains),
+            (Expect::Removed { pod, uid, .. }, Answer::Remains(remains)) => left::removed(remains, pod, uid),
             (Expect::Cancelled { pid, started, query_started, .. }, Answer::Sample(rows)) => {
                 session::cancelled(rows, *pid, *started, *query_started)
             }
@@ -367,13 +372,6 @@ fn reconciled(objects: &Objects, ours: Option<&Text>) -> Judged {
         Some(_) if word == "Updating" => Judged::NotYet("the operator is at it: Updating".into()),
         Some(_) => Judged::Proved(format!("the operator has looked at it, and says {word}")),
     }
-}
-
-fn deleted(remains: &[(&'static str, Vec<Text>)]) -> Judged {
-    let holds_up = |kind: &str| matches!(kind, "postgresql" | "statefulsets" | "pods");
-    let left: Vec<String> = remains.iter().map(|(kind, names)| format!("{kind} {}", names.join(", "))).collect();
-    let said = if left.is_empty() { "nothing of it is left".to_owned() } else { format!("left: {}", left.join("; ")) };
-    when(!remains.iter().any(|(kind, _)| holds_up(kind)), said)
 }
 
 type Sample = [(SurveyId, Result<Rows, crate::fault::Fault>)];

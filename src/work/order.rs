@@ -38,6 +38,8 @@ pub enum Order {
     },
     /// Deletes the CR. Refused if it is another one, or newer than `version`.
     Delete { cluster: ClusterId, uid: Text, version: Text },
+    /// Deletes another object of the cluster: that very one, whatever was written to it meanwhile.
+    Remove { cluster: ClusterId, object: Object, uid: Text },
     /// A command in the member's container; no secret is among the words.
     Exec { instance: InstanceId, command: Vec<Text> },
     /// The terminal, or a port of this machine, is handed over.
@@ -183,6 +185,10 @@ impl Statement {
     }
 }
 
+fn kubectl(cluster: &ClusterId) -> String {
+    format!("kubectl --context {} -n {}", quoted(cluster.plane.context()), quoted(&cluster.namespace))
+}
+
 /// A pid may belong to another backend by now: when it began tells them apart.
 fn backend(function: &str, pid: i32, started: Timestamp) -> String {
     format!("select {function}(pid) from pg_stat_activity where pid = {pid} and backend_start = '{started}'")
@@ -195,7 +201,8 @@ impl Order {
             Order::Patch { cluster, .. }
             | Order::Amend { cluster, .. }
             | Order::Create { cluster, .. }
-            | Order::Delete { cluster, .. } => cluster,
+            | Order::Delete { cluster, .. }
+            | Order::Remove { cluster, .. } => cluster,
             Order::Patroni { instance, .. }
             | Order::Sql { instance, .. }
             | Order::Exec { instance, .. }
@@ -229,7 +236,14 @@ impl Order {
 
     /// Whether it changes an object of the API server, which can try it without doing it.
     pub fn is_of_objects(&self) -> bool {
-        matches!(self, Order::Patch { .. } | Order::Amend { .. } | Order::Create { .. } | Order::Delete { .. })
+        match self {
+            Order::Patch { .. }
+            | Order::Amend { .. }
+            | Order::Create { .. }
+            | Order::Delete { .. }
+            | Order::Remove { .. } => true,
+            Order::Patroni { .. } | Order::Sql { .. } | Order::Exec { .. } | Order::Shell { .. } => false,
+        }
     }
 
     /// What it does to what, in one line.
@@ -243,6 +257,9 @@ impl Order {
                 format!("create {} {}/{}", object.kind.word(), cluster.namespace, object.name)
             }
             Order::Delete { cluster, .. } => format!("delete postgresql {}/{}", cluster.namespace, cluster.name),
+            Order::Remove { cluster, object, .. } => {
+                format!("delete {} {}/{}", object.kind.word(), cluster.namespace, object.name)
+            }
             Order::Shell { instance, shell } => match shell {
                 Shell::Psql { write: false } => format!("psql on {}, read-only by default", instance.shown()),
                 Shell::Psql { write: true } => format!("psql on {}", instance.shown()),
@@ -263,7 +280,11 @@ impl Order {
             Order::Patch { patch, .. } | Order::Amend { patch, .. } => Some(patch),
             Order::Create { body, .. } => Some(body),
             Order::Patroni { body, .. } => Some(body).filter(|body| !body.is_null()),
-            Order::Sql { .. } | Order::Delete { .. } | Order::Exec { .. } | Order::Shell { .. } => None,
+            Order::Sql { .. }
+            | Order::Delete { .. }
+            | Order::Remove { .. }
+            | Order::Exec { .. }
+            | Order::Shell { .. } => None,
         }
     }
 
@@ -275,7 +296,11 @@ impl Order {
             | Order::Amend { patch: body, .. }
             | Order::Create { body, .. }
             | Order::Patroni { body, .. } => secrets::hide(body),
-            Order::Sql { .. } | Order::Delete { .. } | Order::Exec { .. } | Order::Shell { .. } => {}
+            Order::Sql { .. }
+            | Order::Delete { .. }
+            | Order::Remove { .. }
+            | Order::Exec { .. }
+            | Order::Shell { .. } => {}
         }
         order
     }
@@ -293,9 +318,6 @@ impl Order {
     }
 
     fn by_hand(&self) -> String {
-        let kubectl = |cluster: &ClusterId| {
-            format!("kubectl --context {} -n {}", quoted(cluster.plane.context()), quoted(&cluster.namespace))
-        };
         // A pooler's pods have the labels of the members that they lead to.
         let pod = |instance: &InstanceId| {
             if !instance.is_whoever_leads() {
@@ -326,6 +348,9 @@ impl Order {
             }
             Order::Delete { cluster, .. } => {
                 format!("{} delete postgresql {}", kubectl(cluster), quoted(&cluster.name))
+            }
+            Order::Remove { cluster, object, .. } => {
+                format!("{} delete {} {}", kubectl(cluster), object.kind.word(), quoted(&object.name))
             }
             Order::Exec { instance, command } => format!("{} {}", exec(instance, ""), shell(command)),
             Order::Shell { instance, shell } => match (shell, &instance.cluster.plane) {

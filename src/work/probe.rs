@@ -111,11 +111,22 @@ pub enum Answer {
     Backups(Box<Backups>),
     BaseBackups(BaseBackups),
     Budgets(Vec<Budget>),
-    /// Kinds with the names of what is left.
-    Remains(Vec<(&'static str, Vec<Text>)>),
+    /// What is left, kind by kind.
+    Remains(Vec<Left>),
     Patroni(Box<PatroniView>),
     Sample(Vec<(SurveyId, Result<Rows, Fault>)>),
     May(bool),
+}
+
+/// One object that carries the cluster's label still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// As the API has it: `pods`.
+    pub kind: &'static str,
+    pub name: Text,
+    pub uid: Text,
+    /// It was asked to go, and does when nothing holds it any more.
+    pub leaving: bool,
 }
 
 /// A cluster read for an order.

@@ -187,7 +187,9 @@ fn orphan(scene: &Scene<'_>) -> Judged {
         (true, _) => "no postgresql object, but only its StatefulSet is left: being deleted, or orphaned".to_owned(),
         // An operator that was busy when the object went deletes the StatefulSet and forgets whose the pods are.
         (false, None) if !cluster.members.iter().all(is_going) => {
-            format!("no postgresql object and no StatefulSet is seen, but pods {pods}: left behind, nobody ends them")
+            format!(
+                "no postgresql object and no StatefulSet is seen, but pods {pods}: left behind, and only another delete ends them"
+            )
         }
         (false, _) => format!("no postgresql object, but pods {pods}: being deleted, or orphaned"),
     })

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::watch::encode;
 use crate::fault::Fault;
 use crate::id::{ClusterId, Text};
-use crate::work::probe::{Backups, BaseBackups, CronJob, JobRun};
+use crate::work::probe::{Backups, BaseBackups, CronJob, JobRun, Left};
 
 /// The operator cuts the name of a CronJob to so many characters.
 const NAME: usize = 52;
@@ -123,11 +123,7 @@ fn has_archiving(openapi: &Value) -> Option<bool> {
 }
 
 /// What carries the cluster's label still, by kind.
-pub async fn remains(
-    server: &Server,
-    settings: &Settings,
-    id: &ClusterId,
-) -> Result<Vec<(&'static str, Vec<Text>)>, Fault> {
+pub async fn remains(server: &Server, settings: &Settings, id: &ClusterId) -> Result<Vec<Left>, Fault> {
     // Not the pods of a backup's Jobs, which are of another application, and poolers.
     let labels = encode(&format!("{},{}={}", settings.selector(), settings.cluster_name_label, id.name));
     let list = |root: &'static str, kind: &'static str| {
@@ -144,20 +140,20 @@ pub async fn remains(
     );
     let mut remains = Vec::new();
     match resource {
-        Ok(object) => remains.push(("postgresql", vec![text(&object["metadata"]["name"])])),
+        Ok(object) => remains.push(left("postgresql", &object)),
         Err(Fault::Gone { .. }) => {}
         Err(fault) => return Err(fault),
     }
-    let names = |items: Vec<Value>| items.iter().map(|item| text(&item["metadata"]["name"])).collect::<Vec<_>>();
-    for (kind, items) in [("statefulsets", sets?), ("pods", pods?)] {
-        remains.push((kind, names(items)));
-    }
-    // These are told, not waited for: to list secrets may be forbidden.
-    for (kind, items) in [("persistentvolumeclaims", volumes), ("secrets", secrets)] {
-        remains.extend(items.ok().map(|items| (kind, names(items))));
-    }
-    remains.retain(|(_, names)| !names.is_empty());
+    // The last two are told, not waited for: to list secrets may be forbidden.
+    let (volumes, secrets) = (volumes.unwrap_or_default(), secrets.unwrap_or_default());
+    let listed = [("statefulsets", sets?), ("pods", pods?), ("persistentvolumeclaims", volumes), ("secrets", secrets)];
+    remains.extend(listed.iter().flat_map(|(kind, items)| items.iter().map(|item| left(kind, item))));
     Ok(remains)
+}
+
+fn left(kind: &'static str, object: &Value) -> Left {
+    let meta = &object["metadata"];
+    Left { kind, name: text(&meta["name"]), uid: text(&meta["uid"]), leaving: meta["deletionTimestamp"].is_string() }
 }
 
 #[cfg(test)]

@@ -68,13 +68,30 @@ pub async fn delete(
     (uid, version): (&str, &str),
     dry: bool,
 ) -> Result<String, Fault> {
-    let mut options = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid, "resourceVersion": version},
-    });
+    let only = json!({ "uid": uid, "resourceVersion": version });
+    end(server, &dialect::usual().path(cluster), &only, dry).await
+}
+
+/// Deletes an object that belongs to a cluster, if it is still that very one.
+pub async fn remove(
+    server: &Server,
+    cluster: &ClusterId,
+    object: &Object,
+    uid: &str,
+    dry: bool,
+) -> Result<String, Fault> {
+    match end(server, &path(cluster, object), &json!({ "uid": uid }), dry).await {
+        Err(Fault::Gone { .. }) => Ok("it is gone already".into()),
+        answered => answered,
+    }
+}
+
+async fn end(server: &Server, path: &str, only: &Value, dry: bool) -> Result<String, Fault> {
+    let mut options = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": only });
     if dry {
         options["dryRun"] = json!(["All"]);
     }
-    server.delete(&dialect::usual().path(cluster), &options).await?;
+    server.delete(path, &options).await?;
     Ok("the API server took it".into())
 }
 
