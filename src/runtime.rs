@@ -34,7 +34,7 @@ use crate::work::probe::{Answer, Probe};
 use crate::work::want::Want;
 use mailbox::Mailbox;
 use perform::Gate;
-use reconcile::{Change, Stream, Streams, Surveys, due, reconcile};
+use reconcile::{Change, Stream, Streams, Surveys, Wanted, due, reconcile};
 
 /// Where clusters live, by name.
 pub type Planes = BTreeMap<PlaneId, Arc<dyn Plane>>;
@@ -293,9 +293,10 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self, mut wants: watch::Receiver<BTreeSet<Want>>) {
+        let mut wanted = Wanted::of(&wants.borrow_and_update());
         loop {
             let now = clock::now();
-            let changes = reconcile(&self.streams, &wants.borrow_and_update(), self.at_once, now);
+            let changes = reconcile(&self.streams, &wanted, self.at_once, now);
             for change in changes {
                 self.streams.apply(&change, now);
                 self.carry_out(change);
@@ -308,6 +309,7 @@ impl Supervisor {
                     if changed.is_err() {
                         break;
                     }
+                    wanted = Wanted::of(&wants.borrow_and_update());
                 }
                 () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
                 Some(ended) = self.tasks.join_next() => self.note_end(ended),

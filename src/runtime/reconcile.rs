@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use crate::id::InstanceId;
 use crate::metric::SurveyId;
@@ -48,6 +48,13 @@ pub struct Streams {
     surveys: BTreeMap<InstanceId, Surveys>,
 }
 
+/// Wants as streams: the surveys of one instance are one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    streams: BTreeSet<Stream>,
+    surveys: BTreeMap<InstanceId, Surveys>,
+}
+
 /// A step towards what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -68,19 +75,13 @@ pub enum Change {
 }
 
 /// Returns the changes that are due now. `at_once` is how many instances are sampled at the same time at most.
-pub fn reconcile(streams: &Streams, wanted: &BTreeSet<Want>, at_once: usize, now: Timestamp) -> Vec<Change> {
-    let (wanted, surveys) = grouped(wanted);
-    let mut changes = asked(streams, &surveys);
-    let mut next = streams.clone();
-    let mut push = |next: &mut Streams, change: Change| {
-        next.apply(&change, now);
-        changes.push(change);
-    };
-    for stream in wanted.iter().filter(|stream| !streams.standing.contains_key(stream)) {
-        push(&mut next, Change::Await(stream.clone()));
+pub fn reconcile(streams: &Streams, wanted: &Wanted, at_once: usize, now: Timestamp) -> Vec<Change> {
+    let mut steps = Vec::new();
+    for stream in wanted.streams.iter().filter(|stream| !streams.standing.contains_key(stream)) {
+        steps.push(Change::Await(stream.clone()));
     }
     for (stream, standing) in &streams.standing {
-        let change = match (standing, wanted.contains(stream)) {
+        let change = match (standing, wanted.streams.contains(stream)) {
             (Standing::Waiting { .. }, false) => Change::Forget(stream.clone()),
             (Standing::Running { idle: None, .. }, false) if stream.lingers().is_zero() => {
                 Change::Close(stream.clone())
@@ -93,11 +94,21 @@ pub fn reconcile(streams: &Streams, wanted: &BTreeSet<Want>, at_once: usize, now
             (Standing::Waiting { .. } | Standing::Running { idle: None, .. }, true)
             | (Standing::Running { idle: Some(_), .. }, false) => continue,
         };
-        push(&mut next, change);
+        steps.push(change);
     }
-    for change in opened(&next, at_once, now) {
-        push(&mut next, change);
-    }
+    // At rest nothing is wanted differently, and nothing is copied.
+    let opened = if steps.is_empty() {
+        opened(streams, at_once, now)
+    } else {
+        let mut next = streams.clone();
+        for change in &steps {
+            next.apply(change, now);
+        }
+        opened(&next, at_once, now)
+    };
+    let mut changes = asked(streams, &wanted.surveys);
+    changes.extend(steps);
+    changes.extend(opened);
     changes
 }
 
@@ -112,11 +123,37 @@ pub fn due(streams: &Streams, at_once: usize) -> Option<Timestamp> {
     };
     let turn = || {
         let ripe = streams.waiting().map(|(_, since)| since + OPENS_AFTER).min()?;
-        let leaves = streams.sampled().map(|(_, since, idle)| idle.unwrap_or(since + TURN)).min()?;
-        Some(ripe.max(leaves))
+        let leaves = streams.sampled().map(|(_, since, idle)| idle.map_or_else(|| together(since + TURN), Some));
+        Some(ripe.max(leaves.flatten().min()?))
     };
     let turn = if full { turn() } else { None };
     streams.standing.iter().filter_map(by_itself).chain(turn).min()
+}
+
+/// The end of a turn to the next full second, so that those who leave in the same one leave together: one look, not many.
+fn together(at: Timestamp) -> Option<Timestamp> {
+    at.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil)).ok()
+}
+
+impl Wanted {
+    /// All that is wanted.
+    pub fn of(wants: &BTreeSet<Want>) -> Self {
+        let mut wanted = Wanted::default();
+        for want in wants {
+            match want {
+                Want::Survey { instance, survey, every } => {
+                    let surveys = wanted.surveys.entry(instance.clone()).or_default();
+                    let asked = surveys.entry(*survey).or_insert(*every);
+                    *asked = (*asked).min(*every);
+                }
+                want => {
+                    wanted.streams.insert(Stream::Plane(want.clone()));
+                }
+            }
+        }
+        wanted.streams.extend(wanted.surveys.keys().cloned().map(Stream::Samples));
+        wanted
+    }
 }
 
 impl Streams {
@@ -199,25 +236,6 @@ impl Stream {
     }
 }
 
-/// Wants as streams: the surveys of one instance are one.
-fn grouped(wanted: &BTreeSet<Want>) -> (BTreeSet<Stream>, BTreeMap<InstanceId, Surveys>) {
-    let mut streams = BTreeSet::new();
-    let mut surveys: BTreeMap<InstanceId, Surveys> = BTreeMap::new();
-    for want in wanted {
-        match want {
-            Want::Survey { instance, survey, every } => {
-                let asked = surveys.entry(instance.clone()).or_default().entry(*survey).or_insert(*every);
-                *asked = (*asked).min(*every);
-            }
-            want => {
-                streams.insert(Stream::Plane(want.clone()));
-            }
-        }
-    }
-    streams.extend(surveys.keys().cloned().map(Stream::Samples));
-    (streams, surveys)
-}
-
 fn asked(streams: &Streams, surveys: &BTreeMap<InstanceId, Surveys>) -> Vec<Change> {
     let news = surveys.iter().filter(|(instance, asked)| streams.surveys.get(instance) != Some(asked));
     news.map(|(instance, asked)| Change::Ask(instance.clone(), asked.clone())).collect()
@@ -226,19 +244,16 @@ fn asked(streams: &Streams, surveys: &BTreeMap<InstanceId, Surveys>) -> Vec<Chan
 /// Opens what has waited long enough; where there is no room, what nobody wants goes first, then whose turn is over.
 fn opened(streams: &Streams, at_once: usize, now: Timestamp) -> Vec<Change> {
     let mut changes = Vec::new();
-    let ripe = |stream: &Stream, since: Timestamp| since + stream.patience() <= now;
     for (stream, standing) in &streams.standing {
         if let (Stream::Plane(_), Standing::Waiting { since }) = (stream, standing)
-            && ripe(stream, *since)
+            && *since + stream.patience() <= now
         {
             changes.push(Change::Open(stream.clone()));
         }
     }
-    let mut waiting: Vec<_> = streams
-        .waiting()
-        .filter(|(instance, since)| ripe(&Stream::Samples((*instance).clone()), *since))
-        .map(|(instance, since)| (since, instance))
-        .collect();
+    let mut room = at_once.saturating_sub(streams.n_sampled());
+    let ripe = streams.waiting().filter(|(_, since)| *since + OPENS_AFTER <= now);
+    let mut waiting: Vec<_> = ripe.map(|(instance, since)| (since, instance)).collect();
     waiting.sort();
     let mut leaving: Vec<_> = streams
         .sampled()
@@ -247,7 +262,6 @@ fn opened(streams: &Streams, at_once: usize, now: Timestamp) -> Vec<Change> {
         .collect();
     leaving.sort();
     let mut leaving = leaving.into_iter();
-    let mut room = at_once.saturating_sub(streams.n_sampled());
     for (_, instance) in waiting {
         if room > 0 {
             room -= 1;
