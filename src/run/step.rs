@@ -6,7 +6,7 @@ use super::expect::{Expect, Judged};
 use super::offer::wanted;
 use super::{Cause, Deal, Looked, Out, Outcome, Pass, Phase, Run, Step, identity};
 use crate::fault::Fault;
-use crate::id::Text;
+use crate::id::{InstanceId, Text};
 use crate::work::entry::{Unkept, What};
 use crate::work::order::Order;
 use crate::work::probe::{Answer, Probe};
@@ -224,6 +224,7 @@ impl Run {
             Err(fault @ (Fault::TimedOut { .. } | Fault::Unreachable { .. } | Fault::Cancelled)) => {
                 self.say(now, format!("the answer was lost: {fault}"));
                 if self.has_more_to_take_back(step) {
+                    self.go_around(step);
                     self.end(now, Outcome::Failed, "it is not waited for: the rest is taken back first")
                 } else {
                     self.prove(now, step)
@@ -268,6 +269,23 @@ impl Run {
         };
         out.insert(0, note);
         out
+    }
+
+    /// The member of that step does not answer: what else Patroni is told to take back, whoever leads is told.
+    fn go_around(&mut self, step: usize) {
+        let Some(steps) = self.deal.as_mut().map(|deal| &mut deal.steps) else { return };
+        let Some(Order::Sql { instance: silent, .. } | Order::Patroni { instance: silent, .. }) =
+            steps.get(step).map(|lost| lost.order.clone())
+        else {
+            return;
+        };
+        for later in steps.iter_mut().skip(step + 1) {
+            if let Order::Patroni { instance, .. } = &mut later.order
+                && *instance == silent
+            {
+                *instance = InstanceId::whoever_leads(&silent.cluster);
+            }
+        }
     }
 
     pub(super) fn tried(&mut self, now: Timestamp, order: &Order, said: Result<String, Fault>) -> Vec<Out> {
