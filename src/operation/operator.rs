@@ -80,8 +80,7 @@ pub(super) const ATTACH: Operation = Operation {
 pub(super) const DELETE: Operation = Operation {
     id: "delete",
     title: "delete the cluster",
-    doc: "Deletes the cluster; by the operator's default its volumes and secrets go too. Where only pods are left of it, that the \
-          operator has left behind: these.",
+    doc: "Deletes the cluster; by the operator's default its volumes and secrets go too. Again: pods that it left behind.",
     keys: &["x X"],
     on: On::Cluster,
     confirm: Confirm::Name,
