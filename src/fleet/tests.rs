@@ -311,6 +311,26 @@ fn a_fault_told_again_is_no_change_until_it_is_another_one() {
 }
 
 #[test]
+fn a_member_that_still_does_not_answer_is_judged_again() {
+    let silent = |second: i64| Seen::Rows {
+        instance: InstanceId { cluster: id("shop"), member: "shop-1".into() },
+        database: None,
+        survey: SurveyId::Vitals,
+        at: at(second),
+        took_ms: 0,
+        rows: Err(Fault::Unreachable { what: "shop-1".into(), why: "refused".into() }),
+    };
+    let mut fleet = fleet([(0, told(cluster("shop", 0), 0)), (1, silent(1))]);
+    let holds = |fleet: &Fleet| verdicts(fleet, "shop").contains(&"not_answering");
+    assert!(holds(&fleet));
+    // Nobody asked for long: it is not believed any more, until the same fault is told anew.
+    fleet.tick(at(152));
+    assert!(!holds(&fleet));
+    fleet.apply(silent(153), at(153));
+    assert!(holds(&fleet));
+}
+
+#[test]
 fn a_heartbeat_that_moves_the_approximate_lag_is_a_change() {
     use crate::metric::lsn::Lsn;
     let with = |renewed: i64, optime: u64| {
